@@ -1,0 +1,146 @@
+/* page/page.h -- pages: where they live, who may change them, what becomes of
+ * the old ones.
+ *
+ * A page is named by a 64-bit reference.  Published pages are numbers in the
+ * page file; they are immutable and read through one read-only mapping.
+ * Private pages (top bit set) are frames in this process's memory.
+ *
+ *     file page --change--> private frame --publish--> new file page
+ *
+ *   P1  A published page never changes while anything can reach it.
+ *   P2  A frame is changed in place only by the work that made it, and only
+ *       if no savepoint was taken since (work->epoch).
+ *   P3  Every page dropped is either a frame, freed when no local reader can
+ *       see it, or a file page, noted in work->drops for the allocator.
+ *   P4  A file page is checked (sum, structure) at this process's first touch.
+ * Not here: what keys are (tree/), processes (share/), the log (log/).
+ */
+#ifndef PAGE_PAGE_H
+#define PAGE_PAGE_H
+
+#include "base/base.h"
+#include "os/os.h"
+
+typedef u64 page_ref;
+
+#define PAGE_PRIVATE ((page_ref)1 << 63)
+#define PAGE_NONE ((page_ref)0) /* page 0 is a superblock, never a node */
+
+static inline bool page_is_private(page_ref ref)
+{
+    return (ref & PAGE_PRIVATE) != 0;
+}
+
+enum page_kind {
+    PAGE_LEAF = 1,   /* tree/node.h */
+    PAGE_BRANCH = 2, /* tree/node.h */
+    PAGE_SPACE = 3,  /* page/space.c: a piece of the persisted free list */
+};
+
+/* The first bytes of every page but superblocks and extents (format.md 3). */
+struct page_head {
+    u64 sum;     /* XXH3 of the rest of the page, seeded with its number */
+    u64 birth;   /* seq of the commit that published it; 0 while private */
+    u8 kind;     /* of page_kind */
+    u8 level;    /* 0 for leaves; a parent is one above its children */
+    u16 count;   /* the layers above own these five fields */
+    u16 prefix;
+    u16 cell_low;
+    u16 dead;
+    u16 run;
+    u32 reserved;
+};
+_Static_assert(sizeof(struct page_head) == 32, "format.md 3");
+_Static_assert(offsetof(struct page_head, count) == 18, "format.md 3");
+
+/* A large value: consecutive pages, no headers, the bytes from the start. */
+struct page_extent {
+    u64 first;   /* page number; or PAGE_PRIVATE | address of the bytes */
+    u64 size;    /* bytes */
+    u64 sum;     /* XXH3 of the bytes, seeded with SIZE */
+};
+
+/* The validator of a kind: called once on the first touch of a file page,
+ * before anyone reads it.  Returns 0 or CORRUPT.  Set by the owner of the kind. */
+typedef int (*page_validate_fn)(const struct page_head *page, u32 page_bytes);
+
+struct page_file; /* the open page file with its map and frames; page/file.c */
+
+/* One unit of change: a commit being built, or a transaction's private view. */
+struct page_work {
+    struct page_file *file;
+    u64 seq;            /* the commit these pages will belong to */
+    u32 epoch;          /* savepoints taken; frames of older epochs are frozen */
+    bool may_write;     /* holds the turn: extents and spills go to the file */
+    struct page_drop *drops;      /* what this work made unreachable */
+    size_t drop_count, drop_capacity;
+    page_ref *frames;             /* frames this work made and still owns */
+    size_t frame_count, frame_capacity;
+};
+
+struct page_drop {
+    page_ref ref;
+    u64 birth;   /* of a file page; 0 unknown.  Of a frame: seq of its work */
+    u32 pages;   /* 1, or an extent's length */
+};
+
+/* The bytes of a page, valid while its version is pinned (published) or while
+ * its work lives (private).  Errors: CORRUPT, IO. */
+static inline int page_read(struct page_file *f, page_ref ref,
+                            const struct page_head **page);
+
+/* A new zeroed frame of KIND and LEVEL, owned by WORK.  Errors: NOMEM. */
+int page_fresh(struct page_work *w, enum page_kind kind, unsigned level,
+               page_ref *ref, struct page_head **page);
+
+/* Make *ref changeable: itself if WORK owns it in this epoch, else a copy in a
+ * new frame (*ref is replaced, the old one dropped).  Errors: NOMEM, CORRUPT. */
+int page_change(struct page_work *w, page_ref *ref, struct page_head **page);
+
+/* REF is no longer reachable from the version WORK builds.  Errors: NOMEM. */
+int page_drop(struct page_work *w, page_ref ref);
+
+/* Store a large value.  With may_write it goes to the file at once; otherwise
+ * *extent remembers the caller's bytes, which must outlive WORK.
+ * Errors: NOSPACE, IO, NOMEM. */
+int page_extent_write(struct page_work *w, luge_bytes value,
+                      struct page_extent *extent);
+/* The bytes of a large value.  Checked at first touch.  Errors: CORRUPT. */
+int page_extent_read(struct page_file *f, const struct page_extent *extent,
+                     luge_bytes *value);
+int page_extent_drop(struct page_work *w, const struct page_extent *extent);
+
+u32 page_bytes(const struct page_file *f);
+
+/* --- the inline part of page_read --- */
+
+struct page_map {              /* the first member of struct page_file */
+    const u8 *base;            /* the mapped file */
+    u8 *frames;                /* the frame pool */
+    u64 *checked;              /* a bit for each file page seen and found good */
+    u32 page_bytes, page_shift;
+    _Atomic u64 page_count;    /* pages that the newest known version may name */
+};
+
+int page_first_touch(struct page_file *f, page_ref ref);
+
+static inline int page_read(struct page_file *f, page_ref ref,
+                            const struct page_head **page)
+{
+    const struct page_map *m = (const struct page_map *)f;
+    if (page_is_private(ref)) {
+        u64 offset = (ref & ~PAGE_PRIVATE) << m->page_shift;
+        *page = (const struct page_head *)(const void *)(m->frames + offset);
+        return 0;
+    }
+    if (unlikely(!(m->checked[(ref >> 6) & (((u64)1 << 34) - 1)] &
+                   ((u64)1 << (ref & 63))))) {
+        int rc = page_first_touch(f, ref);
+        if (rc) return rc;
+    }
+    *page = (const struct page_head *)(const void *)(m->base +
+                                                    (ref << m->page_shift));
+    return 0;
+}
+
+#endif

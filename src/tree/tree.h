@@ -1,0 +1,90 @@
+/* tree/tree.h -- an ordered map from byte strings to byte strings, as pages.
+ *
+ * A copy-on-write B+tree.  A tree is a root and a count; changing it changes
+ * both in the caller's struct and nothing that older roots can reach.
+ *   T1  Keys are strictly ascending; every key in a subtree is within the
+ *       separators above it.      T2  All leaves are at level 0.
+ *   T3  count is the number of keys.   T4  depth <= TREE_DEPTH_MAX.
+ * Not here: processes, syncs, transactions, names.
+ */
+#ifndef TREE_TREE_H
+#define TREE_TREE_H
+
+#include "page/page.h"
+
+struct tree {
+    page_ref root; /* PAGE_NONE: empty */
+    u64 count;
+};
+
+enum { TREE_DEPTH_MAX = 16 };
+
+/* The validator for PAGE_LEAF and PAGE_BRANCH: after it succeeded, no function
+ * here reads outside the page, whatever its bytes. */
+int tree_page_validate(const struct page_head *page, u32 page_bytes);
+
+/* The value of KEY; it points into the page or extent.  NOTFOUND, CORRUPT. */
+int tree_get(struct page_file *f, page_ref root, luge_bytes key,
+             luge_bytes *value);
+
+/* Set KEY to VALUE.  *existed (may be NULL): it replaced a value.
+ * KEY and VALUE must not point into WORK's own frames.
+ * On error the tree may be half changed: the work must be abandoned. */
+int tree_put(struct page_work *w, struct tree *t, luge_bytes key,
+             luge_bytes value, bool *existed);
+
+/* Remove KEY; NOTFOUND if absent (nothing changed). */
+int tree_del(struct page_work *w, struct tree *t, luge_bytes key);
+
+/* Drop every page of the tree; it is empty afterwards. */
+int tree_clear(struct page_work *w, struct tree *t);
+
+/* A position in a tree: a path from the root.  Plain memory, no resources;
+ * valid while the pages are.  After a change of the tree seek again. */
+struct tree_cursor {
+    struct page_file *file;
+    int depth;                       /* levels in use; 0: unpositioned */
+    struct {
+        const struct page_head *page;
+        u32 at;                      /* slot or child index */
+    } path[TREE_DEPTH_MAX];
+};
+
+/* Position at a neighbour of KEY (see enum luge_seek); NOTFOUND: unpositioned. */
+int tree_seek(struct tree_cursor *c, struct page_file *f, page_ref root,
+              enum luge_seek seek, luge_bytes key);
+/* One step; NOTFOUND leaves it unpositioned. */
+int tree_next(struct tree_cursor *c);
+int tree_prev(struct tree_cursor *c);
+/* The value at the cursor. */
+int tree_cursor_value(const struct tree_cursor *c, luge_bytes *value);
+/* The key at the cursor, assembled into SPACE of >= LUGE_KEY_SIZE_MAX bytes
+ * (pages store keys without their common prefix). */
+luge_bytes tree_cursor_key(const struct tree_cursor *c, u8 *space);
+
+/* Call EACH for every reference from PAGE: children, then extents.  For the
+ * prover, for publishing and for drops.  CHANGE: EACH may store a new child
+ * reference through *ref (publishing). */
+struct tree_visit {
+    int (*child)(void *context, page_ref ref, unsigned level);
+    int (*extent)(void *context, const struct page_extent *extent);
+    void *context;
+};
+int tree_page_visit(const struct page_head *page, u32 page_bytes,
+                    const struct tree_visit *visit);
+
+/* The children of a branch as an 8-aligned array, for replacing private
+ * references by page numbers.  NULL for a leaf. */
+page_ref *tree_page_children(struct page_head *page, u32 *count);
+
+/* Prove T1-T4 of a whole tree.  LOW/HIGH checks included; *pages counts.
+ * REPORT gets a sentence for each defect.  0 or CORRUPT. */
+struct tree_totals {
+    u64 count, leaf_pages, branch_pages, extent_pages, key_bytes, value_bytes;
+    u32 depth;
+};
+int tree_check(struct page_file *f, const struct tree *t,
+               int (*page_seen)(void *context, page_ref ref, u64 pages),
+               void *context, struct tree_totals *totals);
+
+#endif
