@@ -35,7 +35,7 @@ extern "C" {
 #define LUGE_VERSION_MAJOR 0
 #define LUGE_VERSION_MINOR 1
 #define LUGE_VERSION_PATCH 0
-#define LUGE_VERSION "0.1.0"
+#define LUGE_VERSION_TEXT "0.1.0"
 
 /* ------------------------------------------------------------- errors -- */
 
@@ -211,7 +211,7 @@ enum luge_begin_flags {
  * power loss could still take back is seen by a reader.  A LUGE_TURN
  * transaction sees the newest commit; it becomes durable no later than its own.
  * Memory: *txn is the caller's until luge_commit or luge_abort.
- * Errors: READONLY, BUSY (turn), LIMIT (4 000 readers), NOMEM, FORKED, BROKEN. */
+ * Errors: READONLY, BUSY (turn), LIMIT (2 000 readers), NOMEM, FORKED, BROKEN. */
 LUGE_API int luge_begin(luge_db *db, unsigned flags, luge_txn **txn);
 
 /* End TXN and make its changes visible to all processes, all or none.

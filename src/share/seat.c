@@ -1,0 +1,182 @@
+/* share/seat.c -- attaching to a directory's shared memory and leaving it.
+ *
+ * A seat is a number, a line in shared memory, and a lock on one byte of the
+ * file `lock`.  The lock is the truth (S1); the line is a hint that lets others
+ * find the byte to test.
+ * Not here: who may write (turn.c), what readers pin (slot.c).
+ */
+#include "share/share.h"
+
+/* Addresses are reserved once; the file grows below them without remapping. */
+static const u64 map_bytes_wanted[] = {
+    (u64)64 << 30, (u64)8 << 30, (u64)1 << 30, (u64)128 << 20,
+};
+
+static int map_shm(struct share *s)
+{
+    u8 *base = NULL;
+    int rc = LUGE_NOMEM;
+    for (size_t i = 0; i < ARRAY_COUNT(map_bytes_wanted); i++) {
+        s->map_bytes = map_bytes_wanted[i];
+        rc = s->os->map_shared(s->shm_file, s->map_bytes, &base);
+        if (!rc) break;
+    }
+    if (rc) return rc;
+    s->m = (struct share_memory *)(void *)base;
+    return 0;
+}
+
+int share_alone(struct share *s, bool *alone)
+{
+    bool held = false;
+    int rc = s->os->lock_test(s->lock_file, SHARE_LOCK_SEATS,
+                              SHARE_SEATS_MAX, &held);
+    *alone = !held;
+    return rc;
+}
+
+int share_create(struct share *s, const char *path, const u8 instance[16],
+                 u64 arena_bytes)
+{
+    u64 head = round_up(sizeof(struct share_memory), 4096);
+    int rc = s->os->unlink(s->os, path);
+    if (rc && rc != LUGE_NOTFOUND) return rc;
+    rc = s->os->open(s->os, path, OS_WRITE | OS_CREATE, &s->shm_file);
+    if (rc) return rc;
+    /* Blocks first: a store into a hole of a full disk would be a SIGBUS. */
+    rc = s->os->allocate(s->shm_file, 0, head + arena_bytes);
+    if (!rc) rc = map_shm(s);
+    if (rc) return rc;
+    struct share_memory *m = s->m;
+    memset(m, 0, sizeof *m);
+    m->layout = SHARE_LAYOUT;
+    m->bytes = sizeof *m;
+    memcpy(m->instance, instance, 16);
+    (void)os_boot_id(m->boot);
+    m->arena_at = head;
+    m->file_bytes = head + arena_bytes;
+    m->arena = head;
+    memcpy(m->magic, "lugeshm", 8);
+    return 0;
+}
+
+int share_join(struct share *s, const char *path, const u8 instance[16])
+{
+    u64 size = 0;
+    int rc = s->os->open(s->os, path, OS_WRITE, &s->shm_file);
+    if (rc) return rc;
+    rc = s->os->size(s->shm_file, &size);
+    if (!rc && size < sizeof(struct share_memory))
+        rc = CORRUPT("shm is %llu bytes, too short for live processes",
+                     (unsigned long long)size);
+    if (!rc) rc = map_shm(s);
+    if (rc) return rc;
+    const struct share_memory *m = s->m;
+    if (memcmp(m->magic, "lugeshm", 8) || m->layout != SHARE_LAYOUT ||
+        m->bytes != sizeof *m)
+        return fail(LUGE_VERSION, "a different build of luge (layout %u, %u "
+                    "bytes) is using this directory", m->layout, m->bytes);
+    if (memcmp(m->instance, instance, 16))
+        return CORRUPT("shm belongs to another database");
+    return 0;
+}
+
+int share_sit(struct share *s)
+{
+    for (u32 i = 0; i < SHARE_SEATS_MAX; i++) {
+        struct share_seat *seat = &s->m->seats[i];
+        int rc = s->os->lock(s->lock_file, SHARE_LOCK_SEATS + i, true, 0);
+        if (rc == LUGE_BUSY) continue;
+        if (rc) return rc;
+        char state;
+        seat->pid = os_process_id();
+        if (os_process_state(seat->pid, &seat->start_time, &state))
+            seat->start_time = 0;
+        seat->trim = 0;
+        seat->write_base = 0;
+        /* A dead predecessor's line may still be counted. */
+        if (!atomic_exchange(&seat->taken, 1)) atomic_fetch_add(&s->m->attached, 1);
+        s->seat = i;
+        s->incarnation = s->m->turn_generation;
+        return 0;
+    }
+    return fail(LUGE_LIMIT, "%d processes use this directory already",
+                SHARE_SEATS_MAX);
+}
+
+void share_stand(struct share *s)
+{
+    struct share_seat *seat = &s->m->seats[s->seat];
+    if (atomic_exchange(&seat->taken, 0)) atomic_fetch_sub(&s->m->attached, 1);
+    s->os->unlock(s->lock_file, SHARE_LOCK_SEATS + s->seat);
+}
+
+void share_unmap(struct share *s)
+{
+    if (s->m) s->os->unmap(s->os, s->m, s->map_bytes);
+    if (s->shm_file) s->os->close(s->shm_file);
+    s->m = NULL;
+    s->shm_file = NULL;
+}
+
+int share_grow(struct share *s, u64 bytes)
+{
+    u64 have = s->m->file_bytes;
+    if (bytes <= have) return 0;
+    bytes = round_up(bytes, KIB(64));
+    if (bytes > s->map_bytes)
+        return fail(LUGE_LIMIT, "the free-space lists outgrew %llu bytes",
+                    (unsigned long long)s->map_bytes);
+    int rc = s->os->allocate(s->shm_file, have, bytes - have);
+    if (!rc) s->m->file_bytes = bytes;
+    return rc;
+}
+
+bool share_seat_lives(struct share *s, u32 seat)
+{
+    bool held = true;
+    if (seat == s->seat) return true;
+    if (s->os->lock_test(s->lock_file, SHARE_LOCK_SEATS + seat, 1, &held))
+        return true; /* cannot tell: do no harm */
+    return held;
+}
+
+bool share_seat_stopped(struct share *s, u32 seat)
+{
+    const struct share_seat *line = &s->m->seats[seat];
+    u64 start = 0;
+    char state = 0;
+    if (seat == s->seat) return false;
+    if (os_process_state(line->pid, &start, &state)) return false;
+    return start == line->start_time && (state == 'T' || state == 't');
+}
+
+static void reap_slots(struct share *s, u32 seat)
+{
+    u32 high = s->m->slots_high;
+    for (u32 i = 0; i < high && i < SHARE_SLOTS_MAX; i++) {
+        struct share_slot *slot = &s->m->slots[i];
+        if (slot->owner != seat + 1) continue;
+        slot->pin = 0;
+        slot->owner = 0;
+    }
+}
+
+u32 share_reap(struct share *s)
+{
+    u32 reaped = 0;
+    for (u32 i = 0; i < SHARE_SEATS_MAX; i++) {
+        struct share_seat *seat = &s->m->seats[i];
+        if (!seat->taken || share_seat_lives(s, i)) continue;
+        /* Hold the byte, so that nobody sits down here meanwhile. */
+        if (s->os->lock(s->lock_file, SHARE_LOCK_SEATS + i, true, 0)) continue;
+        if (seat->taken) {
+            reap_slots(s, i);
+            atomic_store(&seat->taken, 0);
+            atomic_fetch_sub(&s->m->attached, 1);
+            reaped++;
+        }
+        s->os->unlock(s->lock_file, SHARE_LOCK_SEATS + i);
+    }
+    return reaped;
+}

@@ -1,0 +1,176 @@
+/* share/share.h -- what processes share besides the files: seats, the turn, the
+ * sync leader, readers' pins, the few words everybody watches.
+ *
+ * The memory is the file `shm` of the directory.  It is never trusted: whoever
+ * opens a directory in which nobody sits builds it anew.
+ *   S1  A process holds an OFD lock on its seat's byte of `lock` from attach to
+ *       detach; the kernel drops it when the process dies.  That lock, not a
+ *       pid, says who lives.
+ *   S2  Words below are changed by atomic operations only.  Everything larger
+ *       lives in the arena (txn/head.h) and changes by one flip.
+ *   S3  The turn's owner is a seat.  A dead owner's turn is taken over; the turn of
+ *       an owner that is stopped is stolen, under a new generation.
+ * Not here: what a version is, what the log is, what pages are.
+ */
+#ifndef SHARE_SHARE_H
+#define SHARE_SHARE_H
+
+#include "base/base.h"
+#include "os/os.h"
+
+enum {
+    SHARE_SEATS_MAX = 256,   /* processes; 64 bytes each */
+    SHARE_SLOTS_MAX = 2048,  /* readers; 64 bytes each: 128 KiB of shm */
+    SHARE_LAYOUT = 1,        /* raise with any change of these structs */
+    SHARE_NO_SLOT = 0xffffffff,
+};
+
+/* Bytes of the `lock` file, each a lock of its own. */
+enum share_lock_byte {
+    SHARE_LOCK_GATE = 0,        /* attach, detach, create, recover */
+    SHARE_LOCK_CHECKPOINT = 1,  /* the one who writes superblocks */
+    SHARE_LOCK_READERS = 2,     /* shared: readers that may not write shm */
+    SHARE_LOCK_SEATS = 1024,    /* + seat number */
+};
+
+struct share_seat {              /* one line of cache */
+    _Atomic u32 taken;           /* 1 from attach to detach; CAS by anybody */
+    u32 pid;                     /* hint for people and for stop detection */
+    u64 start_time;              /* of that pid, from the system's table */
+    _Atomic u64 trim;            /* see txn: newest lineage it has dropped */
+    _Atomic u64 write_base;      /* oldest snapshot of a write transaction */
+    u8 pad[64 - 32];
+};
+_Static_assert(sizeof(struct share_seat) == 64, "a cache line");
+
+struct share_slot {              /* one reader */
+    _Atomic u64 pin;             /* published seq it reads; 0: none */
+    _Atomic u32 owner;           /* seat + 1; 0: free */
+    u32 reserved;
+    u64 since_ns;                /* monotonic, for statistics */
+    u8 pad[64 - 24];
+};
+_Static_assert(sizeof(struct share_slot) == 64, "a cache line");
+
+struct share_memory {
+    char magic[8];               /* "lugeshm" */
+    u32 layout, bytes;           /* SHARE_LAYOUT, sizeof(struct share_memory) */
+    u8 instance[16];             /* of conf */
+    u8 boot[16];
+    u64 arena_at;                /* offset of the first arena in the file */
+    u64 file_bytes;              /* allocated size of shm; grows under turn */
+    u8 pad0[64];
+
+    /* --- the turn: who may land --- */
+    _Atomic u32 turn;            /* 0, or seat + 1, plus SHARE_WAITERS */
+    _Atomic u32 turn_long;       /* held by an application on purpose */
+    _Atomic u64 turn_generation; /* rises with each theft */
+    _Atomic u64 turn_since_ns;   /* monotonic */
+    u8 pad1[40];
+
+    /* --- the sync leader --- */
+    _Atomic u32 leader;          /* 0, or seat + 1 */
+    _Atomic u32 durable_bell;    /* futex: rises when durable or failed does */
+    _Atomic u32 durable_waiters;
+    _Atomic u32 failed;          /* luge code (positive) of a failed sync */
+    _Atomic u64 leader_since_ns;
+    u8 pad2[40];
+
+    /* --- where we are; each only rises --- */
+    _Atomic u64 committed;       /* by the holder of the turn */
+    _Atomic u64 durable;         /* by whoever synced; <= committed */
+    _Atomic u64 last_full;       /* newest commit that asked for durability */
+    _Atomic u64 shown;           /* newest seq a reader may see */
+    _Atomic u64 floor;           /* older published versions are unreachable */
+    _Atomic u64 synced_segment;  /* log segments before it are durable */
+    _Atomic u64 checkpoint;      /* seq of the durable superblock: a pin */
+    _Atomic u64 checkpoint_next; /* seq of the one being written: a pin; or 0 */
+
+    _Atomic u64 next_id;         /* luge_next_id */
+    _Atomic u64 id_limit;        /* logged; ids below it may be given out */
+    _Atomic u64 arena;           /* offset of the current arena */
+    _Atomic u32 attached;        /* processes */
+    _Atomic u32 slots_high;      /* slots ever used: scan no further */
+    _Atomic u32 bell;            /* futex: rises with each commit shown */
+    _Atomic u32 bell_waiters;
+    u8 pad3[8];
+
+    /* --- counters for people --- */
+    _Atomic u64 commits, conflicts, syncs, checkpoints, takeovers, thefts;
+    u8 pad4[16];
+
+    struct share_seat seats[SHARE_SEATS_MAX];
+    struct share_slot slots[SHARE_SLOTS_MAX];
+};
+
+#define SHARE_WAITERS ((u32)1 << 31)
+
+/* This process's side. */
+struct share {
+    struct os *os;
+    struct os_file *lock_file, *shm_file;
+    struct share_memory *m;
+    u64 map_bytes;
+    u32 seat;
+    u64 incarnation;             /* turn generation this process last saw */
+};
+
+/* --- attach and detach: share/seat.c.  The caller holds the gate --- */
+
+/* Is anybody seated?  *alone = no live seat but perhaps our own. */
+int share_alone(struct share *s, bool *alone);
+/* Build fresh shared memory: nobody is seated (S1). */
+int share_create(struct share *s, const char *path, const u8 instance[16],
+                 u64 arena_bytes);
+/* Map what others built.  VERSION if another build of luge made it. */
+int share_join(struct share *s, const char *path, const u8 instance[16]);
+/* Take a seat.  LIMIT if all are taken. */
+int share_sit(struct share *s);
+void share_stand(struct share *s);
+void share_unmap(struct share *s);
+/* Make the shared file at least BYTES long; blocks exist afterwards. */
+int share_grow(struct share *s, u64 bytes);
+
+/* Is SEAT's process alive?  Ours counts as alive. */
+bool share_seat_lives(struct share *s, u32 seat);
+/* Is it alive and stopped by a signal or a debugger? */
+bool share_seat_stopped(struct share *s, u32 seat);
+/* Free the seats and slots of the dead.  Returns how many seats. */
+u32 share_reap(struct share *s);
+
+/* --- the turn: share/turn.c --- */
+
+enum share_turn_how {
+    SHARE_TURN_TAKEN = 0,   /* in the normal way */
+    SHARE_TURN_DEAD = 1,    /* its owner had died */
+    SHARE_TURN_STOLEN = 2,  /* its owner is stopped; generation risen */
+};
+
+/* Take the turn; *how tells from whom.  BUSY after wait_ms. */
+int share_turn_take(struct share *s, u32 wait_ms, enum share_turn_how *how);
+void share_turn_release(struct share *s);
+/* Still ours?  False after a theft. */
+bool share_turn_mine(const struct share *s);
+
+/* --- syncing: share/turn.c --- */
+
+/* Become sync leader, or sleep until durable changes or a leader is due.
+ * Returns 1: leader now, call share_leader_done; 0: look again. */
+int share_lead_or_wait(struct share *s, u64 seq);
+bool share_try_lead(struct share *s);
+void share_leader_done(struct share *s);
+void share_ring_durable(struct share *s);
+/* Raise *word to VALUE if it is lower. */
+void share_raise(_Atomic u64 *word, u64 value);
+/* Recompute shown from durable, last_full and committed. */
+void share_show(struct share *s);
+
+/* --- readers' pins: share/slot.c --- */
+
+int share_slot_take(struct share *s, u32 *slot);
+void share_slot_give(struct share *s, u32 slot);
+/* All pins, ascending, without duplicates, checkpoints included; PINS has room
+ * for SHARE_SLOTS_MAX + 2. */
+u32 share_pins(struct share *s, u64 *pins);
+
+#endif

@@ -1,0 +1,185 @@
+/* share/turn.c -- the turn (the right to land) and the role of sync leader.
+ *
+ *      FREE --take--> HELD --release--> FREE
+ *                      |--owner died-----> HELD by the next, same generation
+ *                      `--owner stopped--> HELD by a thief, next generation
+ *
+ * The word holds seat + 1 and a bit that says somebody sleeps on it.  It is not
+ * a robust mutex: those cannot be taken from a stopped process, belong to a
+ * thread and carry the C library's layout into shared memory.  Waiters wake
+ * themselves every few milliseconds and ask the kernel whether the owner's
+ * seat is still locked (S1).
+ * A stolen turn leaves its former owner in the belief that it holds it: it may
+ * finish one store or one write that was under way.  What it can reach is kept
+ * apart by the thief (txn/head.c, head_after_theft).
+ * Not here: what is done while holding the turn.
+ */
+#include "share/share.h"
+
+enum {
+    TURN_SPINS = 200,          /* about 5 us: a commit takes 2 to 20 */
+    TURN_NAP_MS = 10,          /* between looks at the owner */
+    TURN_STOPPED_MS = 100,     /* a stopped owner is left alone this long */
+    LEADER_NAP_MS = 20,
+};
+
+static inline void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static bool try_take(struct share *s)
+{
+    u32 nobody = 0;
+    return atomic_compare_exchange_strong(&s->m->turn, &nobody, s->seat + 1);
+}
+
+static void taken(struct share *s)
+{
+    atomic_store(&s->m->turn_since_ns, os_monotonic_ns());
+    s->incarnation = atomic_load(&s->m->turn_generation);
+}
+
+/* The owner did not move for a while: dead, stopped, or only slow?
+ * Returns 1 if the turn became ours. */
+static int inherit(struct share *s, u32 word, enum share_turn_how *how)
+{
+    u32 owner = (word & ~SHARE_WAITERS) - 1;
+    u32 mine = (s->seat + 1) | SHARE_WAITERS;
+    if (owner >= SHARE_SEATS_MAX) owner = SHARE_SEATS_MAX - 1;
+    if (!share_seat_lives(s, owner)) {
+        if (!atomic_compare_exchange_strong(&s->m->turn, &word, mine)) return 0;
+        atomic_fetch_add(&s->m->takeovers, 1);
+        *how = SHARE_TURN_DEAD;
+        return 1;
+    }
+    u64 held_ns = os_monotonic_ns() - atomic_load(&s->m->turn_since_ns);
+    if (held_ns < (u64)TURN_STOPPED_MS * 1000000 ||
+        !share_seat_stopped(s, owner))
+        return 0;
+    u64 generation = atomic_load(&s->m->turn_generation);
+    if (!atomic_compare_exchange_strong(&s->m->turn, &word, mine)) return 0;
+    atomic_compare_exchange_strong(&s->m->turn_generation, &generation,
+                                   generation + 1);
+    atomic_fetch_add(&s->m->thefts, 1);
+    *how = SHARE_TURN_STOLEN;
+    return 1;
+}
+
+int share_turn_take(struct share *s, u32 wait_ms, enum share_turn_how *how)
+{
+    *how = SHARE_TURN_TAKEN;
+    for (int i = 0; i < TURN_SPINS; i++) {
+        if (!atomic_load_explicit(&s->m->turn, memory_order_relaxed) &&
+            try_take(s)) {
+            taken(s);
+            return 0;
+        }
+        relax();
+    }
+    if (!wait_ms) return fail(LUGE_BUSY, "another writer holds the turn");
+    u64 end = os_monotonic_ns() + (u64)wait_ms * 1000000;
+    for (;;) {
+        u32 word = atomic_load(&s->m->turn);
+        u32 mine = (s->seat + 1) | SHARE_WAITERS;
+        if (!word && atomic_compare_exchange_strong(&s->m->turn, &word, mine))
+            break;
+        if (!word) continue;
+        if (!(word & SHARE_WAITERS) &&
+            !atomic_compare_exchange_strong(&s->m->turn, &word,
+                                            word | SHARE_WAITERS))
+            continue;
+        os_futex_wait(&s->m->turn, word | SHARE_WAITERS, TURN_NAP_MS);
+        u32 now = atomic_load(&s->m->turn);
+        if (now == (word | SHARE_WAITERS) && inherit(s, now, how)) break;
+        if (os_monotonic_ns() > end)
+            return fail(LUGE_BUSY, "another writer held the turn for %u ms",
+                        wait_ms);
+    }
+    taken(s);
+    return 0;
+}
+
+void share_turn_release(struct share *s)
+{
+    u32 word = s->seat + 1;
+    if (atomic_compare_exchange_strong(&s->m->turn, &word, 0)) return;
+    if ((word & ~SHARE_WAITERS) != s->seat + 1) return; /* it was stolen */
+    if (atomic_compare_exchange_strong(&s->m->turn, &word, 0))
+        os_futex_wake(&s->m->turn, 1);
+}
+
+bool share_turn_mine(const struct share *s)
+{
+    u32 word = atomic_load(&s->m->turn) & ~SHARE_WAITERS;
+    return word == s->seat + 1 &&
+           atomic_load(&s->m->turn_generation) == s->incarnation;
+}
+
+/* ------------------------------------------------------------- syncing -- */
+
+bool share_try_lead(struct share *s)
+{
+    u32 nobody = 0;
+    if (!atomic_compare_exchange_strong(&s->m->leader, &nobody, s->seat + 1))
+        return false;
+    atomic_store(&s->m->leader_since_ns, os_monotonic_ns());
+    return true;
+}
+
+/* A leader that died, or sleeps in a stop, is simply followed by another: a
+ * sync does no harm when it is done twice, and durable only rises. */
+static void depose(struct share *s)
+{
+    u32 word = atomic_load(&s->m->leader);
+    if (!word || word == s->seat + 1) return;
+    if (!share_seat_lives(s, word - 1) || share_seat_stopped(s, word - 1))
+        atomic_compare_exchange_strong(&s->m->leader, &word, 0);
+}
+
+int share_lead_or_wait(struct share *s, u64 seq)
+{
+    u32 bell = atomic_load(&s->m->durable_bell);
+    if (atomic_load(&s->m->durable) >= seq || s->m->failed) return 0;
+    if (share_try_lead(s)) return 1;
+    atomic_fetch_add(&s->m->durable_waiters, 1);
+    os_futex_wait(&s->m->durable_bell, bell, LEADER_NAP_MS);
+    atomic_fetch_sub(&s->m->durable_waiters, 1);
+    if (atomic_load(&s->m->durable_bell) == bell) depose(s);
+    return 0;
+}
+
+void share_ring_durable(struct share *s)
+{
+    atomic_fetch_add(&s->m->durable_bell, 1);
+    if (atomic_load(&s->m->durable_waiters))
+        os_futex_wake(&s->m->durable_bell, 0x7fffffff);
+}
+
+void share_leader_done(struct share *s)
+{
+    u32 mine = s->seat + 1;
+    atomic_compare_exchange_strong(&s->m->leader, &mine, 0);
+    share_ring_durable(s);
+}
+
+void share_raise(_Atomic u64 *word, u64 value)
+{
+    u64 now = atomic_load(word);
+    while (now < value && !atomic_compare_exchange_weak(word, &now, value)) {
+    }
+}
+
+/* Nothing that a power loss may still take back is shown: everything up to
+ * durable; and if no commit that asked for durability is open, all of it. */
+void share_show(struct share *s)
+{
+    struct share_memory *m = s->m;
+    u64 committed = atomic_load(&m->committed);
+    u64 last_full = atomic_load(&m->last_full);
+    u64 durable = atomic_load(&m->durable);
+    if (last_full <= durable) share_raise(&m->shown, committed);
+    share_raise(&m->shown, durable);
+}
