@@ -26,6 +26,9 @@ typedef u64 page_ref;
 #define PAGE_PRIVATE ((page_ref)1 << 63)
 #define PAGE_NONE ((page_ref)0) /* page 0 is a superblock, never a node */
 
+/* A number from a file is below this, or the file is malformed. */
+#define PAGE_NUMBER_MAX ((page_ref)1 << 36)
+
 static inline bool page_is_private(page_ref ref)
 {
     return (ref & PAGE_PRIVATE) != 0;
@@ -64,14 +67,17 @@ struct page_extent {
  * before anyone reads it.  Returns 0 or CORRUPT.  Set by the owner of the kind. */
 typedef int (*page_validate_fn)(const struct page_head *page, u32 page_bytes);
 
-struct page_file; /* the open page file with its map and frames; page/file.c */
+struct page_file; /* the open page file with its map and frames; page/file.h */
+struct space;     /* the free pages of the file; page/space.h */
 
 /* One unit of change: a commit being built, or a transaction's private view. */
 struct page_work {
     struct page_file *file;
     u64 seq;            /* the commit these pages will belong to */
+    u64 tag;            /* unique to this work: frames carry it (P2) */
     u32 epoch;          /* savepoints taken; frames of older epochs are frozen */
-    bool may_write;     /* holds the turn: extents and spills go to the file */
+    bool may_write;     /* holds the turn: extents go to the file at once */
+    struct space *space;          /* with may_write: where numbers come from */
     struct page_drop *drops;      /* what this work made unreachable */
     size_t drop_count, drop_capacity;
     page_ref *frames;             /* frames this work made and still owns */
@@ -80,7 +86,7 @@ struct page_work {
 
 struct page_drop {
     page_ref ref;
-    u64 birth;   /* of a file page; 0 unknown.  Of a frame: seq of its work */
+    u64 birth;   /* of a file page; 0 unknown.  Of a frame: its work's seq */
     u32 pages;   /* 1, or an extent's length */
 };
 
@@ -133,8 +139,8 @@ static inline int page_read(struct page_file *f, page_ref ref,
         *page = (const struct page_head *)(const void *)(m->frames + offset);
         return 0;
     }
-    if (unlikely(!(m->checked[(ref >> 6) & (((u64)1 << 34) - 1)] &
-                   ((u64)1 << (ref & 63))))) {
+    u64 word = m->checked[(ref >> 6) & (PAGE_NUMBER_MAX / 64 - 1)];
+    if (unlikely(!(word & ((u64)1 << (ref & 63))))) {
         int rc = page_first_touch(f, ref);
         if (rc) return rc;
     }

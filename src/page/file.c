@@ -1,0 +1,467 @@
+/* page/file.c -- frames, the map, first touches, large values.
+ *
+ *      map:    [super|super|page|page|page| ... address space for terabytes ]
+ *      frames: [frame|frame| ...          address space, touched when needed ]
+ *      meta:   [tag, birth, epoch] for each frame
+ *
+ * The map is read-only: a stray pointer cannot hurt the database, and a full
+ * disk is an error of write and not a signal (docs/why/pwrite.md).
+ * Not here: numbers of free pages, trees, who may still see an old page.
+ */
+#include "page/file.h"
+#include "page/space.h"
+
+static const u64 map_sizes[] = {
+    (u64)16 << 40, (u64)4 << 40, (u64)1 << 40, (u64)128 << 30,
+    (u64)16 << 30, (u64)2 << 30,
+};
+static const u64 frame_sizes[] = {
+    (u64)1 << 40, (u64)64 << 30, (u64)8 << 30, (u64)1 << 30,
+};
+
+static int reserve_any(const u64 *sizes, size_t count, bool huge, u8 **base,
+                       u64 *bytes)
+{
+    int rc = LUGE_NOMEM;
+    for (size_t i = 0; i < count; i++) {
+        *bytes = sizes[i];
+        rc = os_reserve(sizes[i], huge, base);
+        if (!rc) break;
+    }
+    return rc;
+}
+
+static int map_file(struct page_file *f)
+{
+    int rc = LUGE_NOMEM;
+    for (size_t i = 0; i < ARRAY_COUNT(map_sizes); i++) {
+        f->map_bytes = map_sizes[i];
+        rc = f->os->map_read(f->file, f->map_bytes, &f->map.base);
+        if (!rc) break;
+    }
+    return rc;
+}
+
+static int reserve_tables(struct page_file *f)
+{
+    u8 *p = NULL;
+    u64 pages = f->map_bytes >> f->map.page_shift;
+    f->checked_bytes = round_up(pages / 8 + 8, 4096);
+    int rc = os_reserve(f->checked_bytes, false, &p);
+    if (rc) return rc;
+    f->map.checked = (u64 *)(void *)p;
+    rc = os_reserve(f->checked_bytes, false, &p);
+    if (rc) return rc;
+    f->checked_extents = (u64 *)(void *)p;
+    rc = reserve_any(frame_sizes, ARRAY_COUNT(frame_sizes), true,
+                     &f->map.frames, &f->frame_bytes);
+    if (rc) return rc;
+    u64 frames = min_u64(f->frame_bytes >> f->map.page_shift, UINT32_MAX);
+    f->frame_limit = (u32)frames;
+    f->meta_bytes = frames * sizeof *f->meta;
+    rc = os_reserve(f->meta_bytes, false, &p);
+    f->meta = (struct page_frame *)(void *)p;
+    return rc;
+}
+
+int page_file_open(struct page_file *f, struct os *os, struct os_file *file,
+                   u32 page_bytes_, page_validate_fn validate)
+{
+    memset(f, 0, sizeof *f);
+    f->os = os;
+    f->file = file;
+    f->validate = validate;
+    f->next_tag = 1;
+    f->map.page_bytes = page_bytes_;
+    f->map.page_shift = (u32)__builtin_ctz(page_bytes_);
+    pthread_mutex_init(&f->lock, NULL);
+    int rc = map_file(f);
+    if (!rc) rc = reserve_tables(f);
+    if (rc) page_file_close(f);
+    return rc;
+}
+
+void page_file_close(struct page_file *f)
+{
+    if (!f->os) return;
+    if (f->map.base) f->os->unmap(f->os, f->map.base, f->map_bytes);
+    if (f->map.checked) os_reserve_free(f->map.checked, f->checked_bytes);
+    if (f->checked_extents)
+        os_reserve_free(f->checked_extents, f->checked_bytes);
+    if (f->map.frames) os_reserve_free(f->map.frames, f->frame_bytes);
+    if (f->meta) os_reserve_free(f->meta, f->meta_bytes);
+    base_free(f->free_frames);
+    pthread_mutex_destroy(&f->lock);
+    memset(f, 0, sizeof *f);
+}
+
+void page_file_grown(struct page_file *f, u64 count)
+{
+    u64 now = atomic_load_explicit(&f->map.page_count, memory_order_relaxed);
+    while (now < count && !atomic_compare_exchange_weak(&f->map.page_count,
+                                                        &now, count)) {
+    }
+}
+
+u32 page_bytes(const struct page_file *f)
+{
+    return f->map.page_bytes;
+}
+
+/* -------------------------------------------------------------- frames -- */
+
+static int frame_take(struct page_file *f, u32 *frame)
+{
+    int rc = 0;
+    pthread_mutex_lock(&f->lock);
+    if (f->free_count)
+        *frame = f->free_frames[--f->free_count];
+    else if (f->frame_high < f->frame_limit)
+        *frame = f->frame_high++;
+    else
+        rc = fail(LUGE_NOMEM, "all %u page frames are in use",
+                  f->frame_limit);
+    pthread_mutex_unlock(&f->lock);
+    return rc;
+}
+
+/* The list of free frames has room for every frame there is: freeing cannot
+ * fail.  Called before a frame is handed out. */
+static int reserve_free_list(struct page_file *f)
+{
+    int rc = 0;
+    pthread_mutex_lock(&f->lock);
+    if (f->frame_high + 1 > f->free_capacity) {
+        size_t capacity = f->free_capacity ? f->free_capacity * 2 : 1024;
+        u32 *more = base_realloc(f->free_frames, capacity * sizeof *more);
+        if (more) {
+            f->free_frames = more;
+            f->free_capacity = capacity;
+        } else {
+            rc = NOMEM();
+        }
+    }
+    pthread_mutex_unlock(&f->lock);
+    return rc;
+}
+
+void page_frame_free(struct page_file *f, page_ref ref)
+{
+    u32 frame = (u32)(ref & ~PAGE_PRIVATE);
+    assert(f->meta[frame].tag != 0);                              /* F1 */
+    f->meta[frame].tag = 0;
+    pthread_mutex_lock(&f->lock);
+    assert(f->free_count < f->free_capacity);
+    f->free_frames[f->free_count++] = frame;
+    pthread_mutex_unlock(&f->lock);
+}
+
+u64 page_frames_used(struct page_file *f)
+{
+    pthread_mutex_lock(&f->lock);
+    u64 used = f->frame_high - f->free_count;
+    pthread_mutex_unlock(&f->lock);
+    return used;
+}
+
+bool page_in_frames(const struct page_file *f, const void *p)
+{
+    const u8 *at = p;
+    return at >= f->map.frames && at < f->map.frames + f->frame_bytes;
+}
+
+/* ---------------------------------------------------------------- work -- */
+
+void page_work_begin(struct page_work *w, struct page_file *f, u64 seq,
+                     struct space *space)
+{
+    w->file = f;
+    w->seq = seq;
+    w->tag = atomic_fetch_add(&f->next_tag, 1);
+    w->epoch = 0;
+    w->space = space;
+    w->may_write = space != NULL;
+    w->drop_count = 0;
+    w->frame_count = 0;
+}
+
+static int remember_frame(struct page_work *w, page_ref ref)
+{
+    if (w->frame_count == w->frame_capacity) {
+        size_t capacity = w->frame_capacity ? w->frame_capacity * 2 : 32;
+        page_ref *more = base_realloc(w->frames, capacity * sizeof *more);
+        if (!more) return NOMEM();
+        w->frames = more;
+        w->frame_capacity = capacity;
+    }
+    w->frames[w->frame_count++] = ref;
+    return 0;
+}
+
+static int remember_drop(struct page_work *w, page_ref ref, u64 birth,
+                         u32 pages)
+{
+    if (w->drop_count == w->drop_capacity) {
+        size_t capacity = w->drop_capacity ? w->drop_capacity * 2 : 32;
+        struct page_drop *more =
+            base_realloc(w->drops, capacity * sizeof *more);
+        if (!more) return NOMEM();
+        w->drops = more;
+        w->drop_capacity = capacity;
+    }
+    w->drops[w->drop_count++] = (struct page_drop){ref, birth, pages};
+    return 0;
+}
+
+static int make_frame(struct page_work *w, page_ref *ref)
+{
+    struct page_file *f = w->file;
+    u32 frame = 0;
+    int rc = reserve_free_list(f);
+    if (!rc) rc = frame_take(f, &frame);
+    if (rc) return rc;
+    f->meta[frame].tag = w->tag;
+    f->meta[frame].epoch = w->epoch;
+    f->meta[frame].birth = w->seq;
+    *ref = PAGE_PRIVATE | frame;
+    rc = remember_frame(w, *ref);
+    if (rc) page_frame_free(f, *ref);
+    return rc;
+}
+
+static bool owned(const struct page_work *w, page_ref ref)
+{
+    return page_is_private(ref) &&
+           w->file->meta[ref & ~PAGE_PRIVATE].tag == w->tag;
+}
+
+static void free_own_frames(struct page_work *w, size_t from)
+{
+    /* A frame that was freed and taken again stands here twice: its tag is
+     * gone at the second visit. */
+    for (size_t i = from; i < w->frame_count; i++)
+        if (owned(w, w->frames[i])) page_frame_free(w->file, w->frames[i]);
+    w->frame_count = from;
+}
+
+void page_work_abandon(struct page_work *w)
+{
+    free_own_frames(w, 0);
+    w->drop_count = 0;
+}
+
+void page_work_rollback(struct page_work *w, size_t frames, size_t drops)
+{
+    free_own_frames(w, frames);
+    w->drop_count = drops;
+}
+
+void page_work_commit(struct page_work *w, u64 order)
+{
+    for (size_t i = 0; i < w->frame_count; i++)
+        if (owned(w, w->frames[i]))
+            w->file->meta[w->frames[i] & ~PAGE_PRIVATE].birth = order;
+    w->frame_count = 0;
+}
+
+void page_work_end(struct page_work *w)
+{
+    base_free(w->frames);
+    base_free(w->drops);
+    memset(w, 0, sizeof *w);
+}
+
+int page_fresh(struct page_work *w, enum page_kind kind, unsigned level,
+               page_ref *ref, struct page_head **page)
+{
+    int rc = make_frame(w, ref);
+    if (rc) return rc;
+    *page = page_frame(w->file, *ref);
+    memset(*page, 0, w->file->map.page_bytes);
+    (*page)->kind = (u8)kind;
+    (*page)->level = (u8)level;
+    return 0;
+}
+
+int page_change(struct page_work *w, page_ref *ref, struct page_head **page)
+{
+    const struct page_head *old;
+    page_ref copy;
+    if (owned(w, *ref) &&
+        w->file->meta[*ref & ~PAGE_PRIVATE].epoch == w->epoch) {
+        *page = page_frame(w->file, *ref);                       /* P2 */
+        return 0;
+    }
+    int rc = page_read(w->file, *ref, &old);
+    if (!rc) rc = make_frame(w, &copy);
+    if (rc) return rc;
+    *page = page_frame(w->file, copy);
+    memcpy(*page, old, w->file->map.page_bytes);
+    rc = page_drop(w, *ref);
+    (*page)->birth = 0;
+    *ref = copy;
+    return rc;
+}
+
+int page_drop(struct page_work *w, page_ref ref)
+{
+    struct page_file *f = w->file;
+    if (page_is_private(ref)) {
+        const struct page_frame *meta = &f->meta[ref & ~PAGE_PRIVATE];
+        if (meta->tag == w->tag && meta->epoch == w->epoch) {
+            page_frame_free(f, ref);
+            return 0;
+        }
+        return remember_drop(w, ref, meta->birth, 1);
+    }
+    const struct page_head *page;
+    int rc = page_read(f, ref, &page);
+    if (!rc) rc = remember_drop(w, ref, page->birth, 1);
+    return rc;
+}
+
+/* -------------------------------------------------- checksums, touches -- */
+
+u64 page_sum(const struct page_head *page, u64 number, u32 page_bytes_)
+{
+    return base_hash((const u8 *)page + 8, page_bytes_ - 8, number);
+}
+
+void page_seal(struct page_head *page, u64 number, u64 birth, u32 page_bytes_)
+{
+    page->birth = birth;
+    page->sum = page_sum(page, number, page_bytes_);
+}
+
+static void set_bit(u64 *words, u64 bit)
+{
+    __atomic_fetch_or(&words[bit >> 6], (u64)1 << (bit & 63),
+                      __ATOMIC_RELAXED);
+}
+
+static void clear_bit(u64 *words, u64 bit)
+{
+    __atomic_fetch_and(&words[bit >> 6], ~((u64)1 << (bit & 63)),
+                       __ATOMIC_RELAXED);
+}
+
+void page_mark_checked(struct page_file *f, u64 number)
+{
+    set_bit(f->map.checked, number);
+}
+
+/* Does the file reach to the end of page LAST?  Reading past it is a SIGBUS. */
+static int within_file(struct page_file *f, u64 first, u64 pages)
+{
+    u64 size = 0;
+    if (first < 2 || first >= PAGE_NUMBER_MAX ||
+        pages > PAGE_NUMBER_MAX - first)
+        return CORRUPT("page number %llu is outside any file",
+                       (unsigned long long)first);
+    if (first + pages <= atomic_load_explicit(&f->map.page_count,
+                                              memory_order_relaxed))
+        return 0;
+    int rc = f->os->size(f->file, &size);
+    if (rc) return rc;
+    u64 count = min_u64(size, f->map_bytes) >> f->map.page_shift;
+    if (first + pages > count)
+        return CORRUPT("page %llu lies beyond the end of the page file",
+                       (unsigned long long)(first + pages - 1));
+    page_file_grown(f, count);
+    return 0;
+}
+
+int page_verify(struct page_file *f, u64 number)
+{
+    int rc = within_file(f, number, 1);
+    if (rc) return rc;
+    const struct page_head *page = (const struct page_head *)(const void *)(
+        f->map.base + (number << f->map.page_shift));
+    if (page->sum != page_sum(page, number, f->map.page_bytes))
+        return CORRUPT("page %llu fails its checksum",
+                       (unsigned long long)number);
+    if (page->kind != PAGE_LEAF && page->kind != PAGE_BRANCH)
+        return CORRUPT("page %llu is of kind %u, not part of a tree",
+                       (unsigned long long)number, page->kind);
+    return f->validate(page, f->map.page_bytes);
+}
+
+int page_first_touch(struct page_file *f, page_ref ref)
+{
+    int rc = page_verify(f, ref);
+    if (!rc) set_bit(f->map.checked, ref);                        /* P4 */
+    return rc;
+}
+
+/* -------------------------------------------------------- large values -- */
+
+u32 page_extent_pages(const struct page_file *f, u64 size)
+{
+    return (u32)((size + f->map.page_bytes - 1) >> f->map.page_shift);
+}
+
+u64 page_extent_sum(luge_bytes value)
+{
+    return base_hash(value.data, value.size, value.size);
+}
+
+int page_extent_write(struct page_work *w, luge_bytes value,
+                      struct page_extent *extent)
+{
+    struct page_file *f = w->file;
+    extent->size = value.size;
+    if (!w->may_write) {
+        extent->first = PAGE_PRIVATE | (u64)(uintptr_t)value.data;
+        extent->sum = 0;
+        return 0;
+    }
+    u32 pages = page_extent_pages(f, value.size);
+    extent->sum = page_extent_sum(value);
+    int rc = space_take_run(w->space, pages, &extent->first);
+    if (rc) return rc;
+    for (u32 i = 0; i < pages; i++)
+        clear_bit(f->map.checked, extent->first + i);
+    /* Whole pages, so that the file's size always covers what is in use. */
+    static const u8 zeros[65536];
+    luge_bytes pieces[2] = {value, {zeros, 0}};
+    pieces[1].size = ((u64)pages << f->map.page_shift) - value.size;
+    rc = f->os->writev(f->file, pieces, 2, extent->first << f->map.page_shift);
+    if (rc) return rc;
+    page_file_grown(f, extent->first + pages);
+    set_bit(f->checked_extents, extent->first);
+    return 0;
+}
+
+int page_extent_read(struct page_file *f, const struct page_extent *extent,
+                     luge_bytes *value)
+{
+    value->size = extent->size;
+    if (extent->first & PAGE_PRIVATE) {
+        value->data = (const void *)(uintptr_t)(extent->first & ~PAGE_PRIVATE);
+        return 0;
+    }
+    value->data = f->map.base + (extent->first << f->map.page_shift);
+    if (extent->first < PAGE_NUMBER_MAX &&
+        f->checked_extents[extent->first >> 6] &
+            ((u64)1 << (extent->first & 63)))
+        return 0;
+    if (extent->size > LUGE_VALUE_SIZE_MAX || !extent->size)
+        return CORRUPT("a value of %llu bytes",
+                       (unsigned long long)extent->size);
+    int rc = within_file(f, extent->first, page_extent_pages(f, extent->size));
+    if (rc) return rc;
+    if (page_extent_sum(*value) != extent->sum)
+        return CORRUPT("the large value at page %llu fails its checksum",
+                       (unsigned long long)extent->first);
+    set_bit(f->checked_extents, extent->first);
+    return 0;
+}
+
+int page_extent_drop(struct page_work *w, const struct page_extent *extent)
+{
+    if (extent->first & PAGE_PRIVATE) return 0;
+    /* Its birth is not stored: 0 is on the safe side. */
+    clear_bit(w->file->checked_extents, extent->first);
+    return remember_drop(w, extent->first, 0,
+                         page_extent_pages(w->file, extent->size));
+}

@@ -1,0 +1,268 @@
+/* page/space.c -- the queues of free and dying pages (space.h has the rules).
+ *
+ *   queue:  head_chunk        ...        tail_chunk
+ *           [....xxxxxxxx] -> [xxxxxxxx] -> [xxxxx....]
+ *                ^head_at                        ^tail_at
+ * A chunk in use is linked by `next`, an unused one by `free_next`: two fields,
+ * because the last flipped state still reads `next` of a chunk that the working
+ * state has already emptied (D2).
+ */
+#include "page/space.h"
+
+enum {
+    CHUNK_BYTES = 4096,
+    CHUNK_RUNS = (CHUNK_BYTES - 16) / sizeof(struct space_run),
+    SEARCH_RUNS_MAX = 32,    /* runs looked at for a large value */
+    MIXED_AGE_MAX = 256,
+};
+
+struct chunk {
+    u32 next, free_next;
+    u8 pad[8];
+    struct space_run runs[CHUNK_RUNS];
+};
+_Static_assert(sizeof(struct space_run) == 32, "127 runs in a chunk");
+_Static_assert(sizeof(struct chunk) <= CHUNK_BYTES, "a chunk is a page");
+
+static struct chunk *chunk_at(const struct space *s, u32 n)
+{
+    return (struct chunk *)(void *)(s->chunks + (size_t)n * CHUNK_BYTES);
+}
+
+void space_clear(struct space_state *state, u64 page_count)
+{
+    memset(state, 0, sizeof *state);
+    state->page_count = page_count;
+    state->chunk_count = 1;
+}
+
+static int chunk_take(struct space *s, u32 *n)
+{
+    struct space_state *st = s->state;
+    if (st->chunk_free) {
+        *n = st->chunk_free;
+        st->chunk_free = chunk_at(s, *n)->free_next;
+        return 0;
+    }
+    if (st->chunk_count >= s->chunk_limit) {
+        int rc = s->grow(s->context, st->chunk_count + 1);
+        if (rc) return rc;
+    }
+    *n = st->chunk_count++;
+    return 0;
+}
+
+static int chunk_to_limbo(struct space *s, u32 n)
+{
+    if (s->limbo_count == s->limbo_capacity) {
+        size_t capacity = s->limbo_capacity ? s->limbo_capacity * 2 : 64;
+        u32 *more = base_realloc(s->limbo, capacity * sizeof *more);
+        if (!more) return NOMEM();
+        s->limbo = more;
+        s->limbo_capacity = capacity;
+    }
+    s->limbo[s->limbo_count++] = n;
+    return 0;
+}
+
+void space_flipped(struct space *s)
+{
+    for (size_t i = 0; i < s->limbo_count; i++) {
+        chunk_at(s, s->limbo[i])->free_next = s->state->chunk_free;
+        s->state->chunk_free = s->limbo[i];
+    }
+    s->limbo_count = 0;
+}
+
+int space_push(struct space *s, enum space_queue_name name,
+               const struct space_run *run)
+{
+    struct space_queue *q = &s->state->queue[name];
+    if (!q->tail_chunk || q->tail_at == CHUNK_RUNS) {
+        u32 n;
+        int rc = chunk_take(s, &n);
+        if (rc) return rc;
+        if (q->tail_chunk) {
+            chunk_at(s, q->tail_chunk)->next = n;
+        } else {
+            q->head_chunk = n;
+            q->head_at = 0;
+        }
+        q->tail_chunk = n;
+        q->tail_at = 0;
+    }
+    chunk_at(s, q->tail_chunk)->runs[q->tail_at++] = *run;
+    q->runs++;
+    q->pages += run->pages;
+    return 0;
+}
+
+bool space_pop(struct space *s, enum space_queue_name name,
+               struct space_run *run)
+{
+    struct space_queue *q = &s->state->queue[name];
+    if (!q->runs) return false;
+    if (q->head_at == CHUNK_RUNS) {
+        u32 empty = q->head_chunk;
+        /* Without room for it in limbo the chunk is lost until the shared
+         * memory is built anew: 4 KiB, and nobody is harmed. */
+        q->head_chunk = chunk_at(s, empty)->next;
+        q->head_at = 0;
+        (void)chunk_to_limbo(s, empty);
+    }
+    *run = chunk_at(s, q->head_chunk)->runs[q->head_at++];
+    q->runs--;
+    q->pages -= run->pages;
+    return true;
+}
+
+static const struct space_run *peek(const struct space *s,
+                                    enum space_queue_name name)
+{
+    const struct space_queue *q = &s->state->queue[name];
+    if (!q->runs) return NULL;
+    if (q->head_at < CHUNK_RUNS)
+        return &chunk_at(s, q->head_chunk)->runs[q->head_at];
+    return &chunk_at(s, chunk_at(s, q->head_chunk)->next)->runs[0];
+}
+
+int space_take_page(struct space *s, u64 *page)
+{
+    struct space_state *st = s->state;
+    struct space_run run;
+    if (!st->current_pages && (space_pop(s, SPACE_ONE, &run) ||
+                               space_pop(s, SPACE_MANY, &run))) {
+        st->current_first = run.first;
+        st->current_pages = run.pages;
+    }
+    if (st->current_pages) {
+        *page = st->current_first++;
+        st->current_pages--;
+        return 0;
+    }
+    *page = st->page_count;
+    st->page_count++;
+    return 0;
+}
+
+int space_give(struct space *s, u64 first, u32 pages)
+{
+    struct space_run run = {.first = first, .pages = pages};
+    return space_push(s, pages == 1 ? SPACE_ONE : SPACE_MANY, &run);
+}
+
+int space_take_run(struct space *s, u32 pages, u64 *first)
+{
+    struct space_state *st = s->state;
+    struct space_run run;
+    if (pages == 1) return space_take_page(s, first);
+    u64 looks = min_u64(st->queue[SPACE_MANY].runs, SEARCH_RUNS_MAX);
+    while (looks--) {
+        if (!space_pop(s, SPACE_MANY, &run)) break;
+        if (run.pages >= pages) {
+            *first = run.first;
+            if (run.pages == pages) return 0;
+            return space_give(s, run.first + pages, run.pages - pages);
+        }
+        int rc = space_push(s, SPACE_MANY, &run);
+        if (rc) return rc;
+    }
+    *first = st->page_count;
+    st->page_count += pages;
+    return 0;
+}
+
+/* The smallest pin r with birth <= r < death, or 0. */
+static u64 blocker(const struct space_run *run, const u64 *pins, u32 count)
+{
+    u32 low = 0, high = count;
+    while (low < high) {
+        u32 middle = (low + high) / 2;
+        if (pins[middle] < run->birth) low = middle + 1;
+        else high = middle;
+    }
+    return low < count && pins[low] < run->death ? pins[low] : 0;  /* D1 */
+}
+
+/* The HELD queue that waits for PIN; an idle one is given to it. */
+static u32 held_queue(struct space_state *st, u64 pin)
+{
+    u32 idle = SPACE_HELD_QUEUES - 1;
+    for (u32 i = 0; i < SPACE_HELD_QUEUES - 1; i++) {
+        if (st->blocker[i] == pin) return i;
+        if (!st->queue[SPACE_HELD + i].runs) idle = i;
+    }
+    if (idle < SPACE_HELD_QUEUES - 1 || !st->blocker[idle] ||
+        pin < st->blocker[idle])
+        st->blocker[idle] = pin;
+    return idle;
+}
+
+static int settle(struct space *s, const struct space_run *run,
+                  const u64 *pins, u32 pin_count)
+{
+    u64 pin = blocker(run, pins, pin_count);
+    if (!pin) return space_give(s, run->first, run->pages);
+    return space_push(s, SPACE_HELD + held_queue(s->state, pin), run);
+}
+
+static bool pinned(u64 pin, const u64 *pins, u32 count)
+{
+    for (u32 i = 0; i < count; i++)
+        if (pins[i] == pin) return true;
+    return false;
+}
+
+/* A HELD queue is worth another look when its pin is gone; the mixed one also
+ * now and then, for its runs wait for several. */
+static int look_again(struct space *s, u32 i, const u64 *pins, u32 pin_count)
+{
+    struct space_state *st = s->state;
+    struct space_run run;
+    u64 runs = st->queue[SPACE_HELD + i].runs;
+    bool old = SPACE_HELD + i == SPACE_HELD_MIXED &&
+               st->mixed_age++ >= MIXED_AGE_MAX;
+    if (!runs || (pinned(st->blocker[i], pins, pin_count) && !old)) return 0;
+    st->blocker[i] = 0;
+    if (old) st->mixed_age = 0;
+    while (runs-- && space_pop(s, SPACE_HELD + i, &run)) {
+        int rc = settle(s, &run, pins, pin_count);
+        if (rc) return rc;
+    }
+    return 0;
+}
+
+int space_reclaim(struct space *s, u64 floor, const u64 *pins, u32 pin_count,
+                  u64 limit)
+{
+    struct space_run run;
+    const struct space_run *next;
+    for (u32 i = 0; i < SPACE_HELD_QUEUES; i++) {
+        int rc = look_again(s, i, pins, pin_count);
+        if (rc) return rc;
+    }
+    while (limit-- && (next = peek(s, SPACE_PENDING)) && next->death <= floor) {
+        space_pop(s, SPACE_PENDING, &run);
+        int rc = settle(s, &run, pins, pin_count);
+        if (rc) return rc;
+    }
+    return 0;
+}
+
+int space_each(const struct space *s, const struct space_state *state,
+               enum space_queue_name name,
+               int (*each)(void *context, const struct space_run *run),
+               void *context)
+{
+    const struct space_queue *q = &state->queue[name];
+    u32 n = q->head_chunk, at = q->head_at;
+    for (u64 i = 0; i < q->runs; i++) {
+        if (at == CHUNK_RUNS) {
+            n = chunk_at(s, n)->next;
+            at = 0;
+        }
+        int rc = each(context, &chunk_at(s, n)->runs[at++]);
+        if (rc) return rc;
+    }
+    return 0;
+}
