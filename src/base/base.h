@@ -44,11 +44,24 @@ int base_fail(int code, int system_errno, const char *file, int line,
 /* The luge code that fits a system errno. */
 int base_code_of(int system_errno);
 
-/* Memory that the test build can make fail.  As malloc, realloc, free. */
+/* Memory that the test build can make fail.  As malloc, realloc, free, but a
+ * size of 0 gives memory, too.  NULL is not noted: the caller says NOMEM(). */
 void *base_alloc(size_t size);
 void *base_alloc_zero(size_t size);
 void *base_realloc(void *old, size_t size);
 void base_free(void *memory);
+
+#ifdef LUGE_HARD
+#include <stdatomic.h>
+/* The hard build's switch.  fail_every = 7 makes each 7th allocation after
+ * that fail; 0, as at the start, none.  Any thread may write any field. */
+struct base_hard {
+    _Atomic u32 fail_every;
+    _Atomic u64 calls;      /* allocations seen while switched on */
+    _Atomic u64 failures;   /* of them refused */
+};
+extern struct base_hard base_hard;
+#endif
 
 /* Little-endian loads and stores without alignment. */
 static inline u16 load16(const void *p) { u16 v; memcpy(&v, p, 2); return v; }

@@ -14,7 +14,10 @@
 
 #include "base/base.h"
 
-struct os_file; /* an open file; os_close frees it */
+/* An open file.  A platform's own fields follow; its close frees it. */
+struct os_file {
+    struct os *os;
+};
 
 enum os_open_flags {
     OS_READ = 0,
@@ -29,17 +32,18 @@ struct os_stat {
     bool directory;
 };
 
-/* One platform.  CONTEXT is the first member of what the platform needs. */
+/* One platform.  It is the first member of what the platform needs. */
 struct os {
     const char *name;
 
     /* Paths are relative to nothing: absolute or the process's own.
-     * open refuses symlinks and anything but regular files. NOTFOUND if absent. */
+     * open refuses symlinks and anything but regular files with INVALID.
+     * NOTFOUND if absent. */
     int (*open)(struct os *, const char *path, unsigned flags,
                 struct os_file **file);
     void (*close)(struct os_file *);
     int (*read)(struct os_file *, void *to, size_t size, u64 offset);
-                                     /* exactly SIZE bytes; past the end: CORRUPT */
+                                     /* exactly SIZE; past the end: CORRUPT */
     int (*write)(struct os_file *, const void *from, size_t size, u64 offset);
     /* up to 64 consecutive pieces at OFFSET */
     int (*writev)(struct os_file *, const luge_bytes *pieces, unsigned count,
@@ -107,10 +111,12 @@ int os_reserve(u64 size, bool huge_pages, u8 **base);
 void os_reserve_free(void *base, u64 size);
 void os_discard(void *base, u64 size);   /* contents become zero, memory goes */
 
-/* A word that reads 1 here and 0 in a forked child. */
+/* A word that reads 1 here and 0 in a forked child, for ever: it is never
+ * unmapped.  The same word for all callers of one process. */
 int os_fork_sentinel(volatile const u32 **word);
 /* Let the child of a fork close FILE's descriptor (its locks would keep the
- * parent's alive).  os_close forgets it again. */
+ * parent's alive).  os_close forgets it again.  Call os_fork_sentinel before:
+ * it prepares this, and can say that there was no memory. */
 void os_close_in_child(struct os_file *file);
 
 #endif
