@@ -1,11 +1,12 @@
-/* base/base.c -- the thread's last error, memory, numbers as bytes, hashing.
+/* base/base.c -- the thread's last error, memory, numbers as bytes.
  *
  * Holds:
  *   B1  The last error belongs to the thread: nobody else reads or writes it,
  *       so it needs no lock and no call to set it up.
  *   B2  base_fail changes nothing but that record; errno is left alone.
  *   B3  A varint has one shortest form.  We write that one and read any.
- * Not here: anything that touches a file, a lock or another process.
+ * Not here: hashing (base/hash.c); anything that touches a file, a lock or
+ * another process.
  */
 #include "base/base.h"
 
@@ -13,11 +14,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-/* Inlined so that the compiler sees the seed and the short sizes: a key of 16
- * bytes then costs no call into another library. */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 /* ------------------------------------------------------------- errors -- */
 
@@ -168,11 +164,6 @@ size_t base_get_varint(const u8 *from, const u8 *end, u64 *value)
         }
     }
     return 0;
-}
-
-u64 base_hash(const void *data, size_t size, u64 seed)
-{
-    return XXH3_64bits_withSeed(data, size, seed);
 }
 
 /* -------------------------------------------------------------- buffer -- */
