@@ -1,0 +1,381 @@
+/* log/log.c -- segments as files, and appending to them.
+ *
+ *      spare --log_use_spare--.
+ *      old ----log_recycle----+--> ready --log_begin_segment--> live --> old
+ *      absent --log_begin_segment--> live
+ *
+ * Life is in the header: a file whose header names another number, or none, is
+ * not yet a segment.
+ * Not here: reading (scan.c), who appends and who waits (txn/).
+ */
+#include <stdio.h>
+
+#include "log/log.h"
+
+enum { LOG_VERSION = 1, PATH_BYTES = 4096, ZERO_BYTES = 64 << 10 };
+
+_Static_assert(sizeof(struct log_header) == 96, "format.md 4.1");
+_Static_assert(offsetof(struct log_header, sum) == 88, "format.md 4.1");
+
+static int path_of(const struct log *log, u64 number, char *path)
+{
+    int n = snprintf(path, PATH_BYTES, "%s/%010llu", log->directory,
+                     (unsigned long long)number);
+    if (n < 0 || n >= PATH_BYTES)
+        return fail(LUGE_INVALID, "the path of the log is too long");
+    return 0;
+}
+
+static int spare_path(const struct log *log, char *path)
+{
+    int n = snprintf(path, PATH_BYTES, "%s/spare", log->directory);
+    if (n < 0 || n >= PATH_BYTES)
+        return fail(LUGE_INVALID, "the path of the log is too long");
+    return 0;
+}
+
+int log_open(struct log *log, struct os *os, const char *directory,
+             const u8 instance[16])
+{
+    memset(log, 0, sizeof *log);
+    size_t n = strlen(directory) + 1;
+    char *copy = base_alloc(n);
+    if (!copy) return NOMEM();
+    memcpy(copy, directory, n);
+    log->os = os;
+    log->directory = copy;
+    memcpy(log->instance, instance, 16);
+    pthread_mutex_init(&log->lock, NULL);
+    return 0;
+}
+
+static void forget(struct log *log, struct log_segment *segment)
+{
+    if (segment->base)
+        log->os->unmap(log->os, segment->base, segment->size);
+    if (segment->file) log->os->close(segment->file);
+    memset(segment, 0, sizeof *segment);
+}
+
+void log_close(struct log *log)
+{
+    if (!log->os) return;
+    for (int i = 0; i < LOG_OPEN_MAX; i++) forget(log, &log->open[i]);
+    pthread_mutex_destroy(&log->lock);
+    base_free((void *)(uintptr_t)log->directory);
+    memset(log, 0, sizeof *log);
+}
+
+/* ---------------------------------------------------- open segments -- */
+
+static struct log_segment *find_open(struct log *log, u64 number)
+{
+    for (int i = 0; i < LOG_OPEN_MAX; i++)
+        if (log->open[i].number == number) return &log->open[i];
+    return NULL;
+}
+
+static struct log_segment *least_used(struct log *log)
+{
+    struct log_segment *best = NULL;
+    for (int i = 0; i < LOG_OPEN_MAX; i++) {
+        struct log_segment *s = &log->open[i];
+        if (s->users) continue;
+        if (!s->number) return s;
+        if (!best || s->used_at < best->used_at) best = s;
+    }
+    return best;
+}
+
+static int open_entry(struct log *log, u64 number, unsigned flags,
+                      struct log_segment **segment)
+{
+    char path[PATH_BYTES];
+    int rc = path_of(log, number, path);
+    if (rc) return rc;
+    struct log_segment *s = least_used(log);
+    if (!s) return fail(LUGE_LIMIT, "too many log segments are in use");
+    forget(log, s);
+    rc = log->os->open(log->os, path, flags, &s->file);
+    if (!rc) rc = log->os->size(s->file, &s->size);
+    if (rc) {
+        forget(log, s);
+        return rc;
+    }
+    s->number = number;
+    *segment = s;
+    return 0;
+}
+
+static int segment_get(struct log *log, u64 number, unsigned flags,
+                       struct log_segment **segment)
+{
+    int rc = 0;
+    pthread_mutex_lock(&log->lock);
+    *segment = find_open(log, number);
+    if (!*segment) rc = open_entry(log, number, flags, segment);
+    if (!rc) {
+        (*segment)->users++;
+        (*segment)->used_at = ++log->clock;
+    }
+    pthread_mutex_unlock(&log->lock);
+    return rc;
+}
+
+int log_segment_get(struct log *log, u64 number, struct log_segment **segment)
+{
+    return segment_get(log, number, OS_WRITE, segment);
+}
+
+int log_segment_map(struct log *log, struct log_segment *segment)
+{
+    int rc = 0;
+    pthread_mutex_lock(&log->lock);
+    if (!segment->base)
+        rc = log->os->map_read(segment->file, segment->size, &segment->base);
+    pthread_mutex_unlock(&log->lock);
+    return rc;
+}
+
+void log_segment_put(struct log *log, struct log_segment *segment)
+{
+    pthread_mutex_lock(&log->lock);
+    segment->users--;
+    pthread_mutex_unlock(&log->lock);
+}
+
+/* The file NUMBER was renamed or removed: no entry may stand for it. */
+void log_forget(struct log *log, u64 number)
+{
+    pthread_mutex_lock(&log->lock);
+    struct log_segment *s = find_open(log, number);
+    if (s && !s->users) forget(log, s);
+    pthread_mutex_unlock(&log->lock);
+}
+
+/* ---------------------------------------------------------- appending -- */
+
+u64 log_frame_sum(const u8 *frame, u32 size, u64 chain)
+{
+    /* The sum's own field lies between head and payload: two steps. */
+    return base_hash(frame + LOG_FRAME_HEAD, size,
+                     base_hash(frame, 24, chain));
+}
+
+static int create_file(struct log *log, u64 number, u64 bytes,
+                       struct log_segment **segment)
+{
+    int rc = segment_get(log, number, OS_WRITE | OS_CREATE, segment);
+    if (rc) return rc;
+    if ((*segment)->size < bytes) {
+        rc = log->os->resize((*segment)->file, bytes);
+        if (!rc) (*segment)->size = bytes;
+    }
+    if (!rc) rc = log->os->sync_dir(log->os, log->directory);
+    if (rc) log_segment_put(log, *segment);
+    return rc;
+}
+
+/* An existing file is ready if it is large enough; its name is durable. */
+static int ready_file(struct log *log, u64 number, u64 bytes,
+                      struct log_segment **segment)
+{
+    int rc = log_segment_get(log, number, segment);
+    if (!rc && (*segment)->size >= bytes) return 0;
+    if (!rc) {
+        log_segment_put(log, *segment);
+        log_forget(log, number);
+        rc = LUGE_NOTFOUND;
+    }
+    return rc == LUGE_NOTFOUND ? create_file(log, number, bytes, segment) : rc;
+}
+
+int log_begin_segment(struct log *log, struct log_position *at, u64 number,
+                      u64 first_seq, u64 bytes)
+{
+    struct log_segment *segment;
+    struct log_header header = {
+        .magic = "lugelog", .version = LOG_VERSION, .number = number,
+        .previous_segment = at->segment, .previous_offset = at->offset,
+        .previous_chain = at->chain, .first_seq = first_seq,
+    };
+    memcpy(header.instance, log->instance, 16);
+    int rc = ready_file(log, number, bytes, &segment);
+    if (rc) return rc;
+    header.bytes = segment->size;
+    rc = log->os->random(log->os, &header.nonce, sizeof header.nonce);
+    header.sum = base_hash(&header, offsetof(struct log_header, sum), number);
+    if (!rc)
+        rc = log->os->write(segment->file, &header, sizeof header, 0);
+    log_segment_put(log, segment);
+    if (rc) return rc;
+    *at = (struct log_position){number, LOG_DATA_AT, header.sum};
+    return 0;
+}
+
+static u64 next_segment_bytes(u64 now, u64 need)
+{
+    u64 bytes = min_u64(max_u64(now * 2, LOG_SEGMENT_MIN), LOG_SEGMENT_MAX);
+    return max_u64(bytes, round_up(LOG_DATA_AT + need, 4096));
+}
+
+int log_append(struct log *log, struct log_position *at, u8 *frame, u32 size,
+               enum log_kind kind, unsigned flags, u64 seq, u64 time_ns)
+{
+    struct log_segment *segment;
+    u64 need = round_up((u64)LOG_FRAME_HEAD + size, 8);
+    int rc = log_segment_get(log, at->segment, &segment);
+    if (rc) return rc;
+    u64 bytes = segment->size;
+    if (at->offset + need > bytes) {
+        log_segment_put(log, segment);
+        rc = log_begin_segment(log, at, at->segment + 1, seq,
+                               next_segment_bytes(bytes, need));
+        if (!rc) rc = log_segment_get(log, at->segment, &segment);
+        if (rc) return rc;
+    }
+    store32(frame, size);
+    frame[4] = (u8)kind;
+    frame[5] = (u8)flags;
+    store16(frame + 6, 0);
+    store64(frame + 8, seq);
+    store64(frame + 16, time_ns);
+    u64 sum = log_frame_sum(frame, size, at->chain);              /* L1 */
+    store64(frame + 24, sum);
+    memset(frame + LOG_FRAME_HEAD + size, 0, need - LOG_FRAME_HEAD - size);
+    rc = log->os->write(segment->file, frame, need, at->offset);
+    log_segment_put(log, segment);
+    if (rc) return rc;
+    at->offset += need;
+    at->chain = sum;
+    return 0;
+}
+
+int log_sync(struct log *log, u64 from, const struct log_position *at)
+{
+    for (u64 n = from; n <= at->segment; n++) {
+        struct log_segment *segment;
+        int rc = log_segment_get(log, n, &segment);
+        if (rc) return rc;
+        rc = log->os->sync(segment->file);
+        log_segment_put(log, segment);
+        if (rc) return rc;
+    }
+    return 0;
+}
+
+/* ------------------------------------------------- making and removing -- */
+
+int log_prepare(struct log *log, u64 bytes)
+{
+    char path[PATH_BYTES];
+    struct os_file *file = NULL;
+    int rc = spare_path(log, path);
+    if (rc) return rc;
+    u8 *zeros = base_alloc_zero(ZERO_BYTES);
+    if (!zeros) return NOMEM();
+    rc = log->os->open(log->os, path, OS_WRITE | OS_CREATE, &file);
+    for (u64 at = 0; at < bytes && !rc; at += ZERO_BYTES)
+        rc = log->os->write(file, zeros, min_u64(ZERO_BYTES, bytes - at), at);
+    if (!rc) rc = log->os->sync(file);
+    if (file) log->os->close(file);
+    base_free(zeros);
+    return rc;
+}
+
+static int rename_to(struct log *log, const char *from, u64 number)
+{
+    char to[PATH_BYTES];
+    int rc = path_of(log, number, to);
+    if (rc) return rc;
+    log_forget(log, number);
+    rc = log->os->rename(log->os, from, to);
+    if (!rc) rc = log->os->sync_dir(log->os, log->directory);
+    return rc;
+}
+
+int log_use_spare(struct log *log, u64 number)
+{
+    char from[PATH_BYTES];
+    int rc = spare_path(log, from);
+    return rc ? rc : rename_to(log, from, number);
+}
+
+int log_recycle(struct log *log, u64 old_number, u64 number)
+{
+    char from[PATH_BYTES];
+    int rc = path_of(log, old_number, from);
+    if (rc) return rc;
+    log_forget(log, old_number);
+    return rename_to(log, from, number);
+}
+
+int log_remove(struct log *log, u64 number)
+{
+    char path[PATH_BYTES];
+    int rc = path_of(log, number, path);
+    if (rc) return rc;
+    log_forget(log, number);
+    return log->os->unlink(log->os, path);
+}
+
+bool log_exists(struct log *log, u64 number)
+{
+    char path[PATH_BYTES];
+    struct os_stat stat;
+    return !path_of(log, number, path) &&
+           !log->os->stat(log->os, path, &stat);
+}
+
+struct survey {
+    struct log *log;
+    u64 oldest, newest, bytes;
+};
+
+static int survey_name(void *context, const char *name)
+{
+    struct survey *survey = context;
+    struct os_stat stat;
+    char path[PATH_BYTES];
+    u64 number = 0;
+    for (const char *c = name; *c; c++) {
+        if (*c < '0' || *c > '9') return 0;
+        number = number * 10 + (u64)(*c - '0');
+    }
+    if (!number || path_of(survey->log, number, path)) return 0;
+    if (survey->log->os->stat(survey->log->os, path, &stat)) return 0;
+    survey->bytes += stat.size;
+    if (!survey->oldest || number < survey->oldest) survey->oldest = number;
+    if (number > survey->newest) survey->newest = number;
+    return 0;
+}
+
+int log_remove_after(struct log *log, u64 number)
+{
+    struct survey survey = {.log = log};
+    bool removed = false;
+    int rc = log->os->list(log->os, log->directory, survey_name, &survey);
+    for (u64 n = number + 1; n <= survey.newest && !rc; n++) {
+        rc = log_remove(log, n);
+        if (rc == LUGE_NOTFOUND) rc = 0;
+        else removed = true;
+    }
+    if (!rc && removed) rc = log->os->sync_dir(log->os, log->directory);
+    return rc;
+}
+
+int log_oldest(struct log *log, u64 *number)
+{
+    struct survey survey = {.log = log};
+    int rc = log->os->list(log->os, log->directory, survey_name, &survey);
+    *number = survey.oldest;
+    if (!rc && !survey.oldest) rc = LUGE_NOTFOUND;
+    return rc;
+}
+
+u64 log_bytes(struct log *log)
+{
+    struct survey survey = {.log = log};
+    return log->os->list(log->os, log->directory, survey_name, &survey)
+               ? 0 : survey.bytes;
+}

@@ -1,0 +1,143 @@
+/* log/log.h -- the log: segments, frames, appending, scanning.
+ *
+ *   segment N:  | header 4 KiB | frame | frame | ... | (old bytes or zeros)
+ *   frame:      | size kind flags seq time sum | payload | padding to 8 |
+ *
+ *   L1  A frame's sum is seeded with the sum of the frame before it, the first
+ *       one's with the sum of the segment's header.  A header's sum covers the
+ *       segment's number, where the one before ended, that end's chain and a
+ *       random number.  So no stale bytes, of any age, can follow a frame.
+ *   L2  A record is one frame of kind LAST after any number of kind MORE with
+ *       the same seq.  Without its LAST it does not exist.
+ *   L3  seq of records is dense.
+ *   L4  Only the holder of the turn appends.
+ *   L5  A segment ends where its successor's header says.  What stands behind is
+ *       void, valid or not: a robbed writer may have left it (txn/head.c).  The
+ *       successor has the highest number of those that continue a segment.
+ * The log never interprets a payload.  Not here: when to sync, what to keep.
+ */
+#ifndef LOG_LOG_H
+#define LOG_LOG_H
+
+#include <pthread.h>
+
+#include "base/base.h"
+#include "os/os.h"
+
+enum {
+    LOG_DATA_AT = 4096,         /* the header has its own sector and page */
+    LOG_FRAME_HEAD = 32,
+    LOG_OPEN_MAX = 16,          /* segments kept open by a process */
+    LOG_SEGMENT_MIN = 256 << 10,
+    LOG_SUCCESSOR_MAX = 16,     /* thefts in a row that a segment survives */
+};
+#define LOG_SEGMENT_MAX MIB(16)  /* unless one frame needs more */
+
+enum log_kind { LOG_MORE = 1, LOG_LAST = 2 };
+enum log_flags { LOG_FULL = 1 }; /* the commit asked for durability */
+
+/* Where the next frame goes and what seeds it. */
+struct log_position {
+    u64 segment, offset, chain;
+};
+
+struct log_segment {
+    u64 number;              /* 0: this entry is unused */
+    struct os_file *file;
+    const u8 *base;          /* mapped read-only when first scanned */
+    u64 size;
+    u32 users;
+    u64 used_at;
+};
+
+struct log {
+    struct os *os;
+    const char *directory;   /* owned; "DIR/log" */
+    u8 instance[16];
+    pthread_mutex_t lock;
+    u64 clock;
+    struct log_segment open[LOG_OPEN_MAX];
+};
+
+int log_open(struct log *log, struct os *os, const char *directory,
+             const u8 instance[16]);
+void log_close(struct log *log);
+
+/* Begin segment NUMBER with its header; *at is where the previous one ended on
+ * entry, the first frame's place on return.  BYTES at least.  The segment's
+ * name is durable afterwards, its header after log_sync. */
+int log_begin_segment(struct log *log, struct log_position *at, u64 number,
+                      u64 first_seq, u64 bytes);
+
+/* Append a frame of SIZE payload bytes at *at, which moves behind it.  FRAME has
+ * LOG_FRAME_HEAD bytes of room, the payload, and 7 bytes more.
+ * Errors: NOSPACE, IO: nothing is appended. */
+int log_append(struct log *log, struct log_position *at, u8 *frame, u32 size,
+               enum log_kind kind, unsigned flags, u64 seq, u64 time_ns);
+
+/* Make everything before AT durable, from segment FROM on. */
+int log_sync(struct log *log, u64 from, const struct log_position *at);
+
+/* Make a file "spare" of BYTES: zero-filled and durable, so that a sync later
+ * overwrites blocks (155 us) instead of adding some (235 us). */
+int log_prepare(struct log *log, u64 bytes);
+/* Make the spare, or a segment no longer needed, the ready segment NUMBER.
+ * Needs the turn: nobody may begin NUMBER meanwhile. */
+int log_use_spare(struct log *log, u64 number);
+int log_recycle(struct log *log, u64 old_number, u64 number);
+int log_remove(struct log *log, u64 number);
+/* Remove every segment above NUMBER. */
+int log_remove_after(struct log *log, u64 number);
+bool log_exists(struct log *log, u64 number);
+/* The smallest segment that exists and its first seq; NOTFOUND if none. */
+int log_oldest(struct log *log, u64 *number);
+u64 log_bytes(struct log *log);
+
+/* --- scanning: log/scan.c --- */
+
+struct log_frame {
+    u64 seq, time_ns;
+    u8 kind, flags;
+    luge_bytes payload;         /* until the next log_next or log_scan_end */
+};
+
+struct log_scan {
+    struct log *log;
+    struct log_position at, end;
+    bool to_end;                /* end is known and trusted */
+    struct log_segment *segment;
+    u64 limit, successor;       /* L5; successor 0: none */
+};
+
+/* Scan from AT to END (NULL: as far as it goes).  log_next: NOTFOUND at the
+ * end; CORRUPT if a trusted END is not reached.  log_scan_end releases; of a
+ * zeroed scan it is a no-op. */
+void log_scan_begin(struct log_scan *scan, struct log *log,
+                    const struct log_position *at,
+                    const struct log_position *end);
+int log_next(struct log_scan *scan, struct log_frame *frame);
+void log_scan_end(struct log_scan *scan);
+/* The position of the first frame of segment NUMBER and its first seq. */
+int log_segment_start(struct log *log, u64 number, struct log_position *at,
+                      u64 *first_seq);
+
+/* --- shared by log.c and scan.c --- */
+
+struct log_header {
+    char magic[8];              /* "lugelog" */
+    u32 version, reserved;
+    u8 instance[16];
+    u64 number, previous_segment, previous_offset, previous_chain;
+    u64 first_seq, bytes, nonce;
+    u64 sum;
+};
+
+int log_segment_get(struct log *log, u64 number, struct log_segment **segment);
+int log_segment_map(struct log *log, struct log_segment *segment);
+void log_segment_put(struct log *log, struct log_segment *segment);
+void log_forget(struct log *log, u64 number);
+u64 log_frame_sum(const u8 *frame, u32 size, u64 chain);
+int log_read_header(struct log *log, struct log_segment *segment,
+                    struct log_header *header);
+
+#endif
