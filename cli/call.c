@@ -1,0 +1,144 @@
+/* cli/call.c -- what every verb does with its call: open, find the tree, say
+ * what went wrong, end.
+ *
+ *     parsed --call_open--> open --call_read--> reading --call_end--> ended
+ * Errors are said once, here, as "luge: NAME: sentence".
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+/* --------------------------------------------------- what is not data -- */
+
+static const char *error_name(int rc)
+{
+    switch (rc) {
+#define X(name, value, text) \
+    case value: return #name;
+        LUGE_ERRORS(X)
+#undef X
+    default: return "ERROR";
+    }
+}
+
+int say_error(int rc)
+{
+    const struct luge_error *last = luge_last_error();
+    bool known = last->code == rc && last->text[0];
+
+    fprintf(stderr, "luge: %s: %s", error_name(rc),
+            known ? last->text : luge_error_text(rc));
+    if (known && last->system_errno)
+        fprintf(stderr, " (%s)", strerror(last->system_errno));
+    fputc('\n', stderr);
+    return EXIT_ERROR;
+}
+
+int say_no(int rc)
+{
+    say_error(rc);
+    return rc == LUGE_NOTFOUND ? EXIT_NO : EXIT_ERROR;
+}
+
+int say_usage(const struct verb *verb, const char *format, ...)
+{
+    va_list list;
+
+    fprintf(stderr, "luge: %s%s", verb ? verb->name : "", verb ? ": " : "");
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fputc('\n', stderr);
+    help_usage(stderr, verb);
+    return EXIT_USAGE;
+}
+
+/* --------------------------------------------- arguments and options -- */
+
+const char *call_text(const struct call *c, int argument)
+{
+    return argument < c->count ? c->arguments[argument].data : NULL;
+}
+
+bool call_has(const struct call *c, enum option_number option)
+{
+    return c->options[option] != NULL;
+}
+
+int call_number(const struct call *c, enum option_number option,
+                uint64_t otherwise, uint64_t *number)
+{
+    const char *text = c->options[option];
+    char *end;
+
+    *number = otherwise;
+    if (!text) return 0;
+    errno = 0;
+    *number = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || errno)
+        return say_usage(c->verb, "--%s wants a number, not '%s'",
+                         options[option].name, text);
+    return 0;
+}
+
+int call_durability(const struct call *c, unsigned *begin_flags)
+{
+    const char *text = c->options[OPTION_DURABILITY];
+
+    *begin_flags = 0;
+    if (!text) return 0;
+    if (!strcmp(text, "full"))
+        *begin_flags = LUGE_TXN_FULL;
+    else if (!strcmp(text, "async"))
+        *begin_flags = LUGE_TXN_ASYNC;
+    else
+        return say_usage(c->verb, "--durability is full or async, not '%s'",
+                         text);
+    return 0;
+}
+
+/* ------------------------------------------------- database and tree -- */
+
+int call_open(struct call *c, unsigned open_flags)
+{
+    struct luge_options how = {.flags = open_flags};
+    int rc = luge_open(call_text(c, 0), &how, &c->db);
+
+    return rc ? say_error(rc) : 0;
+}
+
+/* A luge code, not an exit code: it also serves inside luge_transact. */
+int call_tree(struct call *c, unsigned flags, luge_tree *tree)
+{
+    const char *name = c->options[OPTION_TREE];
+
+    *tree = LUGE_MAIN;
+    if (!name) return 0;
+    return luge_tree_open(c->txn, luge_str(name), flags, tree);
+}
+
+int call_read(struct call *c, luge_tree *tree)
+{
+    int rc, code = call_open(c, LUGE_READ_ONLY | LUGE_MUST_EXIST);
+
+    if (code) return code;
+    rc = luge_begin(c->db, LUGE_READ, &c->txn);
+    if (rc) return say_error(rc);
+    rc = call_tree(c, 0, tree);
+    return rc ? say_no(rc) : 0;
+}
+
+/* Release what the call holds.  CODE, or EXIT_ERROR if even that failed. */
+int call_end(struct call *c, int code)
+{
+    int rc;
+
+    luge_abort(c->txn);
+    rc = luge_close(c->db);
+    if (rc) code = say_error(rc);
+    free(c->input);
+    return print_end(code);
+}

@@ -1,0 +1,129 @@
+/* cli/cli.h -- what the files of the luge command share.
+ *
+ *   C1  A verb is one line of the table in main.c: parsing, usage, help,
+ *       completion and the manual page all read it there.
+ *   C2  A verb's function gets a struct call with arguments and options already
+ *       checked, and returns an exit code.  main.c ends the transaction and
+ *       closes the database, whatever the verb did.
+ *   C3  Data goes to stdout, everything else to stderr.
+ * Not here: anything of the engine but luge.h.
+ */
+#ifndef CLI_H
+#define CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "luge.h"
+
+enum exit_code {
+    EXIT_DONE = 0,
+    EXIT_NO = 1,    /* not found, differs, unhealthy */
+    EXIT_USAGE = 2,
+    EXIT_ERROR = 3, /* of the database or the system; its name is on stderr */
+};
+
+/* Enum, name, argument (NULL: none), sentence.  A name means the same in
+ * every verb. */
+#define OPTIONS(X)                                                            \
+    X(TREE, "tree", "NAME", "the tree to use instead of main")                \
+    X(PREFIX, "prefix", "PREFIX", "only keys that begin with PREFIX")         \
+    X(FROM, "from", "KEY", "only keys from KEY on, KEY included")             \
+    X(TO, "to", "KEY", "only keys before KEY")                                \
+    X(REVERSE, "reverse", NULL, "from the greatest key to the smallest")      \
+    X(LIMIT, "limit", "N", "N pairs at most")                                 \
+    X(KEYS, "keys", NULL, "keys without their values")                        \
+    X(DURABILITY, "durability", "full|async",                                 \
+      "full (the default) waits for the device, async does not")              \
+    X(RECORDS, "records", "N", "how many records to work with")               \
+    X(COMPLETION, "completion", NULL, "write the completion script for bash") \
+    X(MAN, "man", NULL, "write the verbs as a part of the manual page")       \
+    X(JSON, "json", NULL, "one JSON object a line")
+
+enum option_number {
+#define X(number, name, argument, text) OPTION_##number,
+    OPTIONS(X)
+#undef X
+    OPTION_COUNT
+};
+
+#define OPTION(number) (1u << OPTION_##number)
+_Static_assert(OPTION_COUNT <= 32, "verb.options is 32 bits wide");
+
+struct option {
+    const char *name, *argument, *text;
+};
+
+struct call;
+
+struct verb {
+    const char *name;
+    const char *arguments; /* words; [WORD] may be absent.  DIR is special: it
+                              is never read from standard input */
+    uint32_t options;      /* OPTION(...) | ...; JSON is meant where useful */
+    int (*run)(struct call *call); /* an exit code */
+    const char *summary;   /* half a sentence */
+    const char *detail;    /* lines for help and manual, each with a newline */
+};
+
+enum { ARGUMENTS_MAX = 3 }; /* of any verb in the table; main.c checks it */
+
+/* One run of the command. */
+struct call {
+    const struct verb *verb;
+    int count;                             /* arguments given */
+    luge_bytes arguments[ARGUMENTS_MAX];
+    const char *options[OPTION_COUNT];     /* NULL: absent; "" if it has none */
+    char *input;                           /* what was read for "-" */
+    luge_db *db;
+    luge_txn *txn;
+};
+
+/* main.c: the tables. */
+extern const struct verb verbs[];
+extern const size_t verb_count;
+extern const struct option options[OPTION_COUNT];
+const struct verb *verb_find(const char *name);
+
+/* call.c: what verbs do with their call.  All return an exit code. */
+const char *call_text(const struct call *c, int argument);
+bool call_has(const struct call *c, enum option_number option);
+int call_number(const struct call *c, enum option_number option,
+                uint64_t otherwise, uint64_t *number);
+int call_durability(const struct call *c, unsigned *begin_flags);
+int call_open(struct call *c, unsigned open_flags);
+int call_tree(struct call *c, unsigned flags, luge_tree *tree);
+int call_read(struct call *c, luge_tree *tree);
+int call_end(struct call *c, int code);
+
+/* call.c: answers that are not data.  Each returns its exit code. */
+int say_usage(const struct verb *verb, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+int say_error(int rc); /* NOTFOUND too is an error: of the system's */
+int say_no(int rc);    /* NOTFOUND is the answer "no"; else say_error */
+
+/* print.c: bytes for people and for programs. */
+void print_bytes(luge_bytes bytes);  /* one line, unprintable bytes escaped */
+void print_json(json_t *object);     /* one line; the reference is taken */
+json_t *json_of_bytes(luge_bytes bytes);
+json_t *json_of_count(uint64_t number);
+int print_end(int code);             /* EXIT_ERROR if stdout did not take it */
+
+/* The verbs, a file for each family. */
+int verb_put(struct call *c);        /* keys.c */
+int verb_get(struct call *c);
+int verb_del(struct call *c);
+int verb_scan(struct call *c);
+int verb_trees(struct call *c);
+int verb_stat(struct call *c);       /* inspect.c */
+int verb_check(struct call *c);
+int verb_checksum(struct call *c);
+int verb_bench(struct call *c);      /* bench.c */
+int verb_help(struct call *c);       /* help.c */
+int verb_version(struct call *c);
+void help_usage(FILE *to, const struct verb *verb);
+
+#endif

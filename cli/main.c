@@ -1,0 +1,222 @@
+/* cli/main.c -- the luge command: the table of verbs, and a call made from the
+ * words of the command line.
+ *
+ *   luge VERB DIR [ARGUMENTS] [--options]
+ * Options stand anywhere after the verb, as --name value or --name=value; after
+ * a bare -- every word is an argument as it is.  Before that the argument "-"
+ * stands for all of standard input.
+ * Not here: what a verb does (keys.c, inspect.c, bench.c, help.c).
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define WRITING (OPTION(TREE) | OPTION(DURABILITY) | OPTION(JSON))
+
+const struct verb verbs[] = {
+    {"put", "DIR KEY VALUE", WRITING, verb_put,
+     "set a key to a value",
+     "Creates the database and the tree if they are not there.  With --json\n"
+     "it prints the number of the commit.\n"},
+    {"get", "DIR KEY", OPTION(TREE) | OPTION(JSON), verb_get,
+     "print the value of a key",
+     "Prints the bytes of the value and nothing else; on a terminal a newline\n"
+     "follows.  Exit code 1 if there is no such key or tree.\n"},
+    {"del", "DIR KEY", WRITING, verb_del,
+     "remove a key",
+     "Exit code 1 if there is no such key or tree.\n"},
+    {"scan", "DIR",
+     OPTION(TREE) | OPTION(PREFIX) | OPTION(FROM) | OPTION(TO) |
+         OPTION(REVERSE) | OPTION(LIMIT) | OPTION(KEYS) | OPTION(JSON),
+     verb_scan,
+     "print the pairs of a tree in the order of their keys",
+     "One pair a line, a tab between key and value.  Bytes that are no\n"
+     "printable UTF-8 are written \\xNN, and a backslash as \\\\, so that\n"
+     "lines can be taken apart again.  All of it is one snapshot.\n"},
+    {"trees", "DIR", OPTION(JSON), verb_trees,
+     "print the trees and how many keys each holds",
+     "One tree a line: its name, a tab, the number of its keys.\n"},
+    {"stat", "DIR", OPTION(TREE) | OPTION(JSON), verb_stat,
+     "print figures of the database, or of one tree",
+     "Bytes, unless a name says otherwise.  With --tree it walks that tree.\n"},
+    {"check", "DIR", OPTION(JSON), verb_check,
+     "prove that the database is sound, or list its defects",
+     "Looks at the order, the counts and the checksums of everything.  Prints\n"
+     "a line for each defect, or the word sound.  Exit code 1 if there is a\n"
+     "defect.\n"},
+    {"checksum", "DIR", OPTION(JSON), verb_checksum,
+     "print a checksum of all names, keys and values",
+     "Equal for equal content, whatever the layout of the files.\n"},
+    {"bench", "[DIR]", OPTION(RECORDS) | OPTION(JSON), verb_bench,
+     "measure a small workload",
+     "Works in a tree called luge-bench that must not exist and is dropped at\n"
+     "the end; without DIR in a temporary database.  What the durable commits\n"
+     "cost depends on the device, so give a DIR on the one you care for.\n"},
+    {"help", "[VERB]", OPTION(COMPLETION) | OPTION(MAN), verb_help,
+     "explain the command or a verb", ""},
+    {"version", "", 0, verb_version, "print the version", ""},
+};
+const size_t verb_count = sizeof(verbs) / sizeof(verbs[0]);
+
+const struct option options[OPTION_COUNT] = {
+#define X(number, name, argument, text) {name, argument, text},
+    OPTIONS(X)
+#undef X
+};
+
+const struct verb *verb_find(const char *name)
+{
+    for (size_t i = 0; i < verb_count; i++)
+        if (!strcmp(verbs[i].name, name)) return &verbs[i];
+    return NULL;
+}
+
+/* ------------------------------------------------------------- options -- */
+
+/* The option that WORD (without its dashes) names, or -1.  *value is what
+ * stands behind '=', or NULL. */
+static int option_find(const struct verb *verb, const char *word,
+                       const char **value)
+{
+    size_t size = strcspn(word, "=");
+    *value = word[size] ? word + size + 1 : NULL;
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if ((verb->options & (1u << i)) && strlen(options[i].name) == size &&
+            !memcmp(options[i].name, word, size))
+            return i;
+    return -1;
+}
+
+/* Take the option in words[*at], and its value from the next word if it has
+ * one. */
+static int option_take(struct call *c, char **words, int *at)
+{
+    const char *value;
+    int number = option_find(c->verb, words[*at] + 2, &value);
+
+    if (number < 0)
+        return say_usage(c->verb, "there is no option %s", words[*at]);
+    if (c->options[number])
+        return say_usage(c->verb, "--%s is given twice", options[number].name);
+    if (!options[number].argument) {
+        if (value)
+            return say_usage(c->verb, "--%s takes no value",
+                             options[number].name);
+        c->options[number] = "";
+        return 0;
+    }
+    if (!value) value = words[*at + 1] ? words[++*at] : NULL;
+    if (!value)
+        return say_usage(c->verb, "--%s wants %s", options[number].name,
+                         options[number].argument);
+    c->options[number] = value;
+    return 0;
+}
+
+/* ----------------------------------------------------------- arguments -- */
+
+/* The word of ARGUMENTS with this number, counted from 0; "" past the last. */
+static const char *arguments_word(const char *arguments, int number)
+{
+    for (; number > 0; number--) {
+        arguments += strcspn(arguments, " ");
+        arguments += strspn(arguments, " ");
+    }
+    return arguments;
+}
+
+/* All of standard input into c->input. */
+static int input_read(struct call *c, luge_bytes *bytes)
+{
+    size_t size = 0, room = 1 << 16;
+
+    c->input = malloc(room);
+    while (c->input) {
+        size += fread(c->input + size, 1, room - size, stdin);
+        if (size < room) break;
+        if (size > LUGE_VALUE_SIZE_MAX) return say_error(LUGE_TOOBIG);
+        char *larger = realloc(c->input, room *= 2);
+        if (!larger) free(c->input);
+        c->input = larger;
+    }
+    if (!c->input) return say_error(LUGE_NOMEM);
+    if (ferror(stdin)) {
+        fprintf(stderr, "luge: IO: standard input: %s\n", strerror(errno));
+        return EXIT_ERROR;
+    }
+    *bytes = luge_bytes_of(c->input, size);
+    return 0;
+}
+
+static int argument_take(struct call *c, const char *word, bool literal)
+{
+    bool directory = c->count == 0; /* a verb's first argument is no data */
+
+    if (!*arguments_word(c->verb->arguments, c->count))
+        return say_usage(c->verb, "'%s' is one argument too many", word);
+    luge_bytes *bytes = &c->arguments[c->count++];
+    *bytes = luge_str(word);
+    if (literal || directory || strcmp(word, "-") != 0) return 0;
+    if (c->input)
+        return say_usage(c->verb, "only one argument can be standard input");
+    return input_read(c, bytes);
+}
+
+/* The words after the verb.  An exit code if they make no call. */
+static int call_parse(struct call *c, char **words)
+{
+    bool literal = false;
+
+    assert(!*arguments_word(c->verb->arguments, ARGUMENTS_MAX));
+    for (int at = 0; words[at]; at++) {
+        int code = 0;
+        if (!literal && !strcmp(words[at], "--"))
+            literal = true;
+        else if (!literal && !strncmp(words[at], "--", 2))
+            code = option_take(c, words, &at);
+        else
+            code = argument_take(c, words[at], literal);
+        if (code) return code;
+    }
+    const char *next = arguments_word(c->verb->arguments, c->count);
+    if (*next && *next != '[')
+        return say_usage(c->verb, "%.*s is missing", (int)strcspn(next, " "),
+                         next);
+    return 0;
+}
+
+/* `luge put --help` is `luge help put`. */
+static bool wants_help(char **words)
+{
+    for (; *words && strcmp(*words, "--") != 0; words++)
+        if (!strcmp(*words, "--help")) return true;
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    struct call call = {0};
+    char *help[] = {NULL, NULL};
+    char **words = argv + 2;
+
+    if (argc < 2) {
+        help_usage(stderr, NULL);
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    if (!strcmp(name, "--help") || !strcmp(name, "-h")) name = "help";
+    if (!strcmp(name, "--version")) name = "version";
+    call.verb = verb_find(name);
+    if (!call.verb) return say_usage(NULL, "there is no verb '%s'", name);
+    if (wants_help(words)) {
+        help[0] = argv[1];
+        words = call.verb->run == verb_help ? help + 1 : help;
+        call.verb = verb_find("help");
+    }
+    int code = call_parse(&call, words);
+    if (!code) code = call.verb->run(&call);
+    return call_end(&call, code);
+}

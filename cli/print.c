@@ -1,0 +1,110 @@
+/* cli/print.c -- bytes for people (one line, escaped) and for programs (JSON).
+ *
+ *   P1  Escaped text has no tab and no newline and can be turned back: what is
+ *       not printable UTF-8 is \xNN, a backslash is doubled.
+ *   P2  In JSON, bytes are a string if they are UTF-8, else {"base64": "..."}.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+/* ------------------------------------------------------------- people -- */
+
+/* The bytes of the printable character at P, or 0 if there is none there. */
+static size_t printable_size(const unsigned char *p, size_t left)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t size = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    uint32_t point;
+
+    if (size == 1) return p[0] >= 0x20 && p[0] != 0x7f;
+    if (p[0] < 0xc2 || p[0] > 0xf4 || left < size) return 0;
+    point = p[0] & (0x7fu >> size);
+    for (size_t i = 1; i < size; i++) {
+        if ((p[i] & 0xc0) != 0x80) return 0;
+        point = (point << 6) | (p[i] & 0x3fu);
+    }
+    if (point < least[size] || point > 0x10ffff) return 0;
+    if (point >= 0xd800 && point < 0xe000) return 0; /* half a surrogate */
+    return point < 0xa0 ? 0 : size;                  /* C1 controls */
+}
+
+void print_bytes(luge_bytes bytes)
+{
+    const unsigned char *p = bytes.data;
+    size_t left = bytes.size;
+
+    while (left) {
+        size_t size = printable_size(p, left);
+        if (!size)
+            printf("\\x%02x", p[0]);
+        else if (p[0] == '\\')
+            fputs("\\\\", stdout);
+        else
+            fwrite(p, 1, size, stdout);
+        size += !size;
+        p += size;
+        left -= size;
+    }
+}
+
+/* ----------------------------------------------------------- programs -- */
+
+/* Memory: the caller's; NULL if there is none. */
+static char *base64_of(luge_bytes bytes)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "abcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *p = bytes.data;
+    char *text = malloc((bytes.size + 2) / 3 * 4 + 1), *to = text;
+
+    for (size_t at = 0; text && at < bytes.size; at += 3) {
+        size_t left = bytes.size - at;
+        uint32_t three = (uint32_t)p[at] << 16;
+        if (left > 1) three |= (uint32_t)p[at + 1] << 8;
+        if (left > 2) three |= p[at + 2];
+        *to++ = digits[three >> 18];
+        *to++ = digits[(three >> 12) & 63];
+        *to++ = left > 1 ? digits[(three >> 6) & 63] : '=';
+        *to++ = left > 2 ? digits[three & 63] : '=';
+    }
+    if (text) *to = 0;
+    return text;
+}
+
+json_t *json_of_bytes(luge_bytes bytes)
+{
+    json_t *json = json_stringn(bytes.size ? bytes.data : "", bytes.size);
+
+    if (json) return json;
+    char *text = base64_of(bytes);
+    json = text ? json_pack("{s:s}", "base64", text) : NULL;
+    free(text);
+    return json;
+}
+
+json_t *json_of_count(uint64_t number)
+{
+    return json_integer((json_int_t)number);
+}
+
+/* NULL means that memory ran out while it was made. */
+void print_json(json_t *object)
+{
+    if (!object || json_dumpf(object, stdout, JSON_COMPACT)) {
+        fputs("luge: NOMEM: no memory for a line of JSON\n", stderr);
+        exit(EXIT_ERROR);
+    }
+    fputc('\n', stdout);
+    json_decref(object);
+}
+
+int print_end(int code)
+{
+    errno = 0;
+    if (!fflush(stdout) && !ferror(stdout)) return code;
+    fprintf(stderr, "luge: IO: standard output: %s\n", strerror(errno));
+    return EXIT_ERROR;
+}
