@@ -22,6 +22,8 @@ code "put creates the database" 0 luge put db song nocturne
 is "put says nothing" "$out$err" ""
 is "get prints the value and nothing else" \
     "$(luge get db song | od -An -c | tr -d ' \n')" "nocturne"
+is "on a terminal a newline follows" \
+    "$(script -qec "$LUGE get db song" /dev/null | tr '\r' .)" "nocturne."
 luge put db song prelude
 is "put replaces" "$(luge get db song)" "prelude"
 code "get of a missing key" 1 luge get db nothing
@@ -126,7 +128,7 @@ is "JSON has base64 for what is no UTF-8" "$(luge get db bytes --json)" \
     '{"key":"bytes","value":{"base64":"YQBi/wo="}}'
 is "text has escapes for it" "$(luge scan db --prefix bytes)" \
     "bytes${tab}a\\x00b\\xff\\x0a"
-luge put db text 'tab	back\slash "é" 𝄞'
+luge put db text "tab${tab}back\\slash \"é\" 𝄞"
 is "JSON escapes text" "$(luge get db text --json)" \
     '{"key":"text","value":"tab\tback\\slash \"é\" 𝄞"}'
 is "text escapes tab and backslash, not letters" \
@@ -137,8 +139,8 @@ for size in 1 2 3 4 5; do
     luge put db raw - <raw
     luge get db raw --json | python3 -c '
 import base64, json, sys
-sys.stdout.buffer.write(base64.b64decode(json.load(sys.stdin)["value"]["base64"]))
-' >copy
+value = json.load(sys.stdin)["value"]
+sys.stdout.buffer.write(base64.b64decode(value["base64"]))' >copy
     same "base64 of $size bytes" raw copy
 done
 first=$(luge put db seq 1 --json)
