@@ -1,0 +1,18 @@
+/* bench/report.h -- what a run has shown: a table for people, JSON for
+ * programs.
+ * Not here: measuring anything. */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include "run.h"
+
+/* The table on standard output. */
+void report_table(const struct bench *bench, const struct table *table);
+
+/* bench->json: an array of objects, one per row, engine and metric. */
+int report_json(const struct bench *bench, const struct table *table);
+
+/* 1 if a sample failed anywhere, else 0. */
+int report_failed(const struct bench *bench, const struct table *table);
+
+#endif

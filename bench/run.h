@@ -1,0 +1,67 @@
+/* bench/run.h -- all samples of a run: which, in what order, how often.
+ *
+ * Holds:
+ *   R1  a sample is one (row, engine, repetition) in a process and a directory
+ *       of its own; engines take turns within a repetition, each repetition
+ *       beginning with another one.
+ *   R2  a sample during which others used more than FOREIGN_MAX processors is
+ *       taken again, a bounded number of times; the least disturbed one counts.
+ * Not here: what is printed (report.c).
+ */
+#ifndef BENCH_RUN_H
+#define BENCH_RUN_H
+
+#include "work.h"
+
+enum {
+    ENGINES_MAX = 16,
+    ONLY_MAX = 64,              /* --only options */
+    REPS_MAX = 32,
+    TRIES_MAX = 3,              /* of one sample */
+    SAMPLE_SECONDS_MAX = 900,   /* then a sample's process is ended */
+};
+#define FOREIGN_MAX 0.15        /* processors: two ticks in a 0.13 s window */
+
+struct bench {
+    u64 records;
+    u32 reps;
+    double seconds;             /* of a timed window */
+    bool quick;
+    const char *dir, *json;
+    const struct engine *engines[ENGINES_MAX];
+    u32 engine_count;
+    const char *only[ONLY_MAX];
+    u32 only_count;
+    const u8 *pool;
+    struct sample *shared;      /* the sample being taken */
+    char work_dir[1024];
+    u64 began_ns;
+    u32 done, planned, again;   /* samples */
+};
+
+/* What one engine did in one row. */
+struct cell {
+    const struct row *row;
+    const struct engine *engine;
+    u32 count;                  /* good samples */
+    struct sample samples[REPS_MAX];
+    const char *cannot;         /* why there is no figure, or NULL */
+    char failure[BENCH_TEXT_SIZE];          /* the first, or empty */
+};
+
+/* The rows of this run, each with one cell per engine. */
+struct table {
+    u32 row_count;
+    struct cell *cells;         /* row-major, bench->engine_count wide */
+};
+
+bool run_wants(const struct bench *bench, const struct row *row);
+
+/* ENGINE has a place in ROW, be it to say that it cannot. */
+bool run_takes_part(const struct row *row, const struct engine *engine);
+
+/* Take all samples.  -1 if nothing could be done; failures of samples are in
+ * their cells. */
+int run_all(struct bench *bench, struct table *table);
+
+#endif
