@@ -60,8 +60,8 @@ static int worker_loop(struct worker *worker)
         if (worker->plan->step(worker) < 0) return -1;
     cpu_ns = meter_own_ns();
     worker->started_ns = now_ns();
-    while (in_phase(worker, PHASE_MEASURE))                           /* C1 */
-        if (worker_step(worker)) return -1;
+    do if (worker_step(worker)) return -1;                            /* C1 */
+    while (in_phase(worker, PHASE_MEASURE));
     worker->ended_ns = now_ns();
     worker->cpu_ns = meter_own_ns() - cpu_ns;
     return 0;

@@ -3,8 +3,8 @@
  *
  *   open --barrier--> WARM --sleep--> MEASURE --sleep--> END --barrier--> close
  *
- * Holds: C1  only steps that begin in MEASURE count; the last one is finished
- *            and its time is part of the span.
+ * Holds: C1  only steps begun after WARM count, at least one a worker; the
+ *            last one is finished and its time is part of the span.
  *        C2  a worker that fails still comes to both barriers.
  * Not here: what a step does (work_ files).
  */

@@ -108,12 +108,12 @@ struct engine {
     /* From FROM (NULL: the first) on, at most LIMIT records. */
     int (*scan)(void *session, const struct slice *from, u64 limit,
                 struct tally *tally);
-    /* Load SOURCE into an empty database the fastest way; durable at the end. */
+    /* Load SOURCE into an empty database the fastest way; durable after. */
     int (*load)(void *db, struct source *source);
     int (*next_id)(void *session, u64 *id);              /* CAN_IDS */
 
     int (*sync)(void *db);                  /* all acknowledged is durable */
-    int (*checkpoint)(void *db);            /* NULL if none can be asked for */
+    int (*checkpoint)(void *db);            /* NULL: there is no such call */
     int (*settle)(void *db);                /* the form that reads best */
 };
 

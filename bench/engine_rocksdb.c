@@ -15,6 +15,9 @@ enum { LOAD_BATCH = 10000, FORMAT = 5, BLOOM_BITS = 10, BUFFERS = 4 };
 
 struct rocks {
     rocksdb_t *db;
+    rocksdb_options_t *options;
+    rocksdb_block_based_table_options_t *table;
+    rocksdb_cache_t *cache;
     rocksdb_writeoptions_t *write, *write_loading;
     rocksdb_readoptions_t *read;
 };
@@ -35,34 +38,35 @@ static int failed(const char *what, char *text)
 
 /* --------------------------------------------------------------- open -- */
 
-static rocksdb_block_based_table_options_t *table_options(void)
+static void set_table_options(struct rocks *rocks)
 {
     rocksdb_block_based_table_options_t *table =
         rocksdb_block_based_options_create();
 
-    rocksdb_block_based_options_set_block_cache(
-        table, rocksdb_cache_create_lru(CACHE_BYTES));
+    rocks->table = table;
+    rocks->cache = rocksdb_cache_create_lru(CACHE_BYTES);
+    rocksdb_block_based_options_set_block_cache(table, rocks->cache);
     rocksdb_block_based_options_set_filter_policy(
         table, rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
     rocksdb_block_based_options_set_format_version(table, FORMAT);
     rocksdb_block_based_options_set_data_block_index_type(
         table,
         rocksdb_block_based_table_data_block_index_type_binary_search_and_hash);
-    return table;
 }
 
-static rocksdb_options_t *db_options(void)
+static void set_options(struct rocks *rocks)
 {
     rocksdb_options_t *options = rocksdb_options_create();
 
+    rocks->options = options;
+    set_table_options(rocks);
     rocksdb_options_set_create_if_missing(options, 1);
-    rocksdb_options_set_block_based_table_factory(options, table_options());
+    rocksdb_options_set_block_based_table_factory(options, rocks->table);
     rocksdb_options_set_compression(options, rocksdb_no_compression);
     rocksdb_options_set_write_buffer_size(options, BUFFER_BYTES);
     rocksdb_options_set_max_write_buffer_number(options, BUFFERS);
     rocksdb_options_increase_parallelism(options, 2);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
-    return options;
 }
 
 static int db_open(const struct engine *engine, const char *dir,
@@ -73,7 +77,8 @@ static int db_open(const struct engine *engine, const char *dir,
 
     (void)engine;
     *db = rocks;
-    rocks->db = rocksdb_open(db_options(), dir, &text);
+    set_options(rocks);
+    rocks->db = rocksdb_open(rocks->options, dir, &text);
     if (text) return failed("rocksdb_open", text);
     rocks->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(rocks->write, mode == MODE_DURABLE);
@@ -88,6 +93,9 @@ static int db_close(void *db)
     struct rocks *rocks = db;
 
     rocksdb_close(rocks->db);
+    rocksdb_options_destroy(rocks->options);
+    rocksdb_block_based_options_destroy(rocks->table);
+    rocksdb_cache_destroy(rocks->cache);
     rocksdb_writeoptions_destroy(rocks->write);
     rocksdb_writeoptions_destroy(rocks->write_loading);
     rocksdb_readoptions_destroy(rocks->read);

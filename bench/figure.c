@@ -46,14 +46,18 @@ bool figure_weaker(const struct cell *cell)
     enum engine_rank ours = cell->row->mode == MODE_DURABLE ? RANK_POWER
                                                             : RANK_PREFIX;
 
-    if (cell->row->kinds & KIND_READ) return false;
+    if (cell->row->kinds & (KIND_READ | KIND_SPACE)) return false;
     return rank_of(cell) < ours;
 }
 
-static double ratio(double luge, double other, bool higher)
+/* 0 if there is no other or luge was not measured. */
+static double ratio_to(double luge, const struct cell *other,
+                       enum metric metric)
 {
-    double over = higher ? luge : other, under = higher ? other : luge;
-    return under > 0 ? over / under : 0;
+    double theirs = other ? figure_of(other, metric).median : 0;
+
+    if (luge <= 0 || theirs <= 0) return 0;
+    return metrics[metric].higher ? luge / theirs : theirs / luge;
 }
 
 static bool is_luge(const struct cell *cell)
@@ -87,21 +91,16 @@ struct rivals figure_rivals(const struct cell *cells, u32 count,
 {
     struct rivals r = {0};
     double luge = luge_median(cells, count, metric);
-    bool higher = metrics[metric].higher;
 
     for (u32 i = 0; i < count; i++) {
         const struct cell *cell = &cells[i];
-        double median = figure_of(cell, metric).median;
         if (!figure_of(cell, metric).runs || is_luge(cell)) continue;
-        if (cell->engine->kinds & KIND_FLOOR)
-            r.ratio_device = luge > 0 ? ratio(luge, median, higher) : 0;
+        if (cell->engine->kinds & KIND_FLOOR) r.device = cell;
         else keep_better(figure_weaker(cell) ? &r.weaker : &r.equal, cell,
                          metric);
     }
-    if (luge > 0 && r.equal)
-        r.ratio_equal = ratio(luge, figure_of(r.equal, metric).median, higher);
-    if (luge > 0 && r.weaker)
-        r.ratio_weaker = ratio(luge, figure_of(r.weaker, metric).median,
-                               higher);
+    r.ratio_equal = ratio_to(luge, r.equal, metric);
+    r.ratio_weaker = ratio_to(luge, r.weaker, metric);
+    r.ratio_device = ratio_to(luge, r.device, metric);
     return r;
 }

@@ -20,12 +20,14 @@ struct figure figure_of(const struct cell *cell, enum metric metric);
 struct rivals {
     const struct cell *equal, *weaker;
     double ratio_equal, ratio_weaker;   /* luge to that one */
-    double ratio_device;                /* luge to the bare device, or 0 */
+    const struct cell *device;          /* the bare device, not a peer */
+    double ratio_device;
 };
 struct rivals figure_rivals(const struct cell *cells, u32 count,
                             enum metric metric);
 
-/* CELL's engine promises less than luge in this row. */
+/* CELL's engine promises less than luge in this row.  Rows that only read, or
+ * measure space, ask for no promise. */
 bool figure_weaker(const struct cell *cell);
 
 #endif

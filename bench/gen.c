@@ -118,8 +118,9 @@ static void key_10(u8 *to, u64 index)
 const struct shape
     shape_16 = {"16", "16-byte keys in index order, 100-byte values",
                 16, 100, 1, key_16, true},
-    shape_16_few = {"16-few", "the same, a tenth of the records",
-                    16, 100, 0.1, key_16, true},
+    shape_16_few = {"16-few",
+                    "16-byte keys, 100-byte values, a quarter of the records",
+                    16, 100, 0.25, key_16, true},
     shape_8 = {"8", "8-byte random keys, 100-byte values",
                8, 100, 1, key_8, false},
     shape_24 = {"24", "24-byte random keys, 150-byte values",

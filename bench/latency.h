@@ -10,7 +10,7 @@
 #include "tool.h"
 
 enum { LATENCY_SUB_BITS = 6, LATENCY_BITS_MAX = 40,
-       LATENCY_BUCKETS = (LATENCY_BITS_MAX - LATENCY_SUB_BITS + 2)
+       LATENCY_BUCKETS = (LATENCY_BITS_MAX - LATENCY_SUB_BITS + 1)
                          << LATENCY_SUB_BITS };
 
 struct latency {

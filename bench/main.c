@@ -165,6 +165,7 @@ static int complain(int code)
 static int run_and_report(struct bench *bench)
 {
     struct table table = {0};
+    int code;
 
     bench->shared = mmap(NULL, sizeof *bench->shared, PROT_READ | PROT_WRITE,
                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -174,8 +175,11 @@ static int run_and_report(struct bench *bench)
     }
     if (json_dir(bench) || run_all(bench, &table)) return complain(3);
     report_table(bench, &table);
-    if (report_json(bench, &table)) return complain(3);
-    return report_failed(bench, &table);
+    code = report_json(bench, &table) ? complain(3)
+                                      : report_failed(bench, &table);
+    free(table.cells);
+    free(bench->pool);
+    return code;
 }
 
 int main(int argc, char **argv)

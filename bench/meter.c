@@ -59,22 +59,27 @@ u64 meter_memory(const char *name)
     return number_in("/proc/self/status", name) * 1024;
 }
 
+/* The clock is read last here and first in meter_since: the other readings
+ * take 0.1 ms, which is more than LMDB needs to open. */
 struct meter meter_read(const char *dir)
 {
-    return (struct meter){
-        .wall_ns = now_ns(),
+    struct meter meter = {
         .busy_ns = busy_ns(),
         .own_ns = usage_ns(RUSAGE_SELF) + usage_ns(RUSAGE_CHILDREN),
         .device_bytes = place_device_bytes(dir),
         .process_bytes = number_in("/proc/self/io", "write_bytes"),
     };
+
+    meter.wall_ns = now_ns();
+    return meter;
 }
 
 struct meter meter_since(const struct meter *start, const char *dir)
 {
+    u64 ended_ns = now_ns();
     struct meter span = meter_read(dir);
 
-    span.wall_ns -= start->wall_ns;
+    span.wall_ns = ended_ns - start->wall_ns;
     span.busy_ns -= start->busy_ns;
     span.own_ns -= start->own_ns;
     span.device_bytes -= start->device_bytes;

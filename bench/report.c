@@ -8,6 +8,12 @@
 
 enum { LABEL_WIDTH = 34, CELL_WIDTH = 15 };
 
+/* The bare device is in two rows only: its figure stands with the ratios. */
+static bool has_column(const struct engine *engine)
+{
+    return !(engine->kinds & KIND_FLOOR);
+}
+
 /* NUMBER with three digits and a letter for thousands. */
 static void print_number(char *to, size_t size, double number)
 {
@@ -30,25 +36,32 @@ static void print_cell(const struct cell *cell, enum metric metric)
 {
     struct figure f = figure_of(cell, metric);
     double half = f.median > 0 ? (f.max - f.min) / 2 / f.median * 100 : 0;
-    char number[16], text[40];
+    char number[16], spread[16] = "", text[48];
 
     print_number(number, sizeof number, f.median);
+    if (f.runs > 1) snprintf(spread, sizeof spread, " +-%.0f%%", half);
     if (cell->failure[0]) snprintf(text, sizeof text, "FAILED");
     else if (!f.runs) snprintf(text, sizeof text, "-");
-    else snprintf(text, sizeof text, "%s%s%s +-%.0f%%", number,
+    else snprintf(text, sizeof text, "%s%s%s%s", number,
                   figure_weaker(cell) ? "*" : "",
-                  f.foreign > FOREIGN_MAX ? "!" : "", half);
+                  f.foreign > FOREIGN_MAX ? "!" : "", spread);
     printf(" %*s", CELL_WIDTH, text);
 }
 
-static void print_ratios(const struct rivals *r)
+static void print_ratios(const struct rivals *r, enum metric metric)
 {
-    printf("  ");
+    char number[16];
+
     if (r->ratio_equal > 0)
-        printf("%.2f %s", r->ratio_equal, r->equal->engine->name);
+        printf("  %.2f %s", r->ratio_equal, r->equal->engine->name);
     if (r->ratio_weaker > 0)
-        printf("; %.2f %s*", r->ratio_weaker, r->weaker->engine->name);
-    if (r->ratio_device > 0) printf("; %.2f of the device", r->ratio_device);
+        printf("  %.2f %s*", r->ratio_weaker, r->weaker->engine->name);
+    if (r->device) {
+        print_number(number, sizeof number,
+                     figure_of(r->device, metric).median);
+        printf("  device %s", number);
+    }
+    if (r->ratio_device > 0) printf(": %.2f of it", r->ratio_device);
     printf("\n");
 }
 
@@ -63,8 +76,8 @@ static void print_metric(const struct bench *bench, const struct cell *cells,
              info->unit ? info->unit : cells->row->unit);
     printf("%-*s", LABEL_WIDTH, label);
     for (u32 i = 0; i < bench->engine_count; i++)
-        print_cell(&cells[i], metric);
-    print_ratios(&r);
+        if (has_column(bench->engines[i])) print_cell(&cells[i], metric);
+    print_ratios(&r, metric);
 }
 
 static bool measured(const struct bench *bench, const struct cell *cells,
@@ -122,7 +135,8 @@ void report_table(const struct bench *bench, const struct table *table)
 {
     printf("%-*s", LABEL_WIDTH, "");
     for (u32 i = 0; i < bench->engine_count; i++)
-        printf(" %*s", CELL_WIDTH, bench->engines[i]->name);
+        if (has_column(bench->engines[i]))
+            printf(" %*s", CELL_WIDTH, bench->engines[i]->name);
     printf("\n");
     for (u32 i = 0; i < table->row_count; i++)
         print_row(bench, &table->cells[i * bench->engine_count]);

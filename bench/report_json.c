@@ -27,7 +27,7 @@ static json_t *options_of(const struct bench *bench, const struct cell *cell)
     set(o, "version", json_string(version));
     set(o, "settings", json_string(engine->options));
     set(o, "promise", json_string(engine_rank_text(engine->rank[row->mode])));
-    set(o, "records", json_integer((json_int_t)(double)bench->records));
+    set(o, "records", json_integer((json_int_t)run_records(bench, row)));
     set(o, "shape", json_string(row->shape->text));
     set(o, "key_bytes", json_integer(row->shape->key_size));
     set(o, "value_bytes", json_integer(row->shape->value_size));

@@ -56,10 +56,10 @@ static const struct mix
     READ("get-" key "-snapshot-t2", "the same with 2 threads", "reads/s",     \
          work_gets, its_shape, .threads = 2, .amount = 1000)
 
-#define MIX(label, what, its_shape, percentages, ...)                         \
+#define MIX(label, what, its_shape, percentages)                              \
     {.name = label, .text = what, .unit = "operations/s", .work = work_mix,   \
      .shape = &its_shape, .kinds = KIND_MIXED, .base = BASE_COPY,             \
-     .threads = 2, .mix = &percentages, __VA_ARGS__}
+     .threads = 2, .mix = &percentages}
 
 #define SPACE(label, what, function, its_base, ...)                           \
     {.name = label, .text = what, .unit = "", .work = function,               \
@@ -117,7 +117,8 @@ const struct row rows[] = {
         ycsb_a),
     MIX("ycsb-b", "95 % reads, 5 % updates, zipfian, 2 threads", shape_16,
         ycsb_b),
-    MIX("ycsb-c", "reads only, zipfian, 2 threads", shape_16, ycsb_c),
+    READ("ycsb-c", "reads only, zipfian, 2 threads", "operations/s", work_mix,
+         shape_16, .threads = 2, .mix = &ycsb_c),
     MIX("ycsb-d", "95 % reads of the latest, 5 % inserts, 2 threads",
         shape_16, ycsb_d),
     MIX("ycsb-e", "95 % ranges of 1-100, 5 % inserts, zipfian, 2 threads",
@@ -147,7 +148,7 @@ const struct row rows[] = {
     SPACE("device-bytes", "random async puts, then sync and checkpoint",
           work_device_bytes, BASE_COPY, .amount = 5, .settled = true),
     {.name = "stuck-reader", .unit = "",
-     .text = "20 x overwrite of a tenth of the records under one open reader",
+     .text = "overwrite 20 x a quarter of the records under one open reader",
      .work = work_stuck_reader, .shape = &shape_16_few, .kinds = KIND_SPACE,
      .reps_max = 2},
 };

@@ -25,6 +25,7 @@ struct run;
     X(DISK_BUSY, "disk_after_churn", "MiB", false)                            \
     X(DISK_CLOSED, "disk_after_close", "MiB", false)                          \
     X(GROWTH, "growth", "times", false)                                       \
+    X(GROWTH_LOADED, "growth_since_load", "times", false)                     \
     X(ROUNDS, "rounds", "times", true)                                        \
     X(DEVICE_BYTES, "device_bytes", "per logical byte", false)                \
     X(PROCESS_BYTES, "process_bytes", "per logical byte", false)              \
@@ -72,7 +73,7 @@ struct row {
     const struct mix *mix;
     bool timed;                     /* each operation by itself */
     bool memory;                    /* show the memory it took */
-    bool settled;                   /* nothing dirty in the system at the start */
+    bool settled;                   /* start with nothing dirty in the system */
     u32 reps_max;                   /* 0: as many as asked for */
 };
 

@@ -45,7 +45,7 @@ static const char *why_not(const struct row *row, const struct engine *engine)
     return NULL;
 }
 
-static u64 row_records(const struct bench *bench, const struct row *row)
+u64 run_records(const struct bench *bench, const struct row *row)
 {
     double records = (double)bench->records * row->shape->records_factor;
 
@@ -111,7 +111,7 @@ static int base_path(const struct bench *bench, const struct row *row,
     char name[96];
 
     snprintf(name, sizeof name, "base-%s-%s-%" PRIu64 "%s", engine->name,
-             row->shape->name, row_records(bench, row),
+             row->shape->name, run_records(bench, row),
              row->base >= BASE_BIG_SHARED ? "-sorted" : "");
     return place_join(path, bench->work_dir, name);
 }
@@ -125,7 +125,7 @@ static int base_make(struct bench *bench, const struct row *row,
     char path[PLACE_PATH_MAX];
     struct run run = {.row = &as_async, .engine = engine, .dir = path,
                       .pool = bench->pool,
-                      .records = row_records(bench, row)};
+                      .records = run_records(bench, row)};
 
     as_async.mode = MODE_ASYNC;
     as_async.memory = false;
@@ -167,7 +167,7 @@ static void take(struct bench *bench, const struct cell *cell, u32 rep,
     char path[PLACE_PATH_MAX];
     struct run run = {.row = cell->row, .engine = cell->engine, .dir = path,
                       .pool = bench->pool, .seed = rep + 1,
-                      .records = row_records(bench, cell->row),
+                      .records = run_records(bench, cell->row),
                       .seconds = bench->seconds};
 
     memset(sample, 0, sizeof *sample);

@@ -20,7 +20,7 @@ enum {
     TRIES_MAX = 3,              /* of one sample */
     SAMPLE_SECONDS_MAX = 900,   /* then a sample's process is ended */
 };
-#define FOREIGN_MAX 0.15        /* processors: two ticks in a 0.13 s window */
+#define FOREIGN_MAX 0.15        /* processors */
 
 struct bench {
     u64 records;
@@ -32,7 +32,7 @@ struct bench {
     u32 engine_count;
     const char *only[ONLY_MAX];
     u32 only_count;
-    const u8 *pool;
+    u8 *pool;
     struct sample *shared;      /* the sample being taken */
     char work_dir[1024];
     u64 began_ns;
@@ -59,6 +59,9 @@ bool run_wants(const struct bench *bench, const struct row *row);
 
 /* ENGINE has a place in ROW, be it to say that it cannot. */
 bool run_takes_part(const struct row *row, const struct engine *engine);
+
+/* How many records ROW works on. */
+u64 run_records(const struct bench *bench, const struct row *row);
 
 /* Take all samples.  -1 if nothing could be done; failures of samples are in
  * their cells. */

@@ -20,7 +20,7 @@
 enum {
     CHURN_ROUNDS = 3,
     STUCK_ROUNDS = 20,
-    STUCK_GROWTH_MAX = 64,          /* times the data: then it is clear */
+    STUCK_GROWTH_MAX = 16,          /* times the data: then it is clear */
     STUCK_LOOKS = 20,               /* at the disk, in one round */
     STUCK_PROBES = 100,             /* reads that check the old snapshot */
     KILLED_PART = 50,               /* one record of so many is overwritten */
@@ -147,7 +147,7 @@ struct stuck {
     struct batch *batch;
     void *reader;
     struct rng rng;
-    u64 written, peak_bytes;
+    u64 written, start_bytes, peak_bytes;
 };
 
 /* The reader must still see the records as they were loaded. */
@@ -182,7 +182,8 @@ static int stuck_write(struct stuck *stuck)
     stuck->written += count;
     if (place_bytes(stuck->run->dir, &bytes)) return -1;
     if (bytes > stuck->peak_bytes) stuck->peak_bytes = bytes;
-    return bytes > STUCK_GROWTH_MAX * data_bytes(stuck->run);
+    return bytes > stuck->start_bytes +
+                   STUCK_GROWTH_MAX * data_bytes(stuck->run);
 }
 
 static int stuck_run(struct stuck *stuck)
@@ -190,6 +191,7 @@ static int stuck_run(struct stuck *stuck)
     struct run *run = stuck->run;
     int rc = 0;
 
+    if (disk(run, METRIC_DISK, &stuck->start_bytes)) return -1;
     if (run->engine->begin(stuck->reader) || stuck_check(stuck)) return -1;
     for (u32 i = 0; !rc && i < STUCK_ROUNDS * STUCK_LOOKS; i++)
         rc = stuck_write(stuck);
@@ -197,6 +199,8 @@ static int stuck_run(struct stuck *stuck)
     run->engine->end(stuck->reader);
     run_set(run, METRIC_GROWTH,
             (double)stuck->peak_bytes / (double)data_bytes(run));
+    run_set(run, METRIC_GROWTH_LOADED,
+            (double)stuck->peak_bytes / (double)stuck->start_bytes);
     run_set(run, METRIC_ROUNDS,
             (double)stuck->written / (double)run->records);
     return 0;
