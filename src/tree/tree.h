@@ -10,7 +10,7 @@
 #ifndef TREE_TREE_H
 #define TREE_TREE_H
 
-#include "page/page.h"
+#include "tree/node.h"
 
 struct tree {
     page_ref root; /* PAGE_NONE: empty */
@@ -47,10 +47,11 @@ struct tree_cursor {
     struct {
         const struct page_head *page;
         u32 at;                      /* slot or child index */
-    } path[TREE_DEPTH_MAX];
+    } path[TREE_DEPTH_MAX];          /* by level: path[0] is the leaf's */
 };
 
-/* Position at a neighbour of KEY (see enum luge_seek); NOTFOUND: unpositioned. */
+/* Position at a neighbour of KEY (see enum luge_seek); NOTFOUND: it has none,
+ * and the cursor is unpositioned. */
 int tree_seek(struct tree_cursor *c, struct page_file *f, page_ref root,
               enum luge_seek seek, luge_bytes key);
 /* One step; NOTFOUND leaves it unpositioned. */
@@ -61,6 +62,36 @@ int tree_cursor_value(const struct tree_cursor *c, luge_bytes *value);
 /* The key at the cursor, assembled into SPACE of >= LUGE_KEY_SIZE_MAX bytes
  * (pages store keys without their common prefix). */
 luge_bytes tree_cursor_key(const struct tree_cursor *c, u8 *space);
+
+/* The parts of the key at the cursor, within the page.  All keys of a page
+ * share the prefix: whoever scans keeps it while path[0].page stays the same,
+ * and adds suffixes. */
+static inline luge_bytes tree_cursor_prefix(const struct tree_cursor *c)
+{
+    const struct page_head *leaf = c->path[0].page;
+    return (luge_bytes){node_prefix(leaf), leaf->prefix};
+}
+static inline luge_bytes tree_cursor_suffix(const struct tree_cursor *c)
+{
+    return node_leaf_suffix(c->path[0].page, c->path[0].at);
+}
+
+/* tree_next and tree_cursor_value, with the usual case in place. */
+static inline int tree_cursor_step(struct tree_cursor *c)
+{
+    u32 at = c->path[0].at + 1;
+    if (unlikely(!c->depth || at >= c->path[0].page->count))
+        return tree_next(c);
+    c->path[0].at = at;
+    return 0;
+}
+static inline int tree_cursor_read(const struct tree_cursor *c,
+                                   luge_bytes *value)
+{
+    if (unlikely(node_leaf_value(c->path[0].page, c->path[0].at, value)))
+        return tree_cursor_value(c, value);
+    return 0;
+}
 
 /* Call EACH for every reference from PAGE: children, then extents.  For the
  * prover, for publishing and for drops.  CHANGE: EACH may store a new child

@@ -1,0 +1,146 @@
+/* tree/cursor.c -- a place in the order of keys.
+ *
+ * path[0] is the leaf and its slot, path[i] the branch of level i and the child
+ * that the path takes.  A step within a leaf counts path[0].at; at a leaf's end
+ * the path goes up to the first branch with another child on that side, and
+ * down again along the near edge.
+ *   C1  A positioned cursor (depth > 0) is at an existing key.
+ *   C2  Whatever answers other than 0 leaves the cursor unpositioned.
+ * Not here: what happens after a change of the tree (seek again).
+ */
+#include "tree/tree.h"
+#include "tree/walk.h"
+
+enum side { LEFT_SIDE, RIGHT_SIDE };
+
+static int cursor_lost(struct tree_cursor *c, int rc)
+{
+    c->depth = 0;                                                 /* C2 */
+    return rc;
+}
+
+/* Ask for the whole leaf beside this one: the steps through a leaf take longer
+ * than its lines take to come. */
+static void prefetch_beside(const struct tree_cursor *c, enum side side)
+{
+    if (c->depth < 2) return;
+    const struct page_head *parent = c->path[1].page;
+    u32 at = c->path[1].at;
+    if (side == LEFT_SIDE ? at == 0 : at >= parent->count) return;
+    page_ref ref = node_child(parent, side == LEFT_SIDE ? at - 1 : at + 1);
+    const struct page_map *m = (const struct page_map *)c->file;
+    const u8 *page = page_is_private(ref)
+        ? m->frames + ((ref & ~PAGE_PRIVATE) << m->page_shift)
+        : m->base + (ref << m->page_shift);
+    for (u32 i = 0; i < 4096; i += 64) __builtin_prefetch(page + i);
+}
+
+/* Down from path[level], whose place is set, along one edge to a leaf. */
+static int descend_edge(struct tree_cursor *c, u32 level, enum side side)
+{
+    for (; level > 0; level--) {
+        const struct page_head *child = NULL;
+        int rc = walk_child(c->file, c->path[level].page, c->path[level].at,
+                            &child);
+        if (rc) return cursor_lost(c, rc);
+        c->path[level - 1].page = child;
+        c->path[level - 1].at = side == LEFT_SIDE ? 0
+                              : level > 1 ? child->count : child->count - 1u;
+    }
+    return 0;
+}
+
+/* To the next leaf's first slot, or the previous one's last. */
+static int leaf_beside(struct tree_cursor *c, enum side to)
+{
+    for (int level = 1; level < c->depth; level++) {
+        u32 at = c->path[level].at;
+        if (to == RIGHT_SIDE ? at >= c->path[level].page->count : at == 0)
+            continue;
+        c->path[level].at = to == RIGHT_SIDE ? at + 1 : at - 1;
+        int rc = descend_edge(c, (u32)level,
+                              to == RIGHT_SIDE ? LEFT_SIDE : RIGHT_SIDE);
+        if (!rc) prefetch_beside(c, to);
+        return rc;
+    }
+    return cursor_lost(c, LUGE_NOTFOUND);
+}
+
+int tree_next(struct tree_cursor *c)
+{
+    if (unlikely(!c->depth)) return LUGE_NOTFOUND;
+    u32 at = c->path[0].at + 1;
+    if (unlikely(at >= c->path[0].page->count))
+        return leaf_beside(c, RIGHT_SIDE);
+    c->path[0].at = at;
+    return 0;
+}
+
+int tree_prev(struct tree_cursor *c)
+{
+    if (unlikely(!c->depth)) return LUGE_NOTFOUND;
+    if (unlikely(c->path[0].at == 0)) return leaf_beside(c, LEFT_SIDE);
+    c->path[0].at--;
+    return 0;
+}
+
+/* To the leaf that KEY belongs to; *found: it is in slot path[0].at. */
+static int descend_key(struct tree_cursor *c, luge_bytes key, bool *found)
+{
+    u32 level = (u32)c->depth - 1;
+    for (; level > 0; level--) {
+        const struct page_head *n = c->path[level].page;
+        u32 at = c->path[level].at = node_branch_find(n, key);
+        int rc = walk_child(c->file, n, at, &c->path[level - 1].page);
+        if (rc) return cursor_lost(c, rc);
+    }
+    *found = node_leaf_find(c->path[0].page, key, &c->path[0].at);
+    return 0;
+}
+
+static int seek_edge(struct tree_cursor *c, enum side side)
+{
+    u32 top = (u32)c->depth - 1, count = c->path[top].page->count;
+    c->path[top].at = side == LEFT_SIDE ? 0 : top ? count : count - 1;
+    return descend_edge(c, top, side);
+}
+
+int tree_seek(struct tree_cursor *c, struct page_file *f, page_ref root,
+              enum luge_seek seek, luge_bytes key)
+{
+    const struct page_head *n = NULL;
+    bool found = false;
+    c->file = f;
+    c->depth = 0;
+    if (root == PAGE_NONE) return LUGE_NOTFOUND;
+    int rc = walk_root(f, root, &n);
+    if (rc) return rc;
+    c->depth = n->level + 1;
+    c->path[n->level].page = n;
+    if (seek == LUGE_FIRST) return seek_edge(c, LEFT_SIDE);
+    if (seek == LUGE_LAST) return seek_edge(c, RIGHT_SIDE);
+
+    rc = descend_key(c, key, &found);
+    if (rc || (found && (seek == LUGE_GE || seek == LUGE_LE))) return rc;
+    if (seek == LUGE_LE || seek == LUGE_LT) return tree_prev(c);
+    if (found) return tree_next(c);                               /* GT */
+    if (c->path[0].at < c->path[0].page->count) return 0;
+    return leaf_beside(c, RIGHT_SIDE);
+}
+
+int tree_cursor_value(const struct tree_cursor *c, luge_bytes *value)
+{
+    assert(c->depth > 0);
+    return walk_value(c->file, c->path[0].page, c->path[0].at, value);
+}
+
+luge_bytes tree_cursor_key(const struct tree_cursor *c, u8 *space)
+{
+    assert(c->depth > 0);
+    luge_bytes prefix = tree_cursor_prefix(c);
+    luge_bytes suffix = tree_cursor_suffix(c);
+    if (prefix.size) memcpy(space, prefix.data, prefix.size);
+    if (suffix.size)
+        memcpy(space + prefix.size, suffix.data, suffix.size);
+    return (luge_bytes){space, prefix.size + suffix.size};
+}

@@ -1,0 +1,357 @@
+/* tree/node.c -- look-ups in a node and changes that leave its cells in place.
+ *
+ * Picture and invariants: tree/node.h.  A look-up compares the prefix once,
+ * then only heads, which are contiguous; cells are touched for equal heads.
+ * Nothing here trusts a page further than node_validate has proved it.
+ * Not here: rebuilding, cutting and joining nodes (tree/strip.c).
+ */
+#include "tree/node.h"
+
+/* ---------------------------------------------------------------- heads -- */
+
+/* Four heads, unaligned.  The compiler makes SSE2 or NEON of it. */
+typedef u32 heads_4 __attribute__((vector_size(16), aligned(4), may_alias));
+
+static inline heads_4 heads_below_4(const u32 *heads, u32 h)
+{
+    heads_4 v = *(const heads_4 *)(const void *)heads;
+    return (heads_4)(v < (heads_4){h, h, h, h});      /* all ones: below */
+}
+
+/* How many of the first N of 16 heads are below H; all 16 are read (N7). */
+static inline u32 heads_count_16(const u32 *heads, u32 n, u32 h)
+{
+    heads_4 sum = {0}, at = {0, 1, 2, 3}, end = {n, n, n, n};
+    for (u32 i = 0; i < 16; i += 4, at += 4)
+        sum -= heads_below_4(heads + i, h) & (heads_4)(at < end);
+    return sum[0] + sum[1] + sum[2] + sum[3];
+}
+
+/* Count all: blocks of 16, no branch inside. */
+static inline u32 heads_count(const u32 *heads, u32 n, u32 h)
+{
+    heads_4 sum = {0};
+    u32 i = 0;
+    for (; i + 16 <= n; i += 16)
+        sum -= heads_below_4(heads + i, h) + heads_below_4(heads + i + 4, h) +
+               heads_below_4(heads + i + 8, h) +
+               heads_below_4(heads + i + 12, h);
+    u32 below = sum[0] + sum[1] + sum[2] + sum[3];
+    return i < n ? below + heads_count_16(heads + i, n - i, h) : below;
+}
+
+/* How many of N ascending heads are below H.
+ * ns a look-up in 20-35, 60-64, 150-290, 600-680 heads, page in cache:
+ *   scalar loop 14 23 63 175 | halving 21 25 36 45 | counting 12 13 24 50
+ *   halving to 32, counting 13 16 29 38 | every 16th, counting 16 14 17 27
+ * In memory (30 heads) counting and halving are 85 and 97: halving waits for
+ * one line after the other, counting for all at once. */
+static inline u32 heads_below(const u32 *heads, u32 n, u32 h)
+{
+    if (n <= 64) return heads_count(heads, n, h);
+    const u32 *base = heads;
+    while (n > 512) {
+        u32 half = n / 2;
+        base += base[half - 1] < h ? half : 0;
+        n -= half;
+    }
+    u32 blocks = 0;                     /* blocks of 16 that lie below H */
+    for (u32 i = 15; i < n; i += 16) blocks += base[i] < h;
+    u32 at = 16 * blocks, rest = n - at < 16 ? n - at : 16;
+    return (u32)(base - heads) + at + heads_count_16(base + at, rest, h);
+}
+
+/* ------------------------------------------------------------- look-ups -- */
+
+/* Does KEY begin with the prefix?  0, or the side of the node it is on. */
+static inline int prefix_compare(const struct page_head *n, luge_bytes key)
+{
+    u32 size = n->prefix;
+    if (!size) return 0;
+    if (size <= 8 && key.size >= 8) {       /* its room is a multiple of 8 */
+        u32 unused = 64 - 8 * size;
+        u64 k = load64_be(key.data) >> unused;
+        u64 p = load64_be(node_prefix(n)) >> unused;
+        return (k > p) - (k < p);
+    }
+    size_t common = key.size < size ? key.size : size;
+    int c = common ? memcmp(key.data, node_prefix(n), common) : 0;
+    if (c) return c;
+    return key.size < size ? -1 : 0;
+}
+
+static inline luge_bytes rest_of(luge_bytes key, size_t prefix)
+{
+    return (luge_bytes){(const u8 *)key.data + prefix, key.size - prefix};
+}
+
+/* node_heads where the kind is known: one branch less in every look-up. */
+static inline const u32 *slots_as_heads(const struct page_head *n,
+                                        u32 children_bytes)
+{
+    return (const u32 *)(const void *)((const u8 *)n + node_slots_at(n) +
+                                       children_bytes);
+}
+
+static inline int leaf_compare(const struct page_head *n, u32 at,
+                               luge_bytes rest)
+{
+    return bytes_compare(node_leaf_suffix(n, at), rest);
+}
+
+/* Only for equal heads: a short suffix then differs by its size alone. */
+static int branch_compare(const struct page_head *n, u32 at, luge_bytes rest)
+{
+    u32 off = node_offs(n)[at];
+    if (off <= NODE_SHORT_MAX) return (off > rest.size) - (off < rest.size);
+    const u8 *cell = (const u8 *)n + off;
+    return bytes_compare((luge_bytes){cell + NODE_BRANCH_CELL, load16(cell)},
+                         rest);
+}
+
+/* Among the slots from LO on whose head is H, the first that compares to REST
+ * as at least LEAST (0: not below, 1: above). */
+static u32 equal_heads_bound(const struct page_head *n, const u32 *heads,
+                             u32 lo, u32 h, luge_bytes rest, int least)
+{
+    u32 hi = lo + 1, count = n->count;
+    if (hi < count && heads[hi] == h)
+        hi = h == UINT32_MAX ? count
+                             : lo + heads_below(heads + lo, count - lo, h + 1);
+    while (lo < hi) {
+        u32 middle = (lo + hi) / 2;
+        int c = n->level ? branch_compare(n, middle, rest)
+                         : leaf_compare(n, middle, rest);
+        if (c < least) lo = middle + 1;
+        else hi = middle;
+    }
+    return lo;
+}
+
+u32 node_branch_find(const struct page_head *n, luge_bytes key)
+{
+    int side = prefix_compare(n, key);
+    if (unlikely(side)) return side < 0 ? 0 : n->count;
+    luge_bytes rest = rest_of(key, n->prefix);
+    u32 h = node_head(rest.data, rest.size), count = n->count;
+    const u32 *heads = slots_as_heads(n, 8 * (count + 1));
+    u32 at = heads_below(heads, count, h);
+    if (at == count || heads[at] != h) return at;
+    return equal_heads_bound(n, heads, at, h, rest, 1);
+}
+
+bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at)
+{
+    int side = prefix_compare(n, key);
+    u32 count = n->count;
+    *at = side < 0 ? 0 : count;
+    if (unlikely(side)) return false;
+    luge_bytes rest = rest_of(key, n->prefix);
+    u32 h = node_head(rest.data, rest.size);
+    const u32 *heads = slots_as_heads(n, 0);
+    u32 lo = *at = heads_below(heads, count, h);
+    if (lo == count || heads[lo] != h) return false;
+    int c = leaf_compare(n, lo, rest);
+    if (c < 0) {                                 /* others of this head? */
+        lo = *at = equal_heads_bound(n, heads, lo, h, rest, 0);
+        c = lo < count && heads[lo] == h ? leaf_compare(n, lo, rest) : 1;
+    }
+    return c == 0;
+}
+
+/* ----------------------------------------------------------------- cells -- */
+
+void node_cell_load(const struct page_head *n, u32 at, struct node_cell *cell)
+{
+    cell->prefix = (luge_bytes){node_prefix(n), n->prefix};
+    if (!n->level) {
+        cell->suffix = node_leaf_suffix(n, at);
+        cell->info = node_leaf_value(n, at, &cell->value)
+                         ? (u16)NODE_EXTENT : (u16)cell->value.size;
+        return;
+    }
+    u32 off = node_offs(n)[at];
+    cell->child = node_child(n, at + 1);
+    if (off <= NODE_SHORT_MAX) {                                  /* N5 */
+        store32(cell->shown, __builtin_bswap32(node_heads(n)[at]));
+        cell->suffix = (luge_bytes){cell->shown, off};
+    } else {
+        const u8 *from = (const u8 *)n + off;
+        cell->suffix = (luge_bytes){from + NODE_BRANCH_CELL, load16(from)};
+    }
+}
+
+luge_bytes node_cell_key(const struct node_cell *cell, u8 *space)
+{
+    if (!cell->prefix.size) return cell->suffix;
+    memcpy(space, cell->prefix.data, cell->prefix.size);
+    memcpy(space + cell->prefix.size, cell->suffix.data, cell->suffix.size);
+    return (luge_bytes){space, cell->prefix.size + cell->suffix.size};
+}
+
+size_t node_common(luge_bytes a, luge_bytes b)
+{
+    size_t size = a.size < b.size ? a.size : b.size, i = 0;
+    const u8 *p = a.data, *q = b.data;
+    for (; i + 8 <= size; i += 8) {
+        u64 differ = load64(p + i) ^ load64(q + i);
+        if (differ) return i + (u32)__builtin_ctzll(differ) / 8;
+    }
+    while (i < size && p[i] == q[i]) i++;
+    return i;
+}
+
+/* -------------------------------------------------------------- changes -- */
+
+/* What an inserted key of REST bytes after the prefix takes from the gap. */
+static u32 insert_room(const struct page_head *n, size_t rest, size_t value)
+{
+    if (!n->level)
+        return NODE_LEAF_SLOT + NODE_LEAF_CELL + (u32)rest + (u32)value;
+    return NODE_BRANCH_SLOT +
+           (rest <= NODE_SHORT_MAX ? 0 : NODE_BRANCH_CELL + (u32)rest);
+}
+
+bool node_has_room(const struct page_head *n, const struct node_cell *cell)
+{
+    luge_bytes key = cell->suffix;
+    return n->count < NODE_KEYS_MAX && prefix_compare(n, key) == 0 &&
+           insert_room(n, key.size - n->prefix, cell->value.size) <=
+               node_cell_low(n) - node_slots_end(n);
+}
+
+/* Write the cell of REST under cell_low; its offset. */
+static u16 cell_place(struct page_head *n, luge_bytes rest,
+                      const struct node_cell *cell)
+{
+    u32 header = n->level ? NODE_BRANCH_CELL : NODE_LEAF_CELL;
+    if (n->level && rest.size <= NODE_SHORT_MAX) return (u16)rest.size;
+    size_t value = n->level ? 0 : cell->value.size;
+    u32 low = node_cell_low(n) - header - (u32)(rest.size + value);
+    u8 *to = (u8 *)n + low;
+    store16(to, (u16)rest.size);
+    if (!n->level) store16(to + 2, cell->info);
+    if (rest.size) memcpy(to + header, rest.data, rest.size);
+    if (value) memcpy(to + header + rest.size, cell->value.data, value);
+    n->cell_low = (u16)low;
+    return (u16)low;
+}
+
+/* Open slot AT: every array above it grows by one, the highest moves first. */
+static void slots_open(struct page_head *n, u32 at)
+{
+    u32 count = n->count, tail = count - at, child = n->level ? 8 : 0;
+    u8 *heads = (u8 *)n + node_heads_at(n), *offs = heads + 4 * count;
+    u8 *new_heads = heads + child, *new_offs = offs + child + 4;
+    memmove(new_offs + 2 * (at + 1), offs + 2 * at, 2 * tail);
+    memmove(new_offs, offs, 2 * at);
+    memmove(new_heads + 4 * (at + 1), heads + 4 * at, 4 * tail);
+    if (child) {
+        memmove(new_heads, heads, 4 * at);
+        memmove(heads + 8 - 8 * tail, heads - 8 * tail, 8 * tail);
+    }
+    n->count = (u16)(count + 1);
+}
+
+/* Close slot AT; of a branch also the child left (0) or right (1) of it. */
+static void slots_close(struct page_head *n, u32 at, u32 side)
+{
+    u32 count = n->count, tail = count - at - 1, child = n->level ? 8 : 0;
+    u8 *heads = (u8 *)n + node_heads_at(n), *offs = heads + 4 * count;
+    u8 *new_heads = heads - child, *new_offs = offs - child - 4;
+    if (child) {
+        u32 after = tail + 1 - side;           /* children behind that one */
+        memmove(heads - 8 * after - 8, heads - 8 * after, 8 * after);
+        memmove(new_heads, heads, 4 * at);
+    }
+    memmove(new_heads + 4 * at, heads + 4 * (at + 1), 4 * tail);
+    memmove(new_offs, offs, 2 * at);
+    memmove(new_offs + 2 * at, offs + 2 * (at + 1), 2 * tail);
+    n->count = (u16)(count - 1);
+}
+
+void node_insert(struct page_head *n, u32 at, const struct node_cell *cell)
+{
+    assert(at <= n->count && !cell->prefix.size);
+    luge_bytes rest = rest_of(cell->suffix, n->prefix);
+    u16 off = cell_place(n, rest, cell);
+    slots_open(n, at);
+    u8 *base = (u8 *)n;
+    store32(base + node_heads_at(n) + 4 * at, node_head(rest.data, rest.size));
+    store16(base + node_offs_at(n) + 2 * at, off);
+    if (n->level) node_set_child(n, at + 1, cell->child);
+    n->run = node_run_next(n->run, at);
+}
+
+/* SIZE bytes at OFF are nobody's any more. */
+static void cell_free(struct page_head *n, u32 off, u32 size)
+{
+    if (off == node_cell_low(n)) n->cell_low = (u16)(off + size);
+    else n->dead = (u16)(n->dead + size);
+}
+
+/* A removed slot moves the last insert's place. */
+static u16 run_after_remove(u16 run, u32 at)
+{
+    return (u32)(run >> 3) > at ? (u16)(run - 8) : run;
+}
+
+void node_leaf_remove(struct page_head *n, u32 at)
+{
+    assert(at < n->count);
+    luge_bytes value;
+    node_leaf_value(n, at, &value);
+    u32 size = NODE_LEAF_CELL + (u32)node_leaf_suffix(n, at).size +
+               (u32)value.size;
+    cell_free(n, node_offs(n)[at], size);
+    slots_close(n, at, 0);
+    n->run = run_after_remove(n->run, at);
+}
+
+void node_branch_remove(struct page_head *n, u32 at, u32 side)
+{
+    assert(at < n->count && side <= 1);
+    u32 off = node_offs(n)[at];
+    if (off > NODE_SHORT_MAX)
+        cell_free(n, off, NODE_BRANCH_CELL + load16((const u8 *)n + off));
+    slots_close(n, at, side);
+    n->run = run_after_remove(n->run, at);
+}
+
+bool node_leaf_overwrite(struct page_head *n, u32 at,
+                         const struct node_cell *cell)
+{
+    luge_bytes old;
+    node_leaf_value(n, at, &old);
+    if (cell->value.size > old.size) return false;
+    u8 *to = (u8 *)n + ((const u8 *)old.data - (const u8 *)n);
+    store16((u8 *)n + node_offs(n)[at] + 2, cell->info);
+    if (cell->value.size) memcpy(to, cell->value.data, cell->value.size);
+    n->dead = (u16)(n->dead + (old.size - cell->value.size));     /* N3 */
+    return true;
+}
+
+/* Under a quarter.  At a lower mark the work saved is small, at a higher one
+ * a node that was just cut could be joined again. */
+bool node_underfull(const struct page_head *n, u32 bytes)
+{
+    return n->count == 0 || node_used(n, bytes) < bytes / 4;
+}
+
+/* ----------------------------------------------------------------- runs -- */
+
+u16 node_run_next(u16 run, u32 at)
+{
+    u32 last = run >> 3, length = run & 3;
+    bool down = at == last;
+    if (!down && at != last + 1) return (u16)(at << 3);
+    if (down != ((run & 4) != 0)) length = 0;              /* it turned */
+    length += length < 3;
+    return (u16)(at << 3 | (u32)down << 2 | length);
+}
+
+int node_run_kind(u16 run)
+{
+    if ((run & 3) < 2) return RUN_NONE;
+    return run & 4 ? RUN_DESCENDING : RUN_ASCENDING;
+}

@@ -1,0 +1,263 @@
+/* tree/node.h -- one page as a sorted set of cells: picture, words, look-ups.
+ *
+ *   leaf    +------+--------+------------+-----------+-----+-------+
+ *           | head | prefix | heads      | offs      | gap | cells |
+ *           | 32 B | to 8 B | count * u32| count *u16|     | <---- |
+ *           +------+--------+------------+-----------+-----+-------+
+ *   branch  +------+--------+-----------------+-------+------+-----+-------+
+ *           | head | prefix | children        | heads | offs | gap | cells |
+ *           | 32 B | to 8 B | (count+1) * u64 |       |      |     |       |
+ *           +------+--------+-----------------+-------+------+-----+-------+
+ *   cell    leaf:   u16 suffix size, u16 value info, suffix, value
+ *           branch: u16 suffix size, suffix;  none if the suffix is <= 4 bytes
+ *
+ * A key is prefix + suffix; the prefix stands once in the page, in front, where
+ * a look-up loads the line anyway.  heads[i] is the suffix's first four bytes
+ * as a big-endian number, zero padded.  Value info is the size of a value that
+ * lies in the cell, or NODE_EXTENT: then the value is a struct page_extent.
+ * Child i of a branch holds the keys k with key i-1 <= k < key i.
+ *
+ *   N1  Keys are strictly ascending, so heads never descend.
+ *   N2  slots end <= cell_low <= page size (cell_low 0 means 65536: a u16).
+ *   N3  cells do not overlap; cell sizes + dead == page size - cell_low.
+ *   N4  prefix + suffix <= LUGE_KEY_SIZE_MAX; all keys begin with the prefix.
+ *   N5  In a branch an offset <= 4 is the size of a suffix that is its head;
+ *       a real offset is never below 32.
+ *   N6  A leaf has >= 1 key, a branch >= 1 key and one child more.  A branch
+ *       has no key only in the middle of a deletion.
+ *   N7  At least 60 bytes of the page follow the heads, so they may be read in
+ *       blocks of 16.  (A leaf: 6 bytes follow for each head, and with 10 or
+ *       fewer the heads end before 1100.  A branch: 2, with 30, before 1430.)
+ *   N8  A cell takes at most a third of what a page can hold (node_cell_max),
+ *       so an overfull page can always be cut in two that are not.
+ * Not here: other pages.  Nothing in node.c and strip.c reads a file, takes a
+ * lock or allocates: bytes in, bytes out.
+ */
+#ifndef TREE_NODE_H
+#define TREE_NODE_H
+
+#include "page/page.h"
+
+enum {
+    NODE_EXTENT = 0x8000,     /* value info: the value is an extent */
+    NODE_SHORT_MAX = 4,       /* a branch suffix up to this has no cell */
+    NODE_LEAF_SLOT = 4 + 2,   /* head, offset */
+    NODE_BRANCH_SLOT = 8 + 4 + 2,
+    NODE_LEAF_CELL = 2 + 2,   /* what stands before the suffix */
+    NODE_BRANCH_CELL = 2,
+    NODE_LEVELS_MAX = 16,     /* TREE_DEPTH_MAX; tree.h asserts it */
+#ifdef LUGE_HARD
+    NODE_KEYS_MAX = 4,
+#elif defined TREE_TEST_KEYS_MAX
+    NODE_KEYS_MAX = TREE_TEST_KEYS_MAX,
+#else
+    NODE_KEYS_MAX = 65536 / (NODE_LEAF_SLOT + NODE_LEAF_CELL),
+#endif
+};
+
+/* ------------------------------------------------------------- the page -- */
+
+/* The bytes that a prefix of SIZE occupies. */
+static inline u32 node_prefix_room(u32 size)
+{
+    return (size + 7) & ~7u;
+}
+
+static inline const u8 *node_prefix(const struct page_head *n)
+{
+    return (const u8 *)(n + 1);
+}
+
+/* Where the arrays begin: children in a branch, heads in a leaf. */
+static inline u32 node_slots_at(const struct page_head *n)
+{
+    return (u32)sizeof *n + node_prefix_room(n->prefix);
+}
+
+static inline u32 node_heads_at(const struct page_head *n)
+{
+    return node_slots_at(n) + (n->level ? 8 * (n->count + 1u) : 0);
+}
+
+static inline u32 node_offs_at(const struct page_head *n)
+{
+    return node_heads_at(n) + 4u * n->count;
+}
+
+static inline u32 node_slots_end(const struct page_head *n)
+{
+    return node_heads_at(n) + 6u * n->count;
+}
+
+static inline u32 node_cell_low(const struct page_head *n)
+{
+    return (u16)(n->cell_low - 1u) + 1u;                          /* N2 */
+}
+
+static inline const u32 *node_heads(const struct page_head *n)
+{
+    return (const u32 *)(const void *)((const u8 *)n + node_heads_at(n));
+}
+
+static inline const u16 *node_offs(const struct page_head *n)
+{
+    return (const u16 *)(const void *)((const u8 *)n + node_offs_at(n));
+}
+
+/* The publisher may replace a child while others read: both go word by word. */
+static inline page_ref node_child(const struct page_head *n, u32 i)
+{
+    const u8 *children = (const u8 *)n + node_slots_at(n);
+    return __atomic_load_n(
+        (const page_ref *)(const void *)(children + 8 * (size_t)i),
+        __ATOMIC_RELAXED);
+}
+
+static inline void node_set_child(struct page_head *n, u32 i, page_ref ref)
+{
+    u8 *children = (u8 *)n + node_slots_at(n);
+    __atomic_store_n((page_ref *)(void *)(children + 8 * (size_t)i), ref,
+                     __ATOMIC_RELAXED);
+}
+
+/* What is in use, the head and the prefix included. */
+static inline u32 node_used(const struct page_head *n, u32 bytes)
+{
+    return node_slots_end(n) + (bytes - node_cell_low(n)) - n->dead;
+}
+
+static inline u32 node_cell_max(u32 bytes)
+{
+    return (bytes - (u32)sizeof(struct page_head)) / 3;            /* N8 */
+}
+
+/* Does a value lie in its leaf?  Up to a quarter page with key and slot; and
+ * always if its extent would not be smaller. */
+static inline bool node_value_inline(u32 bytes, size_t key, size_t value)
+{
+    return value <= sizeof(struct page_extent) ||
+           (value < bytes / 4 &&
+            NODE_LEAF_SLOT + NODE_LEAF_CELL + key + value <= bytes / 4);
+}
+
+/* ------------------------------------------------------------ the cells -- */
+
+/* The first four bytes as a number whose order is the bytes' order. */
+static inline u32 node_head(const u8 *suffix, size_t size)
+{
+    if (likely(size >= 4)) return __builtin_bswap32(load32(suffix));
+    u32 head = 0;
+    for (u32 i = 0; i < size; i++) head |= (u32)suffix[i] << (24 - 8 * i);
+    return head;
+}
+
+static inline const u8 *node_leaf_cell(const struct page_head *n, u32 at)
+{
+    const u8 *heads = (const u8 *)(n + 1) + node_prefix_room(n->prefix);
+    return (const u8 *)n + load16(heads + 4u * n->count + 2 * (size_t)at);
+}
+
+static inline luge_bytes node_leaf_suffix(const struct page_head *n, u32 at)
+{
+    const u8 *cell = node_leaf_cell(n, at);
+    return (luge_bytes){cell + NODE_LEAF_CELL, load16(cell)};
+}
+
+/* The value's bytes in the page; true if they are an extent. */
+static inline bool node_leaf_value(const struct page_head *n, u32 at,
+                                   luge_bytes *value)
+{
+    const u8 *cell = node_leaf_cell(n, at);
+    u32 info = load16(cell + 2);
+    value->data = cell + NODE_LEAF_CELL + load16(cell);
+    value->size = info & NODE_EXTENT ? sizeof(struct page_extent) : info;
+    return (info & NODE_EXTENT) != 0;
+}
+
+/* An item, wherever it lies: its key is prefix + suffix.  Not to be copied:
+ * suffix may point to shown. */
+struct node_cell {
+    luge_bytes prefix, suffix;
+    luge_bytes value;        /* of a leaf: as it stands in the cell */
+    u16 info;                /* of a leaf: value info */
+    page_ref child;          /* of a branch: the child right of the key */
+    u8 shown[NODE_SHORT_MAX];
+};
+
+void node_cell_load(const struct page_head *n, u32 at, struct node_cell *cell);
+/* The key in one piece: within the page, or assembled in SPACE. */
+luge_bytes node_cell_key(const struct node_cell *cell, u8 *space);
+size_t node_common(luge_bytes a, luge_bytes b); /* bytes they begin with */
+
+/* ------------------------------------------------------------- look-ups -- */
+
+/* The child of a branch that KEY belongs to. */
+u32 node_branch_find(const struct page_head *n, luge_bytes key);
+/* Is KEY in a leaf?  *at: its slot, or the first with a greater key. */
+bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at);
+
+/* ----------------------------------------------------- changes in place -- */
+
+/* Can CELL (its prefix empty) be inserted without moving other cells? */
+bool node_has_room(const struct page_head *n, const struct node_cell *cell);
+void node_insert(struct page_head *n, u32 at, const struct node_cell *cell);
+void node_leaf_remove(struct page_head *n, u32 at);
+/* Remove key AT and the child left (0) or right (1) of it. */
+void node_branch_remove(struct page_head *n, u32 at, u32 side);
+/* Put a value that is not larger in the place of the old one. */
+bool node_leaf_overwrite(struct page_head *n, u32 at,
+                         const struct node_cell *cell);
+bool node_underfull(const struct page_head *n, u32 bytes);
+
+/* The run: how the last inserts went.  at << 3 | descending << 2 | length,
+ * where length counts to 3.  It is a hint; any value is harmless. */
+enum { RUN_NONE, RUN_ASCENDING, RUN_DESCENDING };
+u16 node_run_next(u16 run, u32 at);
+int node_run_kind(u16 run);
+
+/* --------------------------------------------------------------- strips -- */
+
+/* What one or two nodes are to hold, in order: the first COUNT_BEFORE items of
+ * BEFORE, the fresh one, the items of AFTER from FROM_AFTER on. */
+struct node_strip {
+    const struct page_head *before, *after;  /* NULL: none; may be one node */
+    const struct node_cell *fresh;           /* NULL: none */
+    u32 count_before, from_after;
+    u32 count;
+    page_ref lead;                           /* of a branch: leftmost child */
+    bool leaf;
+};
+
+/* The items of N with FRESH inserted before slot AT. */
+struct node_strip node_strip_insert(const struct page_head *n, u32 at,
+                                    const struct node_cell *fresh);
+/* The items of two neighbours; between branches the parent's key as FRESH. */
+struct node_strip node_strip_join(const struct page_head *left,
+                                  const struct node_cell *fresh,
+                                  const struct page_head *right);
+/* Are the seams ascending?  They may not be if the file is malformed. */
+bool node_strip_ordered(const struct node_strip *s);
+/* Do the items [from, to) fit into LIMIT bytes of a page? */
+bool node_strip_fits(const struct node_strip *s, u32 from, u32 to, u32 limit);
+/* Make N the node of the items [from, to); none of them may lie in N. */
+void node_build(struct page_head *n, u32 bytes, const struct node_strip *s,
+                u32 from, u32 to);
+/* Where to cut an overfull strip: items below it stay left; in a branch the
+ * item itself goes up, in a leaf it is the right node's first.  0: nowhere. */
+u32 node_strip_cut(const struct node_strip *s, u32 bytes, u16 run);
+/* The key that separates the two sides of CUT, in SPACE. */
+luge_bytes node_strip_separator(const struct node_strip *s, u32 cut,
+                                u8 *space);
+/* The items right of CUT. */
+static inline u32 node_strip_right(const struct node_strip *s, u32 cut)
+{
+    return s->leaf ? cut : cut + 1;
+}
+
+/* ----------------------------------------------------------- validation -- */
+
+/* N1-N8, children and extents included.  PUBLISHED: private references are
+ * CORRUPT, as nothing in a file may name a frame.  0 or CORRUPT. */
+int node_validate(const struct page_head *n, u32 bytes, bool published);
+
+#endif

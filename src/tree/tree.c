@@ -1,0 +1,495 @@
+/* tree/tree.c -- get, put, del and clear: what happens along one path.
+ *
+ * A change goes down once.  Put changes (page_change) what it passes; del looks
+ * first, so that a missing key changes nothing.  Then the change goes up again
+ * as far as it must:
+ *
+ *     put:  leaf --overfull--> cut in two --> a separator and a child for the
+ *           parent --> ... --> a new root above the old one
+ *     del:  leaf --under a quarter--> joined with a neighbour --> one child
+ *           less in the parent --> ... --> a root of one child makes way
+ *
+ *   T5  A node that was cut, joined or rebuilt is written from copies; its
+ *       seams are compared first, so a malformed file ends in CORRUPT here.
+ *   T6  A leaf that fits with no neighbour stays until it does or is empty.  It
+ *       and its neighbour then fill more than one page, so pages are half full
+ *       on average, and deletions do not touch full neighbours for nothing.
+ *       A branch without a key must take from its neighbour: it has N6.
+ * Not here: the layout of a node (node.c, strip.c), cursors, the prover.
+ */
+#include "tree/tree.h"
+#include "tree/walk.h"
+
+_Static_assert((int)NODE_LEVELS_MAX == (int)TREE_DEPTH_MAX, "node.h");
+
+/* KEY's leaf and slot.  Changes nothing. */
+static inline int find(struct page_file *f, page_ref root, luge_bytes key,
+                       const struct page_head **leaf, u32 *at)
+{
+    if (unlikely(root == PAGE_NONE)) return LUGE_NOTFOUND;
+    const struct page_head *n = NULL;
+    int rc = walk_root(f, root, &n);
+    while (!rc && n->level) rc = walk_child(f, n, node_branch_find(n, key), &n);
+    if (unlikely(rc)) return rc;
+    *leaf = n;
+    return node_leaf_find(n, key, at) ? 0 : LUGE_NOTFOUND;
+}
+
+int tree_get(struct page_file *f, page_ref root, luge_bytes key,
+             luge_bytes *value)
+{
+    const struct page_head *leaf;
+    u32 at;
+    int rc = find(f, root, key, &leaf, &at);
+    return rc ? rc : walk_value(f, leaf, at, value);
+}
+
+/* ----------------------------------------------------------------- paths -- */
+
+/* From the root to a leaf, by level: step[0] is the leaf's. */
+struct tree_path {
+    u32 depth;
+    struct {
+        struct page_head *page;
+        u32 at;                    /* of a branch: the child the path takes */
+    } step[TREE_DEPTH_MAX];
+};
+
+/* Child AT of N in a form that can be changed. */
+static int change_child(struct page_work *w, struct page_head *n, u32 at,
+                        struct page_head **child)
+{
+    page_ref old = node_child(n, at), ref = old;
+    u32 level = n->level - 1u;
+    int rc = page_change(w, &ref, child);
+    if (rc) return rc;
+    if (ref != old) node_set_child(n, at, ref);
+    if (!walk_level_is(*child, level))
+        return CORRUPT("a child of kind %u and level %u where level %u "
+                       "belongs", (*child)->kind, (*child)->level, level);
+    return 0;
+}
+
+static int change_root(struct page_work *w, struct tree *t,
+                       struct tree_path *path)
+{
+    const struct page_head *root;
+    struct page_head *page;
+    int rc = walk_root(w->file, t->root, &root);
+    if (!rc) rc = page_change(w, &t->root, &page);
+    if (rc) return rc;
+    path->depth = page->level + 1u;
+    path->step[page->level].page = page;
+    return 0;
+}
+
+/* The path to KEY, every page of it changeable. */
+static int path_change(struct page_work *w, struct tree *t, luge_bytes key,
+                       struct tree_path *path)
+{
+    int rc = change_root(w, t, path);
+    for (u32 level = path->depth - 1; !rc && level > 0; level--) {
+        struct page_head *n = path->step[level].page;
+        u32 at = path->step[level].at = node_branch_find(n, key);
+        rc = change_child(w, n, at, &path->step[level - 1].page);
+    }
+    return rc;
+}
+
+/* ------------------------------------------------------------------- put -- */
+
+/* What a cut sends to the parent: a key and the new node right of it. */
+struct tree_cut {
+    struct node_cell cell;
+    u8 space[LUGE_KEY_SIZE_MAX];
+};
+
+static enum page_kind node_kind(u32 level)
+{
+    return level ? PAGE_BRANCH : PAGE_LEAF;
+}
+
+/* A page's bytes on the stack: of its own size, since a fixed 64 KiB would
+ * leap over the guard page of a small stack when pages have 4 KiB. */
+#define COPY_OF(copy, n, bytes)                                              \
+    u64 copy##_space[(bytes) / 8];                                           \
+    struct page_head *copy = (struct page_head *)(void *)copy##_space;       \
+    memcpy(copy, (n), (bytes))
+
+/* Rebuild N with CELL before slot AT, if that makes it fit; else false. */
+static bool node_refit(struct page_head *n, u32 bytes, u32 at,
+                       const struct node_cell *cell)
+{
+    struct node_strip s = node_strip_insert(n, at, cell);
+    if (!node_strip_fits(&s, 0, s.count, bytes)) return false;
+    u16 run = node_run_next(n->run, at);
+    COPY_OF(copy, n, bytes);
+    s.before = s.after = copy;
+    node_build(n, bytes, &s, 0, s.count);
+    n->run = run;
+    return true;
+}
+
+/* The fresh item at AT went left or right of CUT: its run goes on there. */
+static void run_follow(struct page_head *left, struct page_head *right,
+                       const struct node_strip *s, u32 cut, u16 run)
+{
+    u32 at = s->count_before, from = node_strip_right(s, cut);
+    u16 next = node_run_next(run, at);
+    if (at < cut) left->run = next;
+    else if (at >= from) right->run = (u16)((at - from) << 3 | (next & 7));
+}
+
+/* Cut N, too full for CELL before slot AT, into itself and a new node. */
+static int node_cut(struct page_work *w, struct page_head *n, u32 at,
+                    const struct node_cell *cell, struct tree_cut *up)
+{
+    u32 bytes = page_bytes(w->file);
+    struct page_head *right;
+    struct node_strip s = node_strip_insert(n, at, cell);
+    u16 run = n->run;
+    u32 cut = node_strip_cut(&s, bytes, run);
+    if (!cut) return CORRUPT("a node that cannot be cut");
+    up->cell = (struct node_cell){0};
+    int rc = page_fresh(w, node_kind(n->level), n->level, &up->cell.child,
+                        &right);
+    if (rc) return rc;
+    up->cell.suffix = node_strip_separator(&s, cut, up->space);
+    node_build(right, bytes, &s, node_strip_right(&s, cut), s.count);
+    if (cut < n->count || at < cut) {      /* else N keeps just what it has */
+        COPY_OF(copy, n, bytes);
+        s.before = s.after = copy;
+        node_build(n, bytes, &s, 0, cut);
+    }
+    run_follow(n, right, &s, cut, run);
+    return 0;
+}
+
+/* Put CELL into N before slot AT.  If N had to be cut, *up tells the parent. */
+static int node_put(struct page_work *w, struct page_head *n, u32 at,
+                    const struct node_cell *cell, struct tree_cut *up)
+{
+    up->cell.child = PAGE_NONE;
+    struct node_strip s = node_strip_insert(n, at, cell);
+    if (n->level && !node_strip_ordered(&s))                      /* T5 */
+        return CORRUPT("a separator out of order");
+    if (node_has_room(n, cell)) {
+        node_insert(n, at, cell);
+        return 0;
+    }
+    if (node_refit(n, page_bytes(w->file), at, cell)) return 0;
+    return node_cut(w, n, at, cell, up);
+}
+
+static int root_raise(struct page_work *w, struct tree *t, u32 level,
+                      const struct node_cell *cell)
+{
+    page_ref ref;
+    struct page_head *root;
+    if (level >= TREE_DEPTH_MAX) return CORRUPT("a tree too deep");
+    int rc = page_fresh(w, node_kind(level), level, &ref, &root);
+    if (rc) return rc;
+    struct node_strip s = {.fresh = cell, .count = 1, .lead = t->root,
+                           .leaf = !level};
+    node_build(root, page_bytes(w->file), &s, 0, 1);
+    t->root = ref;
+    return 0;
+}
+
+/* Insert CELL before slot AT of the path's node at LEVEL, and upwards what
+ * follows from it. */
+static int path_insert(struct page_work *w, struct tree *t,
+                       const struct tree_path *path, u32 level, u32 at,
+                       const struct node_cell *cell)
+{
+    struct tree_cut cuts[2];               /* a level's own, the one below's */
+    for (;;) {
+        struct tree_cut *up = &cuts[level & 1];
+        int rc = node_put(w, path->step[level].page, at, cell, up);
+        if (rc || up->cell.child == PAGE_NONE) return rc;
+        cell = &up->cell;
+        if (++level == path->depth) return root_raise(w, t, level, cell);
+        at = path->step[level].at;
+    }
+}
+
+/* The extent of slot AT, if it has one, is not needed any more. */
+static int drop_value(struct page_work *w, const struct page_head *leaf,
+                      u32 at)
+{
+    luge_bytes value;
+    struct page_extent extent;
+    if (!node_leaf_value(leaf, at, &value)) return 0;
+    memcpy(&extent, value.data, sizeof extent);
+    return page_extent_drop(w, &extent);
+}
+
+static int path_replace(struct page_work *w, struct tree *t,
+                        const struct tree_path *path, u32 at,
+                        const struct node_cell *cell)
+{
+    struct page_head *leaf = path->step[0].page;
+    int rc = drop_value(w, leaf, at);
+    if (rc || node_leaf_overwrite(leaf, at, cell)) return rc;
+    u16 run = leaf->run;
+    node_leaf_remove(leaf, at);
+    leaf->run = 0;
+    rc = path_insert(w, t, path, 0, at, cell);
+    leaf->run = run;
+    return rc;
+}
+
+/* The cell of KEY and VALUE; a large value is written first. */
+static int cell_make(struct page_work *w, luge_bytes key, luge_bytes value,
+                     struct page_extent *extent, struct node_cell *cell)
+{
+    if (key.size > LUGE_KEY_SIZE_MAX)
+        return fail(LUGE_TOOBIG, "a key of %zu bytes", key.size);
+    if (value.size > LUGE_VALUE_SIZE_MAX)
+        return fail(LUGE_TOOBIG, "a value of %zu bytes", value.size);
+    *cell = (struct node_cell){.suffix = key, .value = value,
+                               .info = (u16)value.size};
+    if (node_value_inline(page_bytes(w->file), key.size, value.size)) return 0;
+    cell->info = NODE_EXTENT;
+    cell->value = (luge_bytes){extent, sizeof *extent};
+    return page_extent_write(w, value, extent);
+}
+
+int tree_put(struct page_work *w, struct tree *t, luge_bytes key,
+             luge_bytes value, bool *existed)
+{
+    struct page_extent extent;
+    struct node_cell cell;
+    struct tree_path path;
+    u32 at;
+    if (existed) *existed = false;
+    int rc = cell_make(w, key, value, &extent, &cell);
+    if (rc) return rc;
+    if (t->root == PAGE_NONE) {
+        rc = root_raise(w, t, 0, &cell);
+        t->count = rc ? 0 : 1;
+        return rc;
+    }
+    rc = path_change(w, t, key, &path);
+    if (rc) return rc;
+    if (node_leaf_find(path.step[0].page, key, &at)) {
+        if (existed) *existed = true;
+        return path_replace(w, t, &path, at, &cell);
+    }
+    rc = path_insert(w, t, &path, 0, at, &cell);
+    if (!rc) t->count++;
+    return rc;
+}
+
+/* ------------------------------------------------------------------- del -- */
+
+/* Child AT of N is not needed any more, nor the key beside it. */
+static int drop_child(struct page_work *w, struct page_head *n, u32 at)
+{
+    int rc = page_drop(w, node_child(n, at));
+    if (!rc) node_branch_remove(n, at ? at - 1 : 0, at ? 1 : 0);
+    return rc;
+}
+
+/* The strip of the parent's children AT and AT + 1, one of which is N. */
+static int join_strip(struct page_work *w, const struct page_head *parent,
+                      u32 at, const struct page_head *n, bool n_is_left,
+                      struct node_cell *key, u8 *space, struct node_strip *s)
+{
+    const struct page_head *beside = NULL;
+    int rc = walk_child(w->file, parent, n_is_left ? at + 1 : at, &beside);
+    if (rc) return rc;
+    const struct page_head *left = n_is_left ? n : beside;
+    const struct page_head *right = n_is_left ? beside : n;
+    node_cell_load(parent, at, key);
+    key->suffix = node_cell_key(key, space);
+    key->prefix = (luge_bytes){0};
+    if (n->level) key->child = node_child(right, 0);
+    *s = node_strip_join(left, n->level ? key : NULL, right);
+    return node_strip_ordered(s) ? 0 : CORRUPT("siblings out of order");
+}
+
+/* Join N, child AT of PARENT, with a neighbour if both fit into LIMIT bytes.
+ * It is N that stays: it can be changed already, and the other goes. */
+static int join_beside(struct page_work *w, struct page_head *parent, u32 at,
+                       bool n_is_left, struct page_head *n, u32 limit,
+                       bool *joined)
+{
+    u32 bytes = page_bytes(w->file), key_at = n_is_left ? at : at - 1;
+    u8 space[LUGE_KEY_SIZE_MAX];
+    struct node_cell key;
+    struct node_strip s;
+    COPY_OF(copy, n, bytes);
+    int rc = join_strip(w, parent, key_at, copy, n_is_left, &key, space, &s);
+    if (rc || !node_strip_fits(&s, 0, s.count, limit)) return rc;
+    node_build(n, bytes, &s, 0, s.count);
+    *joined = true;
+    rc = page_drop(w, node_child(parent, n_is_left ? at + 1 : at - 1));
+    node_branch_remove(parent, key_at, n_is_left);
+    return rc;
+}
+
+/* Share the items of PARENT's children AT and AT + 1 anew between them.  *up
+ * is the key between them now; the parent's old one is gone. */
+static int balance(struct page_work *w, struct page_head *parent, u32 at,
+                   struct tree_cut *up)
+{
+    u32 bytes = page_bytes(w->file);
+    u8 space[LUGE_KEY_SIZE_MAX];
+    struct page_head *left, *right;
+    struct node_cell key;
+    struct node_strip s;
+    int rc = change_child(w, parent, at, &left);
+    if (!rc) rc = change_child(w, parent, at + 1, &right);
+    if (rc) return rc;
+    COPY_OF(left_copy, left, bytes);
+    COPY_OF(right_copy, right, bytes);
+    rc = join_strip(w, parent, at, left_copy, true, &key, space, &s);
+    if (rc) return rc;
+    s.after = right_copy;
+    u32 cut = node_strip_cut(&s, bytes, 0);
+    if (!cut) return CORRUPT("siblings that cannot be balanced");
+    up->cell = (struct node_cell){.child = node_child(parent, at + 1)};
+    up->cell.suffix = node_strip_separator(&s, cut, up->space);
+    node_build(left, bytes, &s, 0, cut);
+    node_build(right, bytes, &s, node_strip_right(&s, cut), s.count);
+    node_branch_remove(parent, at, 1);
+    return 0;
+}
+
+/* The path's node at LEVEL has a single child, and no neighbour to join. */
+static int balance_beside(struct page_work *w, struct tree *t,
+                          const struct tree_path *path, u32 level)
+{
+    struct tree_cut up;
+    struct page_head *parent = path->step[level + 1].page;
+    u32 at = path->step[level + 1].at;
+    if (at == parent->count) at--;
+    int rc = balance(w, parent, at, &up);
+    return rc ? rc : path_insert(w, t, path, level + 1, at, &up.cell);
+}
+
+/* The path's node at LEVEL is underfull.  *lost: its parent has a child less.
+ * What is joined leaves an eighth free, or the next put would cut it again. */
+static int relieve(struct page_work *w, struct tree *t,
+                   const struct tree_path *path, u32 level, bool *lost)
+{
+    u32 bytes = page_bytes(w->file), at = path->step[level + 1].at;
+    struct page_head *n = path->step[level].page;
+    struct page_head *parent = path->step[level + 1].page;
+    u32 limit = n->count ? bytes - bytes / 8 : bytes;
+    int rc = 0;
+    *lost = level == 0 && n->count == 0;
+    if (*lost) return drop_child(w, parent, at);
+    if (at > 0) rc = join_beside(w, parent, at, false, n, limit, lost);
+    if (!rc && !*lost && at < parent->count)
+        rc = join_beside(w, parent, at, true, n, limit, lost);
+    if (rc || *lost || n->count) return rc;                       /* T6 */
+    return balance_beside(w, t, path, level);
+}
+
+/* The root is empty, or a branch with one child: it makes way. */
+static int root_lower(struct page_work *w, struct tree *t,
+                      const struct page_head *root)
+{
+    if (root->count) return 0;
+    page_ref below = root->level ? node_child(root, 0) : PAGE_NONE;
+    int rc = page_drop(w, t->root);
+    t->root = below;
+    return rc;
+}
+
+static int path_relieve(struct page_work *w, struct tree *t,
+                        const struct tree_path *path)
+{
+    u32 bytes = page_bytes(w->file), level = 0;
+    for (; level + 1 < path->depth; level++) {
+        bool lost = false;
+        if (!node_underfull(path->step[level].page, bytes)) return 0;
+        int rc = relieve(w, t, path, level, &lost);
+        if (rc || !lost) return rc;
+    }
+    return root_lower(w, t, path->step[level].page);
+}
+
+int tree_del(struct page_work *w, struct tree *t, luge_bytes key)
+{
+    const struct page_head *found;
+    struct tree_path path;
+    u32 at;
+    int rc = find(w->file, t->root, key, &found, &at);
+    if (!rc) rc = path_change(w, t, key, &path);
+    if (rc) return rc;
+    struct page_head *leaf = path.step[0].page;
+    if (!node_leaf_find(leaf, key, &at) || !t->count)
+        return CORRUPT("a tree whose count is wrong");
+    rc = drop_value(w, leaf, at);
+    if (rc) return rc;
+    node_leaf_remove(leaf, at);
+    t->count--;
+    return path_relieve(w, t, &path);
+}
+
+/* ---------------------------------------------------- all pages of a tree - */
+
+int tree_page_visit(const struct page_head *page, u32 page_bytes_,
+                    const struct tree_visit *visit)
+{
+    struct page_extent extent;
+    luge_bytes value;
+    int rc = 0;
+    (void)page_bytes_;
+    if (page->level) {
+        for (u32 i = 0; !rc && visit->child && i <= page->count; i++)
+            rc = visit->child(visit->context, node_child(page, i),
+                              page->level - 1u);
+        return rc;
+    }
+    for (u32 i = 0; !rc && visit->extent && i < page->count; i++) {
+        if (!node_leaf_value(page, i, &value)) continue;
+        memcpy(&extent, value.data, sizeof extent);
+        rc = visit->extent(visit->context, &extent);
+    }
+    return rc;
+}
+
+page_ref *tree_page_children(struct page_head *page, u32 *count)
+{
+    *count = page->level ? page->count + 1u : 0;
+    if (!page->level) return NULL;
+    return (page_ref *)(void *)((u8 *)page + node_slots_at(page));
+}
+
+static int clear_extent(void *work, const struct page_extent *extent)
+{
+    return page_extent_drop(work, extent);
+}
+
+/* Depth first, with a place kept for each level; a page goes after all that
+ * is below it. */
+int tree_clear(struct page_work *w, struct tree *t)
+{
+    struct { page_ref ref; const struct page_head *page; u32 at; }
+        step[TREE_DEPTH_MAX];
+    struct tree_visit extents = {.extent = clear_extent, .context = w};
+    const struct page_head *n = NULL;
+    if (t->root == PAGE_NONE) return 0;
+    int rc = walk_root(w->file, t->root, &n);
+    if (rc) return rc;
+    u32 level = n->level, top = level;
+    step[level].ref = t->root, step[level].page = n, step[level].at = 0;
+    while (!rc && level <= top) {
+        n = step[level].page;
+        if (level && step[level].at <= n->count) {
+            u32 at = step[level--].at++;
+            step[level].ref = node_child(n, at);
+            step[level].at = 0;
+            rc = walk_child(w->file, n, at, &step[level].page);
+            continue;
+        }
+        if (!level) rc = tree_page_visit(n, page_bytes(w->file), &extents);
+        if (!rc) rc = page_drop(w, step[level++].ref);
+    }
+    if (!rc) *t = (struct tree){.root = PAGE_NONE};
+    return rc;
+}
