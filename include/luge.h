@@ -231,7 +231,7 @@ LUGE_API int luge_renew(luge_txn *txn);
 /* The sequence number of the snapshot that TXN reads: dense, 1 per commit. */
 LUGE_API uint64_t luge_txn_seq(const luge_txn *txn);
 
-/* The sequence number of the last commit made through DB by this thread, or 0. */
+/* The sequence number of the last commit that this process made, or 0. */
 LUGE_API uint64_t luge_committed_seq(luge_db *db);
 
 /* Run FN in a write transaction and commit; on conflict run it again, with
@@ -361,7 +361,7 @@ LUGE_API int luge_near(luge_txn *txn, luge_tree tree, enum luge_seek seek,
                        luge_bytes key, luge_bytes *found, luge_bytes *value);
 
 /* Take out the smallest (or greatest) pair.  *key and *value: memory ours,
- * until the transaction ends.  NOTFOUND if the tree is empty. */
+ * until the transaction's next pop or its end.  NOTFOUND if TREE is empty. */
 LUGE_API int luge_pop_min(luge_txn *txn, luge_tree tree, luge_bytes *key,
                           luge_bytes *value);
 LUGE_API int luge_pop_max(luge_txn *txn, luge_tree tree, luge_bytes *key,
@@ -445,7 +445,7 @@ LUGE_API int luge_check(luge_db *db,
                         void *context);
 
 /* A checksum of every tree's name and content, equal for equal content
- * whatever the layout of pages (XXH3-128 folded to 64 bits). */
+ * whatever the layout of pages: XXH3 of each part, seeded with the one before. */
 LUGE_API int luge_checksum(luge_txn *txn, uint64_t *sum);
 
 #ifdef __cplusplus

@@ -256,6 +256,7 @@ int log_sync(struct log *log, u64 from, const struct log_position *at)
     for (u64 n = from; n <= at->segment; n++) {
         struct log_segment *segment;
         int rc = log_segment_get(log, n, &segment);
+        if (rc == LUGE_NOTFOUND && n != at->segment) continue; /* theft: L5 */
         if (rc) return rc;
         rc = log->os->sync(segment->file);
         log_segment_put(log, segment);

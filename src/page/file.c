@@ -198,9 +198,11 @@ static int remember_frame(struct page_work *w, page_ref ref)
     return 0;
 }
 
+/* A private view that never lands has nothing to hand over. */
 static int remember_drop(struct page_work *w, page_ref ref, u64 birth,
                          u32 pages)
 {
+    if (!w->may_write) return 0;
     if (w->drop_count == w->drop_capacity) {
         size_t capacity = w->drop_capacity ? w->drop_capacity * 2 : 32;
         struct page_drop *more =
@@ -348,6 +350,12 @@ static void clear_bit(u64 *words, u64 bit)
 void page_mark_checked(struct page_file *f, u64 number)
 {
     set_bit(f->map.checked, number);
+}
+
+void page_distrust(struct page_file *f)
+{
+    os_discard(f->map.checked, f->checked_bytes);
+    os_discard(f->checked_extents, f->checked_bytes);
 }
 
 /* Does the file reach to the end of page LAST?  Reading past it is a SIGBUS. */

@@ -20,6 +20,7 @@ struct page_frame {       /* what is known of a frame, beside its bytes */
     u64 birth;            /* order in which it became visible: txn/version.h */
     u32 epoch;
     u32 reserved;
+    u64 number;           /* while publishing: the page it becomes */
 };
 
 struct page_file {
@@ -70,6 +71,8 @@ u64 page_sum(const struct page_head *page, u64 number, u32 page_bytes);
 void page_seal(struct page_head *page, u64 number, u64 birth, u32 page_bytes);
 /* Mark NUMBER as seen and good: this process wrote it. */
 void page_mark_checked(struct page_file *f, u64 number);
+/* Forget which pages were seen and found good: all are checked again. */
+void page_distrust(struct page_file *f);
 /* Check sum and structure without trusting or setting the mark. */
 int page_verify(struct page_file *f, u64 number);
 u32 page_extent_pages(const struct page_file *f, u64 size);

@@ -266,3 +266,21 @@ int space_each(const struct space *s, const struct space_state *state,
     }
     return 0;
 }
+
+u64 space_popped(const struct space *s, const struct space_state *before,
+                 const struct space_state *after, enum space_queue_name name)
+{
+    const struct space_queue *old = &before->queue[name];
+    const struct space_queue *now = &after->queue[name];
+    u32 n = old->head_chunk, at = old->head_at;
+    for (u64 i = 0; i < old->runs; i++) {
+        if (n == now->head_chunk && at == now->head_at) return i;
+        if (at == CHUNK_RUNS) {
+            n = chunk_at(s, n)->next;
+            at = 0;
+            if (n == now->head_chunk && now->head_at == 0) return i;
+        }
+        at++;
+    }
+    return old->runs;
+}

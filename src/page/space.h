@@ -88,6 +88,9 @@ int space_each(const struct space *s, const struct space_state *state,
                enum space_queue_name name,
                int (*each)(void *context, const struct space_run *run),
                void *context);
+/* How many runs of queue NAME, as BEFORE has them, AFTER has popped. */
+u64 space_popped(const struct space *s, const struct space_state *before,
+                 const struct space_state *after, enum space_queue_name name);
 static inline u64 space_free_pages(const struct space_state *s)
 {
     return s->queue[SPACE_ONE].pages + s->queue[SPACE_MANY].pages +

@@ -8,8 +8,10 @@
  *       pid, says who lives.
  *   S2  Words below are changed by atomic operations only.  Everything larger
  *       lives in the arena (txn/head.h) and changes by one flip.
- *   S3  The turn's owner is a seat.  A dead owner's turn is taken over; the turn of
- *       an owner that is stopped is stolen, under a new generation.
+ *   S3  The turn's owner is a seat.  A dead owner's turn is taken over; the turn
+ *       of an owner that is stopped is stolen, under a new generation.  Only one
+ *       thread of a process has or awaits the turn, so that a robbed thread
+ *       finds out before another of its process goes on.
  * Not here: what a version is, what the log is, what pages are.
  */
 #ifndef SHARE_SHARE_H
@@ -113,6 +115,8 @@ struct share {
     u64 map_bytes;
     u32 seat;
     u64 incarnation;             /* turn generation this process last saw */
+    _Atomic u32 inside;          /* 1: a thread of ours is in or at the turn;
+                                    2: and others wait.  May change threads */
 };
 
 /* --- attach and detach: share/seat.c.  The caller holds the gate --- */

@@ -68,35 +68,77 @@ static int inherit(struct share *s, u32 word, enum share_turn_how *how)
     return 1;
 }
 
-int share_turn_take(struct share *s, u32 wait_ms, enum share_turn_how *how)
+/* Threads of one process queue here first (S3). */
+static int enter(struct share *s, u32 wait_ms, u64 end)
 {
-    *how = SHARE_TURN_TAKEN;
+    u32 word = 0;
     for (int i = 0; i < TURN_SPINS; i++) {
-        if (!atomic_load_explicit(&s->m->turn, memory_order_relaxed) &&
-            try_take(s)) {
-            taken(s);
-            return 0;
-        }
+        word = 0;
+        if (atomic_compare_exchange_strong(&s->inside, &word, 1)) return 0;
         relax();
     }
-    if (!wait_ms) return fail(LUGE_BUSY, "another writer holds the turn");
-    u64 end = os_monotonic_ns() + (u64)wait_ms * 1000000;
+    if (!wait_ms) return fail(LUGE_BUSY, "another thread holds the turn");
+    while (atomic_exchange(&s->inside, 2)) {
+        os_futex_wait(&s->inside, 2, TURN_NAP_MS);
+        if (os_monotonic_ns() > end)
+            return fail(LUGE_BUSY, "another thread held the turn for %u ms",
+                        wait_ms);
+    }
+    return 0;
+}
+
+static void leave(struct share *s)
+{
+    if (atomic_exchange(&s->inside, 0) == 2) os_futex_wake(&s->inside, 1);
+}
+
+static bool spin(struct share *s)
+{
+    for (int i = 0; i < TURN_SPINS; i++) {
+        if (!atomic_load_explicit(&s->m->turn, memory_order_relaxed) &&
+            try_take(s))
+            return true;
+        relax();
+    }
+    return false;
+}
+
+static int wait_for_turn(struct share *s, u32 wait_ms, u64 end,
+                         enum share_turn_how *how)
+{
+    u32 mine = (s->seat + 1) | SHARE_WAITERS;
     for (;;) {
         u32 word = atomic_load(&s->m->turn);
-        u32 mine = (s->seat + 1) | SHARE_WAITERS;
         if (!word && atomic_compare_exchange_strong(&s->m->turn, &word, mine))
-            break;
+            return 0;
         if (!word) continue;
         if (!(word & SHARE_WAITERS) &&
             !atomic_compare_exchange_strong(&s->m->turn, &word,
                                             word | SHARE_WAITERS))
             continue;
-        os_futex_wait(&s->m->turn, word | SHARE_WAITERS, TURN_NAP_MS);
-        u32 now = atomic_load(&s->m->turn);
-        if (now == (word | SHARE_WAITERS) && inherit(s, now, how)) break;
+        word |= SHARE_WAITERS;
+        os_futex_wait(&s->m->turn, word, TURN_NAP_MS);
+        if (atomic_load(&s->m->turn) == word && inherit(s, word, how))
+            return 0;
         if (os_monotonic_ns() > end)
             return fail(LUGE_BUSY, "another writer held the turn for %u ms",
                         wait_ms);
+    }
+}
+
+int share_turn_take(struct share *s, u32 wait_ms, enum share_turn_how *how)
+{
+    u64 end = wait_ms ? os_monotonic_ns() + (u64)wait_ms * 1000000 : 0;
+    *how = SHARE_TURN_TAKEN;
+    int rc = enter(s, wait_ms, end);
+    if (rc) return rc;
+    if (!spin(s)) {
+        rc = wait_ms ? wait_for_turn(s, wait_ms, end, how)
+                     : fail(LUGE_BUSY, "another writer holds the turn");
+        if (rc) {
+            leave(s);
+            return rc;
+        }
     }
     taken(s);
     return 0;
@@ -105,10 +147,11 @@ int share_turn_take(struct share *s, u32 wait_ms, enum share_turn_how *how)
 void share_turn_release(struct share *s)
 {
     u32 word = s->seat + 1;
-    if (atomic_compare_exchange_strong(&s->m->turn, &word, 0)) return;
-    if ((word & ~SHARE_WAITERS) != s->seat + 1) return; /* it was stolen */
-    if (atomic_compare_exchange_strong(&s->m->turn, &word, 0))
+    if (!atomic_compare_exchange_strong(&s->m->turn, &word, 0) &&
+        word == ((s->seat + 1) | SHARE_WAITERS) &&
+        atomic_compare_exchange_strong(&s->m->turn, &word, 0))
         os_futex_wake(&s->m->turn, 1);
+    leave(s); /* if it was stolen, only this is left to do */
 }
 
 bool share_turn_mine(const struct share *s)

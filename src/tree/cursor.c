@@ -13,26 +13,28 @@
 
 enum side { LEFT_SIDE, RIGHT_SIDE };
 
+enum { PREFETCH_MAX = 1024 };  /* bytes a step: 16 lines; a core has about 20
+                                  misses under way at once */
+
 static int cursor_lost(struct tree_cursor *c, int rc)
 {
     c->depth = 0;                                                 /* C2 */
     return rc;
 }
 
-/* Ask for the whole leaf beside this one: the steps through a leaf take longer
- * than its lines take to come. */
-static void prefetch_beside(const struct tree_cursor *c, enum side side)
+/* Begin to fetch the leaf on SIDE of this one, from its end, where the cells
+ * are; each step takes a piece (tree_cursor_prefetch). */
+static void prefetch_begin(struct tree_cursor *c, enum side side)
 {
-    if (c->depth < 2) return;
     const struct page_head *parent = c->path[1].page;
     u32 at = c->path[1].at;
-    if (side == LEFT_SIDE ? at == 0 : at >= parent->count) return;
+    c->stride = 0;
+    if (c->depth < 2 || at == (side == LEFT_SIDE ? 0 : parent->count)) return;
     page_ref ref = node_child(parent, side == LEFT_SIDE ? at - 1 : at + 1);
-    const struct page_map *m = (const struct page_map *)c->file;
-    const u8 *page = page_is_private(ref)
-        ? m->frames + ((ref & ~PAGE_PRIVATE) << m->page_shift)
-        : m->base + (ref << m->page_shift);
-    for (u32 i = 0; i < 4096; i += 64) __builtin_prefetch(page + i);
+    u32 bytes = page_bytes(c->file);
+    c->stride = bytes / c->path[0].page->count;
+    if (c->stride > PREFETCH_MAX) c->stride = PREFETCH_MAX;
+    c->ahead = walk_address(c->file, ref) + bytes - c->stride;
 }
 
 /* Down from path[level], whose place is set, along one edge to a leaf. */
@@ -60,7 +62,7 @@ static int leaf_beside(struct tree_cursor *c, enum side to)
         c->path[level].at = to == RIGHT_SIDE ? at + 1 : at - 1;
         int rc = descend_edge(c, (u32)level,
                               to == RIGHT_SIDE ? LEFT_SIDE : RIGHT_SIDE);
-        if (!rc) prefetch_beside(c, to);
+        if (!rc) prefetch_begin(c, to);
         return rc;
     }
     return cursor_lost(c, LUGE_NOTFOUND);
@@ -72,6 +74,7 @@ int tree_next(struct tree_cursor *c)
     u32 at = c->path[0].at + 1;
     if (unlikely(at >= c->path[0].page->count))
         return leaf_beside(c, RIGHT_SIDE);
+    tree_cursor_prefetch(c);
     c->path[0].at = at;
     return 0;
 }
@@ -80,6 +83,7 @@ int tree_prev(struct tree_cursor *c)
 {
     if (unlikely(!c->depth)) return LUGE_NOTFOUND;
     if (unlikely(c->path[0].at == 0)) return leaf_beside(c, LEFT_SIDE);
+    tree_cursor_prefetch(c);
     c->path[0].at--;
     return 0;
 }
@@ -105,27 +109,38 @@ static int seek_edge(struct tree_cursor *c, enum side side)
     return descend_edge(c, top, side);
 }
 
-int tree_seek(struct tree_cursor *c, struct page_file *f, page_ref root,
-              enum luge_seek seek, luge_bytes key)
+static int seek_key(struct tree_cursor *c, enum luge_seek seek, luge_bytes key)
 {
-    const struct page_head *n = NULL;
     bool found = false;
-    c->file = f;
-    c->depth = 0;
-    if (root == PAGE_NONE) return LUGE_NOTFOUND;
-    int rc = walk_root(f, root, &n);
-    if (rc) return rc;
-    c->depth = n->level + 1;
-    c->path[n->level].page = n;
-    if (seek == LUGE_FIRST) return seek_edge(c, LEFT_SIDE);
-    if (seek == LUGE_LAST) return seek_edge(c, RIGHT_SIDE);
-
-    rc = descend_key(c, key, &found);
+    int rc = descend_key(c, key, &found);
     if (rc || (found && (seek == LUGE_GE || seek == LUGE_LE))) return rc;
     if (seek == LUGE_LE || seek == LUGE_LT) return tree_prev(c);
     if (found) return tree_next(c);                               /* GT */
     if (c->path[0].at < c->path[0].page->count) return 0;
     return leaf_beside(c, RIGHT_SIDE);
+}
+
+int tree_seek(struct tree_cursor *c, struct page_file *f, page_ref root,
+              enum luge_seek seek, luge_bytes key)
+{
+    const struct page_head *n = NULL;
+    bool down = seek == LUGE_LAST || seek == LUGE_LE || seek == LUGE_LT;
+    enum side side = down ? LEFT_SIDE : RIGHT_SIDE;
+    c->file = f;
+    c->depth = 0;
+    c->stride = 0;
+    c->ahead = NULL;
+    if (root == PAGE_NONE) return LUGE_NOTFOUND;
+    int rc = walk_root(f, root, &n);
+    if (rc) return rc;
+    c->depth = n->level + 1;
+    c->path[n->level].page = n;
+    if (seek == LUGE_FIRST || seek == LUGE_LAST)
+        rc = seek_edge(c, down ? RIGHT_SIDE : LEFT_SIDE);
+    else
+        rc = seek_key(c, seek, key);
+    if (!rc) prefetch_begin(c, side);
+    return rc;
 }
 
 int tree_cursor_value(const struct tree_cursor *c, luge_bytes *value)

@@ -192,7 +192,7 @@ void node_build(struct page_head *n, u32 bytes, const struct node_strip *s,
     if (!s->leaf)
         node_set_child(n, 0, from ? strip_cell(s, from - 1, &space)->child
                                   : s->lead);
-    for (u32 i = 0; i < n->count; i++) {
+    for (u32 i = n->count; i-- > 0;) {      /* so that a scan reads upwards */
         const struct node_cell *cell = strip_cell(s, from + i, &space);
         u32 size, off;
         store32(heads + 4 * i, cell_head(cell, prefix, &size));

@@ -61,6 +61,7 @@ static int change_child(struct page_work *w, struct page_head *n, u32 at,
 {
     page_ref old = node_child(n, at), ref = old;
     u32 level = n->level - 1u;
+    if (level == 0) walk_prefetch_leaf(w->file, ref);
     int rc = page_change(w, &ref, child);
     if (rc) return rc;
     if (ref != old) node_set_child(n, at, ref);

@@ -44,6 +44,8 @@ int tree_clear(struct page_work *w, struct tree *t);
 struct tree_cursor {
     struct page_file *file;
     int depth;                       /* levels in use; 0: unpositioned */
+    u32 stride;                      /* bytes to prefetch at each step */
+    const u8 *ahead;                 /* where, in the leaf that comes next */
     struct {
         const struct page_head *page;
         u32 at;                      /* slot or child index */
@@ -76,12 +78,23 @@ static inline luge_bytes tree_cursor_suffix(const struct tree_cursor *c)
     return node_leaf_suffix(c->path[0].page, c->path[0].at);
 }
 
+/* Ask for a piece of the next leaf, so that all of it has come when the last
+ * record of this one is read.  Scan of 1 M random pairs of 116 bytes, M/s: not
+ * at all 30, all of it when its predecessor is entered 50, piece by piece 110. */
+static inline void tree_cursor_prefetch(struct tree_cursor *c)
+{
+    const u8 *piece = c->ahead;
+    c->ahead = piece - c->stride;
+    for (u32 i = 0; i < c->stride; i += 64) __builtin_prefetch(piece + i);
+}
+
 /* tree_next and tree_cursor_value, with the usual case in place. */
 static inline int tree_cursor_step(struct tree_cursor *c)
 {
     u32 at = c->path[0].at + 1;
     if (unlikely(!c->depth || at >= c->path[0].page->count))
         return tree_next(c);
+    tree_cursor_prefetch(c);
     c->path[0].at = at;
     return 0;
 }

@@ -1,0 +1,473 @@
+/* store/open.c -- opening and closing directories.
+ *
+ *   options | path | registry (one environment a directory and process) |
+ *   lock file | GATE | conf, or create | first: recover, else: join | leave gate
+ *
+ * The registry is the one piece of process-wide state: a list, so that two
+ * parts of a program that open one directory share what must be shared.
+ * Not here: what recovery does (txn/recover.c).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "store/store.h"
+
+enum { PATH_BYTES = 4096, CONF_BYTES_MAX = 4096 };
+
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t registry_once = PTHREAD_ONCE_INIT;
+static struct store_env *registry;
+
+static void lock_registry(void)
+{
+    pthread_mutex_lock(&registry_lock);
+}
+
+static void unlock_registry(void)
+{
+    pthread_mutex_unlock(&registry_lock);
+}
+
+/* In the child of a fork the registry is usable; its entries are not. */
+static void watch_forks(void)
+{
+    pthread_atfork(lock_registry, unlock_registry, unlock_registry);
+}
+
+/* ------------------------------------------------------------- options -- */
+
+static int check_options(const struct luge_options *o)
+{
+    if (o->page_bytes && (o->page_bytes < 4096 || o->page_bytes > 65536 ||
+                          (o->page_bytes & (o->page_bytes - 1))))
+        return fail(LUGE_INVALID, "page_bytes is %u; a power of two from "
+                    "4096 to 65536 is allowed", o->page_bytes);
+    if (o->durability < 0 || o->durability > LUGE_ASYNC)
+        return fail(LUGE_INVALID, "durability is %d", o->durability);
+    if ((o->flags & LUGE_CREATE_NEW) &&
+        (o->flags & (LUGE_MUST_EXIST | LUGE_READ_ONLY)))
+        return fail(LUGE_INVALID, "CREATE_NEW contradicts MUST_EXIST and "
+                    "READ_ONLY");
+    return 0;
+}
+
+static void fill_options(const struct luge_options *o, struct env_options *to)
+{
+    *to = (struct env_options){
+        .flags = o->flags,
+        .page_bytes = o->page_bytes ? o->page_bytes : 4096,
+        .durability = o->durability ? o->durability : LUGE_FULL,
+        .sync_interval_ms = o->sync_interval_ms ? o->sync_interval_ms : 200,
+        .busy_timeout_ms = o->busy_timeout_ms ? o->busy_timeout_ms : 30000,
+        .cache_bytes = o->cache_bytes ? o->cache_bytes : MIB(256),
+        .checkpoint_bytes = o->checkpoint_bytes ? o->checkpoint_bytes
+                                                : MIB(64),
+        .log_keep_bytes = o->log_keep_bytes ? o->log_keep_bytes : MIB(64),
+    };
+}
+
+/* ---------------------------------------------------------------- conf -- */
+
+static int parse_conf(struct env *e, char *text, u32 wanted_page_bytes)
+{
+    unsigned format = 0, page_bytes_ = 0, byte;
+    char hex[33] = "";
+    if (strncmp(text, "luge\n", 5))
+        return fail(LUGE_NOTLUGE, "%s/conf is not luge's", e->path);
+    if (sscanf(text, "luge\nformat %u\n", &format) == 1 && format > ENV_FORMAT)
+        return fail(LUGE_VERSION, "%s has format %u; this luge knows formats "
+                    "up to %d", e->path, format, ENV_FORMAT);
+    if (sscanf(text, "luge\nformat %u\npage_bytes %u\ninstance %32[0-9a-f]",
+               &format, &page_bytes_, hex) != 3 || strlen(hex) != 32 ||
+        !format || page_bytes_ < 4096 || page_bytes_ > 65536 ||
+        (page_bytes_ & (page_bytes_ - 1)))
+        return CORRUPT("%s/conf cannot be read", e->path);
+    for (int i = 0; i < 16; i++) {
+        if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
+            return CORRUPT("%s/conf has no instance", e->path);
+        e->instance[i] = (u8)byte;
+    }
+    if (wanted_page_bytes && wanted_page_bytes != page_bytes_)
+        return fail(LUGE_INVALID, "%s has pages of %u bytes, not %u", e->path,
+                    page_bytes_, wanted_page_bytes);
+    e->options.page_bytes = page_bytes_;
+    return 0;
+}
+
+static int read_conf(struct env *e, u32 wanted_page_bytes)
+{
+    char path[PATH_BYTES], text[CONF_BYTES_MAX];
+    struct os_file *file = NULL;
+    u64 size = 0;
+    snprintf(path, sizeof path, "%s/conf", e->path);
+    int rc = e->os->open(e->os, path, OS_READ, &file);
+    if (!rc) rc = e->os->size(file, &size);
+    if (!rc && (size >= sizeof text || !size))
+        rc = CORRUPT("%s is %llu bytes long", path, (unsigned long long)size);
+    if (!rc) rc = e->os->read(file, text, size, 0);
+    if (file) e->os->close(file);
+    if (rc) return rc;
+    text[size] = 0;
+    return parse_conf(e, text, wanted_page_bytes);
+}
+
+static int foreign_name(void *context, const char *name)
+{
+    static const char *const ours[] = {
+        "lock", "shm", "db", "log", "notify", "conf.new", "lost+found",
+    };
+    const char **foreign = context;
+    for (size_t i = 0; i < ARRAY_COUNT(ours); i++)
+        if (!strcmp(name, ours[i])) return 0;
+    *foreign = "";
+    return 1;
+}
+
+/* A directory without conf is taken only if nobody else's files are in it. */
+static int may_create(struct env *e)
+{
+    const char *foreign = NULL;
+    if (e->options.flags & (LUGE_MUST_EXIST | LUGE_READ_ONLY))
+        return fail(LUGE_NOTFOUND, "there is no database in %s", e->path);
+    int rc = e->os->list(e->os, e->path, foreign_name, &foreign);
+    if (foreign)
+        return fail(LUGE_NOTLUGE, "%s holds other files and no luge database",
+                    e->path);
+    return rc;
+}
+
+/* ------------------------------------------------------- opening an env -- */
+
+static int open_lock_file(struct env *e)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/lock", e->path);
+    int rc = e->os->open(e->os, path, OS_WRITE | OS_CREATE,
+                         &e->share.lock_file);
+    if (!rc) os_close_in_child(e->share.lock_file);
+    return rc;
+}
+
+static int open_files(struct env *e)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/db", e->path);
+    int rc = e->os->open(e->os, path, OS_WRITE, &e->db);
+    if (!rc)
+        rc = page_file_open(&e->pages, e->os, e->db, e->options.page_bytes,
+                            tree_page_validate);
+    if (rc) return rc;
+    snprintf(path, sizeof path, "%s/log", e->path);
+    return log_open(&e->log, e->os, path, e->instance);
+}
+
+static int join(struct env *e)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/shm", e->path);
+    int rc = share_join(&e->share, path, e->instance);
+    if (!rc) rc = share_sit(&e->share);
+    if (!rc) head_attach(e);
+    return rc;
+}
+
+static int attach(struct env *e, u32 wanted_page_bytes)
+{
+    bool alone = true;
+    int rc = read_conf(e, wanted_page_bytes);
+    e->existed = !rc;
+    if (!rc && (e->options.flags & LUGE_CREATE_NEW))
+        return fail(LUGE_EXISTS, "there is a database in %s already", e->path);
+    if (rc == LUGE_NOTFOUND) {
+        rc = may_create(e);
+        if (!rc) rc = recover_create(e);
+    }
+    if (!rc) rc = open_files(e);
+    if (!rc) rc = share_alone(&e->share, &alone);
+    if (!rc) rc = alone ? recover_open(e) : join(e);
+    if (!rc && !e->existed) rc = store_create_main(e);
+    return rc;
+}
+
+static void free_env(struct store_env *s)
+{
+    struct env *e = &s->env;
+    log_close(&e->log);
+    page_file_close(&e->pages);
+    if (e->db) e->os->close(e->db);
+    share_unmap(&e->share);
+    if (e->share.lock_file) e->os->close(e->share.lock_file);
+    page_work_end(&e->work);
+    base_free(e->space.limbo);
+    base_free(e->dirty.ids);
+    base_free(e->drops);
+    base_free(e->dying.frames);
+    base_free(e->dying_held.frames);
+    base_free(e->publishing.items);
+    base_free(e->publishing.staging);
+    while (s->operators) {
+        struct merge_operator *next = s->operators->next;
+        base_free(s->operators);
+        s->operators = next;
+    }
+    pthread_mutex_destroy(&e->lock);
+    pthread_mutex_destroy(&e->checkpoint_lock);
+    pthread_mutex_destroy(&s->merge_lock);
+    base_free(e->path);
+    base_free(s);
+}
+
+static int make_env(struct os *os, const char *path,
+                    const struct luge_options *options,
+                    struct store_env **made)
+{
+    struct store_env *s = base_alloc_zero(sizeof *s);
+    if (!s) return NOMEM();
+    struct env *e = &s->env;
+    size_t size = strlen(path) + 1;
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_mutex_init(&e->checkpoint_lock, NULL);
+    pthread_mutex_init(&s->merge_lock, NULL);
+    fill_options(options, &e->options);
+    e->os = os;
+    e->share.os = os;
+    e->threaded = os == os_native();
+    e->temporary = (options->flags & LUGE_TEMPORARY) != 0;
+    e->path = base_alloc(size);
+    int rc = e->path ? os_fork_sentinel(&e->fork_sentinel) : NOMEM();
+    if (rc) {
+        free_env(s);
+        return rc;
+    }
+    memcpy(e->path, path, size);
+    *made = s;
+    return 0;
+}
+
+static void stand_up(struct env *e)
+{
+    if (e->share.m && e->share.m->seats[e->share.seat].taken &&
+        e->share.incarnation != UINT64_MAX)
+        share_stand(&e->share);
+}
+
+static int open_env(struct os *os, const char *path,
+                    const struct luge_options *options,
+                    const struct os_stat *where, struct store_env **made)
+{
+    struct store_env *s = NULL;
+    int rc = os->probe(os, path);
+    if (!rc) rc = make_env(os, path, options, &s);
+    if (!s) return rc;
+    struct env *e = &s->env;
+    e->device = where->device;
+    e->inode = where->inode;
+    e->share.incarnation = UINT64_MAX;   /* not seated */
+    rc = open_lock_file(e);
+    if (!rc)
+        rc = os->lock(e->share.lock_file, SHARE_LOCK_GATE, true,
+                      e->options.busy_timeout_ms);
+    if (rc) {
+        free_env(s);
+        return rc;
+    }
+    rc = attach(e, options->page_bytes);
+    if (rc) {
+        txn_free_idle(e);
+        stand_up(e);
+    }
+    os->unlock(e->share.lock_file, SHARE_LOCK_GATE);
+    if (!rc) rc = care_start(e);
+    if (rc) free_env(s);
+    else *made = s;
+    return rc;
+}
+
+/* ------------------------------------------------------------ registry -- */
+
+static struct store_env *find_env(const struct os *os,
+                                  const struct os_stat *where)
+{
+    for (struct store_env *s = registry; s; s = s->next)
+        if (s->env.os == os && s->env.device == where->device &&
+            s->env.inode == where->inode && *s->env.fork_sentinel)
+            return s;
+    return NULL;
+}
+
+static int share_env(struct store_env *s, const struct luge_options *options)
+{
+    if (options->flags & LUGE_CREATE_NEW)
+        return fail(LUGE_EXISTS, "there is a database in %s already",
+                    s->env.path);
+    if (options->page_bytes && options->page_bytes != s->env.options.page_bytes)
+        return fail(LUGE_INVALID, "%s has pages of %u bytes, not %u",
+                    s->env.path, s->env.options.page_bytes,
+                    options->page_bytes);
+    return 0;
+}
+
+static int find_or_open(struct os *os, const char *path,
+                        const struct luge_options *options,
+                        struct store_env **store)
+{
+    struct os_stat where;
+    int rc = os->stat(os, path, &where);
+    if (rc == LUGE_NOTFOUND &&
+        (options->flags & (LUGE_MUST_EXIST | LUGE_READ_ONLY)))
+        return fail(LUGE_NOTFOUND, "there is no directory %s", path);
+    if (rc == LUGE_NOTFOUND) {
+        rc = os->mkdir(os, path);
+        if (!rc || rc == LUGE_EXISTS) rc = os->stat(os, path, &where);
+    }
+    if (!rc && !where.directory)
+        rc = fail(LUGE_NOTLUGE, "%s is not a directory", path);
+    if (rc) return rc;
+    *store = find_env(os, &where);
+    if (*store) return share_env(*store, options);
+    rc = open_env(os, path, options, &where, store);
+    if (rc) return rc;
+    (*store)->next = registry;
+    registry = *store;
+    return 0;
+}
+
+/* --------------------------------------------------------------- paths -- */
+
+static int invent_path(struct os *os, char *to)
+{
+    u64 number;
+    const char *parent = getenv("TMPDIR"); /* allowed: asked once, copied */
+    int rc = os->random(os, &number, sizeof number);
+    if (rc) return rc;
+    snprintf(to, PATH_BYTES, "%s/luge-%016llx",
+             parent && *parent ? parent : "/tmp", (unsigned long long)number);
+    return 0;
+}
+
+/* Absolute, so that a later chdir of the host does no harm. */
+static int full_path(struct os *os, const struct luge_options *options,
+                     const char *path, char *to)
+{
+    char here[PATH_BYTES];
+    if (!path && (options->flags & LUGE_TEMPORARY)) return invent_path(os, to);
+    if (!path || !*path) return fail(LUGE_INVALID, "the path is empty");
+    int n;
+    if (*path == '/' || os != os_native())
+        n = snprintf(to, PATH_BYTES, "%s", path);
+    else if (getcwd(here, sizeof here))
+        n = snprintf(to, PATH_BYTES, "%s/%s", here, path);
+    else
+        return fail(LUGE_IO, "the current directory cannot be found");
+    if (n < 0 || n >= PATH_BYTES - 32)
+        return fail(LUGE_INVALID, "the path is too long");
+    return 0;
+}
+
+/* ------------------------------------------------------- open and close -- */
+
+int luge_open(const char *path, const struct luge_options *options,
+              luge_db **result)
+{
+    static const struct luge_options defaults;
+    char full[PATH_BYTES];
+    struct store_env *store = NULL;
+    if (!options) options = &defaults;
+    struct os *os = options->platform ? options->platform : os_native();
+    int rc = check_options(options);
+    if (!rc) rc = full_path(os, options, path, full);
+    if (rc) return rc;
+    luge_db *db = base_alloc_zero(sizeof *db);
+    if (!db) return NOMEM();
+    pthread_once(&registry_once, watch_forks);
+    lock_registry();
+    rc = find_or_open(os, full, options, &store);
+    if (!rc) store->handles++;
+    unlock_registry();
+    if (rc) {
+        base_free(db);
+        return rc;
+    }
+    db->store = store;
+    db->flags = options->flags;
+    db->durability = options->durability;
+    *result = db;
+    return 0;
+}
+
+static int remove_name(void *context, const char *name)
+{
+    struct env *e = ((void **)context)[0];
+    const char *directory = ((void **)context)[1];
+    char path[2 * PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    (void)e->os->unlink(e->os, path);
+    return 0;
+}
+
+static void remove_directory(struct env *e)
+{
+    char log[2 * PATH_BYTES];
+    snprintf(log, sizeof log, "%s/log", e->path);
+    void *in_log[] = {e, log}, *in_top[] = {e, e->path};
+    (void)e->os->list(e->os, log, remove_name, in_log);
+    (void)e->os->rmdir(e->os, log);
+    (void)e->os->list(e->os, e->path, remove_name, in_top);
+    (void)e->os->rmdir(e->os, e->path);
+}
+
+/* The last handle of this process goes. */
+static int close_env(struct store_env *s)
+{
+    struct env *e = &s->env;
+    bool alone = false;
+    int rc = 0;
+    care_stop(e);
+    bool gate = !e->os->lock(e->share.lock_file, SHARE_LOCK_GATE, true,
+                             e->options.busy_timeout_ms);
+    if (!env_usable(e)) {
+        rc = commit_sync(e);
+        if (!rc && gate) rc = share_alone(&e->share, &alone);
+        if (!rc && alone && !e->temporary &&
+            !(e->options.flags & LUGE_READ_ONLY))
+            rc = checkpoint_write(e);
+    } else {
+        rc = LUGE_BROKEN;
+    }
+    txn_free_idle(e);
+    share_stand(&e->share);
+    if (e->temporary && alone) remove_directory(e);
+    if (gate) e->os->unlock(e->share.lock_file, SHARE_LOCK_GATE);
+    free_env(s);
+    return rc;
+}
+
+int luge_close(luge_db *db)
+{
+    int rc = 0;
+    if (!db) return 0;
+    struct store_env *s = db->store;
+    if (!*s->env.fork_sentinel) {   /* a child frees only the handle */
+        base_free(db);
+        return 0;
+    }
+    if (atomic_load(&db->open_txns))
+        return fail(LUGE_BUSY, "%u transactions are still open",
+                    atomic_load(&db->open_txns));
+    lock_registry();
+    if (!--s->handles) {
+        struct store_env **link = &registry;
+        while (*link != s) link = &(*link)->next;
+        *link = s->next;
+        rc = close_env(s);
+    }
+    unlock_registry();
+    base_free(db);
+    return rc;
+}
+
+int luge_was_recovered(luge_db *db)
+{
+    return db->store->env.existed;
+}

@@ -1,0 +1,49 @@
+/* store/store.h -- what the public face shares: handles and argument checks.
+ *
+ * A luge_db is a handle on an environment; several handles of one process on one
+ * directory share it.
+ * Not here: anything below the transaction.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "txn/txn.h"
+
+struct merge_operator {
+    struct merge_operator *next;
+    luge_merge_fn fn;
+    void *context;
+    char name[64];
+};
+
+struct store_env {
+    struct env env;                 /* first: the handle's env points here */
+    u32 handles;                    /* under the registry's lock */
+    pthread_mutex_t merge_lock;
+    struct merge_operator *operators;
+    struct store_env *next;
+};
+
+struct luge_db {
+    struct store_env *store;
+    unsigned flags;
+    int durability;                 /* of this handle; 0: the environment's */
+    _Atomic u32 open_txns;
+};
+
+/* The view that TREE's keys are read from; its existence counts as read. */
+int store_tree(luge_txn *txn, luge_tree tree, struct view **view,
+               struct view_tree **found);
+/* The same for a change: nothing is applied yet. */
+int store_tree_to_write(luge_txn *txn, luge_tree tree);
+int store_key_ok(luge_bytes key);
+int store_read_point(luge_txn *txn, luge_tree tree, luge_bytes key);
+/* Copy BYTES into BUFFER, replacing what it held. */
+int store_keep(struct base_buffer *buffer, luge_bytes bytes,
+               luge_bytes *kept);
+int store_merge(luge_txn *txn, const char *name, luge_bytes key,
+                const luge_bytes *old, luge_bytes operand,
+                luge_bytes *result);
+int store_create_main(struct env *e);
+
+#endif

@@ -1,0 +1,178 @@
+/* store/txns.c -- the public face of transactions, batches, ids and syncs.
+ * Not here: what any of them does (txn/).
+ */
+#include "store/store.h"
+
+enum {
+    OPTIMISTIC_TRIES = 8,       /* then the turn is taken: no livelock */
+    BACK_OFF_US = 20,
+};
+
+static unsigned with_durability(const luge_db *db, unsigned flags)
+{
+    if (flags & (LUGE_TXN_FULL | LUGE_TXN_ASYNC)) return flags;
+    if (db->durability == LUGE_FULL) return flags | LUGE_TXN_FULL;
+    if (db->durability == LUGE_ASYNC) return flags | LUGE_TXN_ASYNC;
+    return flags;
+}
+
+int luge_begin(luge_db *db, unsigned flags, luge_txn **txn)
+{
+    if ((flags & (LUGE_WRITE | LUGE_TURN)) && (db->flags & LUGE_READ_ONLY))
+        return fail(LUGE_READONLY, "the database was opened read-only");
+    int rc = txn_begin(&db->store->env, with_durability(db, flags), txn);
+    if (rc) return rc;
+    (*txn)->open_count = &db->open_txns;
+    atomic_fetch_add_explicit(&db->open_txns, 1, memory_order_relaxed);
+    return 0;
+}
+
+static void close_cursors(luge_txn *txn)
+{
+    while (txn->cursors) luge_cursor_close(txn->cursors);
+}
+
+int luge_commit(luge_txn *txn)
+{
+    u64 seq;
+    _Atomic u32 *open_count = txn->open_count;
+    close_cursors(txn);
+    int rc = txn_commit(txn, &seq);
+    atomic_fetch_sub_explicit(open_count, 1, memory_order_relaxed);
+    return rc;
+}
+
+void luge_abort(luge_txn *txn)
+{
+    if (!txn) return;
+    _Atomic u32 *open_count = txn->open_count;
+    close_cursors(txn);
+    txn_abort(txn);
+    atomic_fetch_sub_explicit(open_count, 1, memory_order_relaxed);
+}
+
+int luge_renew(luge_txn *txn)
+{
+    close_cursors(txn);
+    return txn_renew(txn);
+}
+
+uint64_t luge_txn_seq(const luge_txn *txn)
+{
+    return txn->version.seq;
+}
+
+uint64_t luge_committed_seq(luge_db *db)
+{
+    return atomic_load(&db->store->env.last_committed);
+}
+
+int luge_savepoint(luge_txn *txn, uint32_t *savepoint)
+{
+    int rc = txn_usable(txn);
+    if (!rc && !txn->writes)
+        rc = fail(LUGE_READONLY, "a read transaction has nothing to undo");
+    return rc ? rc : txn_savepoint(txn, savepoint);
+}
+
+int luge_rollback(luge_txn *txn, uint32_t savepoint)
+{
+    int rc = txn_usable(txn);
+    return rc ? rc : txn_rollback(txn, savepoint);
+}
+
+static int attempt(luge_db *db, unsigned flags,
+                   int (*fn)(luge_txn *txn, void *context), void *context)
+{
+    luge_txn *txn;
+    int rc = luge_begin(db, flags, &txn);
+    if (rc) return rc;
+    rc = fn(txn, context);
+    if (!rc) return luge_commit(txn);
+    luge_abort(txn);
+    return rc;
+}
+
+int luge_transact(luge_db *db, unsigned flags,
+                  int (*fn)(luge_txn *txn, void *context), void *context)
+{
+    unsigned how = flags & (LUGE_TXN_FULL | LUGE_TXN_ASYNC);
+    for (u32 i = 0; i < OPTIMISTIC_TRIES && !(flags & LUGE_TURN); i++) {
+        int rc = attempt(db, how | LUGE_WRITE, fn, context);
+        if (rc != LUGE_CONFLICT) return rc;
+        os_sleep_us(BACK_OFF_US << i);
+    }
+    int rc;
+    do {
+        /* Even the turn is lost if this process is stopped for long. */
+        rc = attempt(db, how | LUGE_TURN, fn, context);
+    } while (rc == LUGE_CONFLICT);
+    return rc;
+}
+
+static int apply_op(luge_txn *txn, const struct luge_op *op)
+{
+    if (op->kind == LUGE_OP_PUT)
+        return luge_put(txn, op->tree, op->key, op->value);
+    if (op->kind != LUGE_OP_DEL)
+        return fail(LUGE_INVALID, "operation of kind %d", op->kind);
+    struct op del = {.kind = OP_DEL, .tree = op->tree, .key = op->key,
+                     .value = {"", 0}};
+    int rc = store_key_ok(op->key);
+    if (!rc) rc = store_tree_to_write(txn, op->tree);
+    return rc ? rc : txn_add(txn, &del);
+}
+
+int luge_apply(luge_db *db, unsigned flags, const struct luge_op *ops,
+               size_t count)
+{
+    luge_txn *txn;
+    unsigned how = flags & (LUGE_TXN_FULL | LUGE_TXN_ASYNC | LUGE_TURN);
+    int rc = luge_begin(db, how | LUGE_WRITE, &txn);
+    if (rc) return rc;
+    for (size_t i = 0; i < count && !rc; i++) rc = apply_op(txn, &ops[i]);
+    if (!rc) return luge_commit(txn);
+    luge_abort(txn);
+    return rc;
+}
+
+int luge_sync(luge_db *db)
+{
+    int rc = env_usable(&db->store->env);
+    return rc ? rc : commit_sync(&db->store->env);
+}
+
+int luge_checkpoint(luge_db *db)
+{
+    int rc = env_usable(&db->store->env);
+    if (!rc && (db->flags & LUGE_READ_ONLY))
+        rc = fail(LUGE_READONLY, "the database was opened read-only");
+    return rc ? rc : checkpoint_write(&db->store->env);
+}
+
+int luge_next_ids(luge_db *db, uint32_t count, uint64_t *first)
+{
+    struct env *e = &db->store->env;
+    if (db->flags & LUGE_READ_ONLY)
+        return fail(LUGE_READONLY, "the database was opened read-only");
+    if (!count || count > 1u << 20)
+        return fail(LUGE_INVALID, "%u numbers at once; 1 to 2^20 are allowed",
+                    count);
+    if (!*e->fork_sentinel) return env_usable(e);
+    return txn_next_ids(e, count, first);
+}
+
+int luge_next_id(luge_db *db, uint64_t *id)
+{
+    struct env *e = &db->store->env;
+    if (unlikely((db->flags & LUGE_READ_ONLY) || !*e->fork_sentinel))
+        return luge_next_ids(db, 1, id);
+    u64 mine = atomic_fetch_add_explicit(&e->share.m->next_id, 1,
+                                         memory_order_relaxed);
+    if (likely(mine < atomic_load_explicit(&e->share.m->id_limit,
+                                           memory_order_relaxed))) {
+        *id = mine;
+        return 0;
+    }
+    return luge_next_ids(db, 1, id);
+}

@@ -1,0 +1,228 @@
+/* txn/checkpoint.c -- making recovery start later.
+ *
+ *   1 publish the head, store the free list          (turn)
+ *   2 the log is durable up to it
+ *   3 the page file is synced
+ *   4 the superblock goes into the other of two slots, and is synced
+ *   5 the old checkpoint's pin goes                  (turn)
+ *   6 segments before it are recycled
+ * Both pins are held while it runs; commits go on between the two turns.
+ * Whoever checkpoints holds an OFD lock until the end: a stopped process keeps
+ * others from checkpointing, not from committing, and cannot come back later to
+ * overwrite a newer superblock.
+ * Not here: reading superblocks back (recover.c).
+ */
+#include "txn/env.h"
+
+enum { SPARE_RUNS = 8 };
+
+int superblock_write(struct env *e, const struct superblock *s)
+{
+    u64 slot = s->number & 1;
+    struct superblock sealed = *s;
+    sealed.sum = base_hash(&sealed, offsetof(struct superblock, sum),
+                           sealed.number);
+    /* Written as a whole page: nothing else lives in its sectors. */
+    u8 *page = base_alloc_zero(e->options.page_bytes);
+    if (!page) return NOMEM();
+    memcpy(page, &sealed, sizeof sealed);
+    int rc = e->os->write(e->db, page, e->options.page_bytes,
+                          slot * e->options.page_bytes);
+    base_free(page);
+    return rc;
+}
+
+/* ---------------------------------------------------------- free list -- */
+
+struct gather {
+    struct space_run *runs;
+    size_t count, capacity;
+};
+
+static int gather_run(void *context, const struct space_run *run)
+{
+    struct gather *g = context;
+    if (!run->pages) return 0;
+    assert(g->count < g->capacity);
+    g->runs[g->count++] = *run;
+    return 0;
+}
+
+static u64 run_count(const struct space_state *st)
+{
+    u64 runs = SPARE_RUNS;
+    for (u32 q = 0; q < SPACE_QUEUES; q++) runs += st->queue[q].runs;
+    return runs;
+}
+
+/* Everything that the version being checkpointed does not reach is free for
+ * whoever recovers from it: all queues, and the current run. */
+static int gather_free(struct env *e, struct gather *g)
+{
+    const struct space_state *st = &e->arena->work;
+    struct space_run current = {
+        .first = st->current_first, .pages = (u32)st->current_pages,
+    };
+    int rc = gather_run(g, &current);
+    for (u32 q = 0; q < SPACE_QUEUES && !rc; q++)
+        rc = space_each(&e->space, st, q, gather_run, g);
+    if (!rc) g->count = space_join(g->runs, g->count);
+    return rc;
+}
+
+static int store_free_list(struct env *e, struct txn_head *next)
+{
+    struct gather g = {0};
+    struct space_run old = {
+        .first = next->stored_first, .birth = next->checkpoint,
+        .death = next->seq, .pages = next->stored_pages,
+    };
+    int rc = 0;
+    if (old.pages) rc = space_push(&e->space, SPACE_PENDING, &old);
+    g.capacity = run_count(&e->arena->work);
+    next->stored_pages = space_store_pages(e->options.page_bytes, g.capacity);
+    if (!rc) rc = space_take_run(&e->space, next->stored_pages,
+                                 &next->stored_first);
+    g.runs = base_alloc(g.capacity * sizeof *g.runs);
+    if (!g.runs) rc = NOMEM();
+    if (!rc) rc = gather_free(e, &g);
+    if (!rc) rc = space_store(&e->pages, next->stored_first,
+                              next->stored_pages, next->seq, g.runs, g.count);
+    base_free(g.runs);
+    return rc;
+}
+
+/* ---------------------------------------------------------- the steps -- */
+
+static void describe(struct env *e, const struct txn_head *h,
+                     struct superblock *s)
+{
+    *s = (struct superblock){
+        .magic = "lugedb", .format = ENV_FORMAT,
+        .page_bytes = e->options.page_bytes, .number = h->superblocks + 1,
+        .seq = h->published, .time_ns = h->time_ns, .catalog = h->catalog,
+        .catalog_count = h->catalog_count, .page_count = h->space.page_count,
+        .stored_first = h->stored_first, .stored_pages = h->stored_pages,
+        .log = h->published_log, .id_limit = h->id_limit,
+    };
+    memcpy(s->instance, e->instance, sizeof s->instance);
+}
+
+/* Step 1.  NOTFOUND: nothing was committed since the last checkpoint. */
+static int prepare(struct env *e, struct superblock *s, u64 *log_total)
+{
+    struct head_mark mark;
+    struct txn_head next;
+    int rc = head_take_turn(e, e->options.busy_timeout_ms);
+    if (rc) return rc;
+    atomic_store(&e->share.m->checkpoint_next, 0); /* a dead one's, if any */
+    head_mark(e, &mark);
+    if (env_head(e)->seq == env_head(e)->checkpoint) rc = LUGE_NOTFOUND;
+    if (!rc) rc = publish_head(e);
+    if (rc) goto done;
+    head_mark(e, &mark);
+    next = *env_head(e);
+    rc = store_free_list(e, &next);
+    atomic_store(&e->share.m->checkpoint_next, next.published);
+    if (!rc) rc = head_flip(e, &next, true);
+    if (!rc) {
+        describe(e, env_head(e), s);
+        *log_total = next.log_total;
+    } else if (share_turn_mine(&e->share)) {
+        e->arena->work = mark.space;
+        e->space.limbo_count = mark.limbo;
+        atomic_store(&e->share.m->checkpoint_next, 0);
+    }
+done:
+    head_release_turn(e);
+    return rc;
+}
+
+/* Step 5. */
+static int settle(struct env *e, const struct superblock *s, u64 log_total)
+{
+    int rc = head_take_turn(e, e->options.busy_timeout_ms);
+    if (rc) return rc;
+    struct txn_head next = *env_head(e);
+    next.checkpoint = s->seq;
+    next.checkpoint_log = s->log;
+    next.checkpoint_total = log_total;
+    next.superblocks = s->number;
+    rc = head_flip(e, &next, false);
+    if (!rc) {
+        atomic_store(&e->share.m->checkpoint, s->seq);
+        atomic_store(&e->share.m->checkpoint_next, 0);
+        atomic_fetch_add(&e->share.m->checkpoints, 1);
+    }
+    head_release_turn(e);
+    return rc;
+}
+
+static int steps(struct env *e)
+{
+    struct superblock s;
+    u64 log_total = 0;
+    int rc = prepare(e, &s, &log_total);
+    if (rc == LUGE_NOTFOUND) return 0;
+    if (!rc) rc = commit_wait(e, s.seq);
+    if (rc) return rc;
+    rc = e->os->sync(e->db);
+    if (!rc) rc = superblock_write(e, &s);
+    if (!rc) rc = e->os->sync(e->db);
+    if (rc) {
+        /* What did not reach the device may be gone from memory too: nobody
+         * may go on from here but by recovery. */
+        atomic_store(&e->share.m->failed, (u32)-rc);
+        share_ring_durable(&e->share);
+        return rc;
+    }
+    rc = settle(e, &s, log_total);
+    return rc ? rc : checkpoint_tend_log(e);
+}
+
+int checkpoint_write(struct env *e)
+{
+    pthread_mutex_lock(&e->checkpoint_lock);
+    atomic_store(&e->care_wants_checkpoint, 0);
+    int rc = e->os->lock(e->share.lock_file, SHARE_LOCK_CHECKPOINT, true,
+                         e->options.busy_timeout_ms);
+    if (!rc) {
+        rc = steps(e);
+        e->os->unlock(e->share.lock_file, SHARE_LOCK_CHECKPOINT);
+    }
+    pthread_mutex_unlock(&e->checkpoint_lock);
+    return rc;
+}
+
+/* ------------------------------------------------------------ the log -- */
+
+/* TURN: the oldest segment becomes the next one, or goes. */
+static int retire(struct env *e, u64 oldest, u64 newest)
+{
+    int rc = log_exists(&e->log, newest + 1)
+                 ? log_remove(&e->log, oldest)
+                 : log_recycle(&e->log, oldest, newest + 1);
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+int checkpoint_tend_log(struct env *e)
+{
+    u64 bytes = log_bytes(&e->log);
+    int rc = 0;
+    while (!rc && bytes > e->options.log_keep_bytes) {
+        rc = head_take_turn(e, e->options.busy_timeout_ms);
+        if (rc) return rc;
+        struct txn_head next = *env_head(e);
+        u64 oldest = next.log_oldest;
+        bool needed = oldest >= next.checkpoint_log.segment;
+        if (!needed) {
+            next.log_oldest++;
+            rc = head_flip(e, &next, false);
+            if (!rc) rc = retire(e, oldest, next.log.segment);
+        }
+        head_release_turn(e);
+        if (needed) break;
+        bytes = log_bytes(&e->log);
+    }
+    return rc;
+}

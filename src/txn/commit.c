@@ -1,0 +1,195 @@
+/* txn/commit.c -- landing: validate, apply, append, flip, and waiting for it to last.
+ *
+ *   take turn | validate | apply | (publish) | append | FLIP | announce | release
+ *   then, with full durability: lead a sync, or wait for one that covers us.
+ * Everything up to the append can fail and leaves nothing behind.
+ * If the power goes before the sync, the record may or may not be in the log:
+ * nobody was told that it is.  After it, recovery finds it (H1).
+ * Not here: transactions as users see them (txn.c).
+ */
+#include "txn/env.h"
+#include "txn/reads.h"
+
+/* ------------------------------------------------------------ validate -- */
+
+static int compare_reads(const struct reads *reads,
+                         const struct log_frame *frame)
+{
+    const u8 *at = frame->payload.data, *end = at + frame->payload.size;
+    struct op op;
+    int rc;
+    while (!(rc = op_decode(&at, end, &op)))
+        if (reads_touched(reads, &op))
+            return fail(LUGE_CONFLICT, "record %llu changed what this "
+                        "transaction read", (unsigned long long)frame->seq);
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+static int validate(struct env *e, const struct reads *reads,
+                    const struct version *base)
+{
+    struct log_scan scan;
+    struct log_frame frame;
+    int rc;
+    if (!reads_any(reads) || base->seq == e->head.seq) return 0;
+    log_scan_begin(&scan, &e->log, &base->log, &env_head(e)->log);
+    while (!(rc = log_next(&scan, &frame))) {
+        rc = compare_reads(reads, &frame);
+        if (rc) break;
+    }
+    /* The segment of an old snapshot may be recycled: it cannot be validated. */
+    bool gone = rc == LUGE_NOTFOUND && scan.at.segment != scan.end.segment;
+    if (gone || (rc == LUGE_CORRUPT && base->log.segment <
+                                           env_head(e)->log_oldest))
+        rc = fail(LUGE_CONFLICT, "the log since record %llu is gone",
+                  (unsigned long long)base->seq);
+    log_scan_end(&scan);
+    if (rc == LUGE_CONFLICT) atomic_fetch_add(&e->share.m->conflicts, 1);
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+/* ---------------------------------------------------------------- land -- */
+
+static int append_chunks(struct env *e, struct ops *ops,
+                         struct txn_head *next, unsigned flags)
+{
+    int rc = 0;
+    for (struct ops_chunk *c = ops->first; c && !rc; c = c->next) {
+        enum log_kind kind = c == ops->last ? LOG_LAST : LOG_MORE;
+        rc = log_append(&e->log, &next->log, c->frame, c->size, kind, flags,
+                        next->seq, next->time_ns);
+        next->log_total += round_up((u64)LOG_FRAME_HEAD + c->size, 8);
+    }
+    return rc;
+}
+
+static void wake_for_checkpoint(struct env *e, const struct txn_head *next)
+{
+    if (next->log_total - next->checkpoint_total <
+        e->options.checkpoint_bytes)
+        return;
+    if (!atomic_exchange(&e->care_wants_checkpoint, 1)) care_wake(e);
+}
+
+/* A process that keeps much to itself writes it out, alone or not. */
+static void bound_memory(struct env *e)
+{
+    u64 bytes = page_frames_used(&e->pages) << e->pages.map.page_shift;
+    if (bytes > e->options.cache_bytes) (void)publish_head(e);
+}
+
+int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
+                struct ops *ops, unsigned log_flags, u64 *seq)
+{
+    struct txn_head next = *env_head(e);
+    bool publish = atomic_load(&e->share.m->attached) > 1;
+    next.seq = e->head.seq + 1;
+    next.id_limit = max_u64(next.id_limit, view->id_limit);
+    next.time_ns = max_u64(e->os->wall_ns(e->os), next.time_ns + 1);
+    int rc = 0;
+    if (publish) rc = publish_pages(e, view, next.seq);
+    if (publish && !rc) rc = publish_drops(e, next.seq);
+    if (!rc) rc = head_prepare(e, view);
+    if (!rc) rc = append_chunks(e, ops, &next, log_flags);
+    if (!rc && publish) {
+        next.published = next.seq;
+        next.catalog = view->catalog.root;
+        next.catalog_count = view->catalog.count;
+        next.published_log = next.log;
+    }
+    if (!rc) rc = head_flip(e, &next, publish);
+    if (rc) {
+        head_abandon(e, view, mark);
+        return rc;
+    }
+    /* Cannot fail from here (H3). */
+    struct version v = {
+        next.seq, 2 * next.seq + publish, view->catalog.root,
+        view->catalog.count, publish ? next.seq : e->head.base, next.log,
+    };
+    if (publish) publish_done(e, v.order - 1);
+    head_adopt(e, view, &v);
+    head_announce(e, &v, log_flags);
+    version_reclaim_frames(e);
+    atomic_fetch_add_explicit(&e->share.m->commits, 1, memory_order_relaxed);
+    *seq = v.seq;
+    bound_memory(e);
+    wake_for_checkpoint(e, &next);
+    return 0;
+}
+
+int commit_ops(struct env *e, struct ops *ops, const struct reads *reads,
+               const struct version *base, unsigned log_flags, u64 *seq)
+{
+    struct view view = {0};
+    struct head_mark mark;
+    struct ops_walk walk;
+    struct op op;
+    int rc = head_take_turn(e, e->options.busy_timeout_ms);
+    if (rc) return rc;
+    rc = validate(e, reads, base);
+    if (rc) goto done;
+    head_mark(e, &mark);
+    head_view(e, &view, e->head.seq + 1);
+    ops_walk_from(&walk, ops, NULL);
+    while (!(rc = ops_next(&walk, &op)) && !(rc = view_apply(&view, &op))) {
+    }
+    if (rc == LUGE_NOTFOUND) rc = view_flush(&view);
+    if (rc == LUGE_NOTREE || rc == LUGE_EXISTS)
+        rc = fail(LUGE_CONFLICT, "another transaction dropped a tree or took "
+                  "a name that this one needs");
+    if (!rc) rc = commit_view(e, &view, &mark, ops, log_flags, seq);
+    else head_abandon(e, &view, &mark);
+done:
+    head_release_turn(e);
+    return rc;
+}
+
+/* ---------------------------------------------------------------- wait -- */
+
+static int sync_failed(struct env *e)
+{
+    int code = -(int)atomic_load(&e->share.m->failed);
+    atomic_store(&e->broken, LUGE_BROKEN);
+    return fail(LUGE_BROKEN, "a sync of the log failed (%s): what was not "
+                "durable may be lost; close all handles and open again",
+                luge_error_text(code));
+}
+
+/* We are the leader: one sync for all that is committed now. */
+static int lead(struct env *e)
+{
+    struct share_memory *m = e->share.m;
+    struct txn_head now;
+    head_copy(e, &now);
+    u64 from = atomic_load(&m->synced_segment);
+    int rc = log_sync(&e->log, from, &now.log);
+    if (rc) {
+        /* Never retried: the system may have dropped what it could not
+         * write, and a second sync would succeed without it. */
+        atomic_store(&m->failed, (u32)-rc);
+    } else {
+        atomic_fetch_add_explicit(&m->syncs, 1, memory_order_relaxed);
+        share_raise(&m->durable, now.seq);
+        share_raise(&m->synced_segment, now.log.segment);
+        share_show(&e->share);
+    }
+    share_leader_done(&e->share);
+    return rc;
+}
+
+int commit_wait(struct env *e, u64 seq)
+{
+    struct share_memory *m = e->share.m;
+    while (atomic_load(&m->durable) < seq) {
+        if (atomic_load(&m->failed)) return sync_failed(e);
+        if (share_lead_or_wait(&e->share, seq)) (void)lead(e);
+    }
+    share_show(&e->share);
+    return 0;
+}
+
+int commit_sync(struct env *e)
+{
+    return commit_wait(e, atomic_load(&e->share.m->committed));
+}

@@ -1,0 +1,317 @@
+/* txn/env.h -- an open directory in this process, and the names of its parts.
+ *
+ *   shared memory:  heads (flipped), working space, ring of published versions
+ *   this process:   the head's private continuation ("lineage"), ring of its own
+ *                   versions, frames that readers here may still see
+ *
+ * Alone in the directory, a commit appends a record and changes frames: the
+ * lineage runs ahead of what is published.  With others attached, a commit
+ * publishes.  Whoever needs a version that is in the log but not published
+ * replays the log from the published one (head.c).
+ *   E1  A version's order is 2 * seq for a private root, 2 * seq + 1 for a
+ *       published one.  A frame born at order b and dead at d is in the version
+ *       of order r iff b <= r < d.
+ *   E2  A reader pins its order here and its published base in shared memory.
+ *   E3  Everything in `struct env` marked TURN is touched only by the holder.
+ * Not here: the public handles (store/).
+ */
+#ifndef TXN_ENV_H
+#define TXN_ENV_H
+
+#include <pthread.h>
+
+#include "log/log.h"
+#include "page/file.h"
+#include "page/space.h"
+#include "share/share.h"
+#include "txn/view.h"
+
+enum {
+    VERSION_RING = 1024,        /* versions between shown and committed */
+    ENV_FORMAT = 1,
+    ENV_ARENA_CHUNKS = 16,      /* free-space chunks allocated at first */
+};
+
+struct version {
+    u64 seq, order;
+    page_ref catalog;
+    u64 catalog_count;
+    u64 base;                   /* published seq it stands on */
+    struct log_position log;    /* behind its record */
+};
+
+/* --- in shared memory: the arena --- */
+
+/* What one flip selects. */
+struct txn_head {
+    u64 seq, time_ns;
+    struct log_position log;            /* where the next record goes */
+    u64 published;                      /* seq of the newest published root */
+    page_ref catalog;
+    u64 catalog_count;
+    struct log_position published_log;  /* behind the record of `published` */
+    u64 checkpoint;                     /* seq of the durable superblock */
+    struct log_position checkpoint_log;
+    u64 superblocks;                    /* how many were written: which slot */
+    u64 stored_first;                   /* where its free list is stored */
+    u32 stored_pages;
+    u32 reserved;
+    u64 log_oldest;                     /* oldest segment kept */
+    u64 id_limit;                       /* as logged */
+    u64 log_total;                      /* bytes ever appended */
+    u64 checkpoint_total;               /* of them before the checkpoint */
+    struct space_state space;           /* as of `published` */
+};
+
+struct txn_ring_entry {
+    _Atomic u64 seq, catalog, catalog_count, base, order;
+    _Atomic u64 segment, offset, chain;
+};
+
+struct txn_arena {
+    _Atomic u64 current;                /* generation, flips: HEAD_... below */
+    u64 generation;                     /* of the turn, when it was made */
+    u64 bytes;                          /* of the arena, chunks included */
+    u32 work_owner;                     /* seat + 1: whose lineage `work` is */
+    u32 reserved;
+    u64 work_serial;                    /* and which of them */
+    struct txn_head heads[2];
+    struct space_state work;            /* the holder's working copy */
+    _Atomic u64 ring_count;             /* versions ever published */
+    struct txn_ring_entry ring[VERSION_RING];
+};
+
+/* --- in this process --- */
+
+struct dying_frame {
+    page_ref ref;
+    u64 birth, death;                   /* orders */
+};
+
+struct dying_list {
+    struct dying_frame *frames;
+    size_t first, count, capacity;
+};
+
+struct id_set {             /* open addressing, 0 is empty */
+    u64 *ids;
+    size_t count, capacity;
+};
+
+struct publish_list {       /* the frames being published, children first */
+    struct publish_item {
+        page_ref ref;
+        u64 number;
+    } *items;
+    size_t count, capacity;
+    u8 *staging;
+};
+
+struct env_options {
+    unsigned flags;
+    u32 page_bytes;
+    int durability;
+    u32 sync_interval_ms, busy_timeout_ms;
+    u64 cache_bytes, checkpoint_bytes, log_keep_bytes;
+};
+
+struct luge_txn;
+
+struct env {
+    struct os *os;
+    char *path;                         /* of the directory, absolute */
+    u64 device, inode;
+    u8 instance[16];
+    struct env_options options;
+    struct os_file *db;
+    struct share share;
+    struct page_file pages;
+    struct log log;
+    volatile const u32 *fork_sentinel;  /* 1 here, 0 in a child */
+    bool existed, temporary, threaded;
+    _Atomic int broken;                 /* luge code, sticky */
+
+    /* TURN */
+    struct txn_arena *arena;
+    u64 arena_at;
+    struct space space;
+    struct version head;                /* seq 0: none yet */
+    u64 serial;                         /* of our lineage, see work_serial */
+    struct id_set dirty;                /* trees with private roots */
+    struct page_drop *drops;            /* file pages dropped since base */
+    size_t drop_count, drop_capacity;
+    struct dying_list dying, dying_held;
+    u64 dying_blocker;                  /* order of a pin that held some */
+    u64 dying_age;                      /* reclaims since all were looked at */
+    struct page_work work;              /* lists kept between commits */
+    struct publish_list publishing;
+
+    /* versions of this process: written with the turn, read by anybody */
+    _Atomic u64 ring_count;
+    struct txn_ring_entry ring[VERSION_RING];
+    _Atomic u64 floor;                  /* order: older are unreachable */
+
+    /* readers of this process */
+    pthread_mutex_t lock;               /* of the list of idle txns */
+    struct luge_txn *idle;
+    _Atomic u32 open_txns;
+    _Atomic u64 pins[SHARE_SLOTS_MAX];  /* orders; 0: none */
+    _Atomic u32 slots_high;
+
+    pthread_mutex_t sync_lock, checkpoint_lock;
+    _Atomic u64 last_committed;
+
+    /* the caretaker thread: care.c */
+    pthread_t caretaker;
+    bool caretaker_runs;
+    _Atomic u32 care_bell;
+    _Atomic u32 care_idle;              /* it sleeps until it is rung */
+    _Atomic u32 care_stop;
+    _Atomic u32 care_wants_checkpoint;
+};
+
+/* `current`: the generation above, the number of flips below; its last bit is
+ * the index of the head.  The number makes a copy checkable (head_copy). */
+enum { HEAD_FLIP_BITS = 44 };
+#define HEAD_FLIP_MASK (((u64)1 << HEAD_FLIP_BITS) - 1)
+
+static inline struct txn_head *env_head(const struct env *e)
+{
+    return &e->arena->heads[atomic_load(&e->arena->current) & 1];
+}
+
+/* FORKED, BROKEN or 0: asked by every public entry. */
+int env_usable(struct env *e);
+
+/* --- version.c: choosing, pinning, forgetting --- */
+
+/* Pin in SLOT the newest version that may be shown.  Catches up if it must. */
+int version_pin(struct env *e, u32 slot, struct version *v);
+void version_unpin(struct env *e, u32 slot);
+/* TURN: this process made V. */
+void version_add(struct env *e, const struct version *v);
+/* TURN: V was published. */
+void version_publish(struct env *e, const struct version *v);
+/* TURN: a frame left the newest version at order DEATH. */
+int version_frame_dies(struct env *e, page_ref ref, u64 birth, u64 death);
+/* TURN: free the frames that no reader can see. */
+void version_reclaim_frames(struct env *e);
+/* TURN: free the pages of the file that no pin needs. */
+int version_reclaim_pages(struct env *e, u64 limit);
+
+/* --- head.c: the newest version, and making the next one --- */
+
+/* Take the turn and make e->head the newest commit; on error not held. */
+int head_take_turn(struct env *e, u32 wait_ms);
+void head_release_turn(struct env *e);
+/* Any time, without the turn: a consistent copy of the flipped head. */
+void head_copy(struct env *e, struct txn_head *copy);
+/* TURN: select NEXT.  SPACE: the working space becomes the flipped one.
+ * CONFLICT if the turn was stolen meanwhile: nothing happened. */
+int head_flip(struct env *e, const struct txn_head *next, bool space);
+/* TURN: what a failed attempt must give back. */
+struct head_mark {
+    struct space_state space;
+    size_t limbo;
+};
+void head_mark(struct env *e, struct head_mark *mark);
+/* TURN: begin a view of the head, in e->work, for commit SEQ. */
+void head_view(struct env *e, struct view *view, u64 seq);
+/* TURN: it will not land: give back frames, pages, limbo. */
+void head_abandon(struct env *e, struct view *view,
+                  const struct head_mark *mark);
+/* TURN: first all that can fail of making VIEW the head, then the rest.  Frames
+ * and pages that VIEW dropped are noted; DEATH is the order it happened at. */
+int head_prepare(struct env *e, const struct view *view);
+void head_adopt(struct env *e, struct view *view, const struct version *v);
+/* TURN: every flipped commit is also in the words and rings that others read. */
+void head_announce(struct env *e, const struct version *v, unsigned log_flags);
+/* TURN: map the arena that shared memory names. */
+void head_attach(struct env *e);
+/* Nobody is seated: the first arena, with FIRST as its head. */
+void head_init_arena(struct env *e, const struct txn_head *first);
+/* Make a version that may be shown readable by this process. */
+int head_catch_up(struct env *e);
+/* TURN: apply the log from AT to END (NULL: as far as it goes) to the head.
+ * *last gets the position, seq, time and id limit reached. */
+int head_replay(struct env *e, const struct log_position *at,
+                const struct log_position *end, struct txn_head *last);
+
+int id_set_add(struct id_set *set, u64 id);
+
+/* --- takeover.c: what another holder of the turn left unfinished --- */
+
+/* TURN: the working space is another's: keep what he may still use, and begin
+ * again from the flipped one. */
+int takeover_space(struct env *e);
+/* TURN: the turn was stolen from a stopped process, now or by a thief who died:
+ * move to a new arena and a new segment, out of its reach. */
+int takeover_theft(struct env *e);
+/* TURN: runs kept for owners who no longer need them are dead at SEQ. */
+int takeover_release_kept(struct env *e, u64 seq);
+
+/* --- publish.c --- */
+
+/* TURN: write every private page reachable from VIEW into the file; its roots
+ * become page numbers.  Nothing is visible before the flip. */
+int publish_pages(struct env *e, struct view *view, u64 seq);
+/* TURN: hand all dropped file pages to the allocator: dead at SEQ. */
+int publish_drops(struct env *e, u64 seq);
+/* TURN: after the flip: the frames that were published die at order DEATH. */
+void publish_done(struct env *e, u64 death);
+/* TURN: publish the head as it is. */
+int publish_head(struct env *e);
+/* TURN: every frame of the private head dies at order DEATH. */
+int publish_forget(struct env *e, u64 death);
+
+/* --- commit.c --- */
+
+struct reads;
+/* Land OPS: validate READS against what landed after BASE, apply, append,
+ * flip.  Does not wait for the device.  *seq is its number. */
+int commit_ops(struct env *e, struct ops *ops, const struct reads *reads,
+               const struct version *base, unsigned log_flags, u64 *seq);
+/* TURN: land what VIEW became by OPS (applied since MARK).  VIEW ends. */
+int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
+                struct ops *ops, unsigned log_flags, u64 *seq);
+/* Wait until SEQ is durable. */
+int commit_wait(struct env *e, u64 seq);
+/* Take the lead and sync whatever is committed. */
+int commit_sync(struct env *e);
+
+/* --- checkpoint.c, recover.c --- */
+
+int checkpoint_write(struct env *e);
+int recover_create(struct env *e);     /* a new database's files */
+int recover_open(struct env *e);       /* first in the directory */
+/* Drop segments and prepare the next one. */
+int checkpoint_tend_log(struct env *e);
+
+struct superblock {
+    char magic[8];                     /* "lugedb\0\0" */
+    u32 format, page_bytes;
+    u8 instance[16];
+    u64 number;                        /* which superblock this is: 1, 2, 3 */
+    u64 seq, time_ns;
+    page_ref catalog;
+    u64 catalog_count;
+    u64 page_count;
+    u64 stored_first, stored_pages;    /* the free list */
+    struct log_position log;
+    u64 id_limit;
+    u64 reserved[4];
+    u64 sum;
+};
+_Static_assert(sizeof(struct superblock) == 168, "format.md 2");
+
+int superblock_write(struct env *e, const struct superblock *s);
+int superblock_read(struct env *e, struct superblock *newest);
+
+/* --- care.c --- */
+int care_start(struct env *e);
+void care_stop(struct env *e);
+void care_wake(struct env *e);
+/* What the caretaker does, for platforms without threads. */
+int care_now(struct env *e);
+
+#endif

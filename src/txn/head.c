@@ -1,0 +1,405 @@
+/* txn/head.c -- the newest version: getting to it, and making the next one.
+ *
+ *   ours ----(work_owner, work_serial, seq and base agree)------> as it is
+ *   published = committed ---------------------------------------> adopt
+ *   published < committed --(its maker is gone or elsewhere)-----> adopt, replay
+ *
+ *   H1  The flip is the commit point for living processes, the record in the
+ *       log for those that come after all have died.
+ *   H2  Until the flip nothing was changed that another process reads, except
+ *       behind the tails of queues and in pages that nobody can reach.
+ *   H3  After the flip nothing can fail.
+ * Not here: what others left (takeover.c), writing pages (publish.c).
+ */
+#include "txn/env.h"
+
+/* --------------------------------------------------------------- arena -- */
+
+static int grow_chunks(void *context, u32 chunks)
+{
+    struct env *e = context;
+    u64 head = round_up(sizeof(struct txn_arena), 4096);
+    u64 bytes = head + ((u64)chunks + 15) * 4096;
+    int rc = share_grow(&e->share, e->arena_at + bytes);
+    if (rc) return rc;
+    e->arena->bytes = bytes;
+    e->space.chunk_limit = (u32)((bytes - head) / 4096);
+    return 0;
+}
+
+void head_attach(struct env *e)
+{
+    u64 head = round_up(sizeof(struct txn_arena), 4096);
+    e->arena_at = atomic_load(&e->share.m->arena);
+    e->arena = (struct txn_arena *)(void *)((u8 *)e->share.m + e->arena_at);
+    e->space.state = &e->arena->work;
+    /* Chunk numbers begin at 1. */
+    e->space.chunks = (u8 *)e->arena + head - 4096;
+    e->space.chunk_limit = (u32)((e->arena->bytes - head) / 4096);
+    e->space.grow = grow_chunks;
+    e->space.context = e;
+}
+
+void head_init_arena(struct env *e, const struct txn_head *first)
+{
+    struct share_memory *m = e->share.m;
+    struct txn_arena *a =
+        (struct txn_arena *)(void *)((u8 *)m + m->arena_at);
+    memset(a, 0, sizeof *a);
+    a->bytes = m->file_bytes - m->arena_at;
+    a->heads[0] = *first;
+    a->work = first->space;
+    a->generation = atomic_load(&m->turn_generation);
+    atomic_store(&a->current, a->generation << HEAD_FLIP_BITS);
+    head_attach(e);
+}
+
+/* ---------------------------------------------------------------- flip -- */
+
+int head_flip(struct env *e, const struct txn_head *next, bool space)
+{
+    struct txn_arena *a = e->arena;
+    u64 now = atomic_load(&a->current);
+    u64 flipped = (now & ~HEAD_FLIP_MASK) | ((now + 1) & HEAD_FLIP_MASK);
+    struct txn_head *slot = &a->heads[flipped & 1];
+    if (now >> HEAD_FLIP_BITS != e->share.incarnation ||
+        !share_turn_mine(&e->share))
+        return fail(LUGE_CONFLICT, "this process was stopped, and another "
+                    "took the turn");
+    *slot = *next;
+    if (space) slot->space = a->work;
+    if (!atomic_compare_exchange_strong(&a->current, &now, flipped))
+        return fail(LUGE_CONFLICT, "this process was stopped, and another "
+                    "took the turn");
+    if (space) space_flipped(&e->space);
+    return 0;
+}
+
+void head_copy(struct env *e, struct txn_head *copy)
+{
+    for (;;) {
+        u64 at = atomic_load(&e->share.m->arena);
+        struct txn_arena *a =
+            (struct txn_arena *)(void *)((u8 *)e->share.m + at);
+        u64 before = atomic_load(&a->current);
+        memcpy(copy, &a->heads[before & 1], sizeof *copy);
+        atomic_thread_fence(memory_order_acquire);
+        if (atomic_load(&a->current) == before &&
+            atomic_load(&e->share.m->arena) == at)
+            return;
+    }
+}
+
+void head_announce(struct env *e, const struct version *v, unsigned log_flags)
+{
+    struct share_memory *m = e->share.m;
+    if (v->order & 1) version_publish(e, v);
+    else version_add(e, v);
+    if (log_flags & LOG_FULL) share_raise(&m->last_full, v->seq);
+    share_raise(&m->committed, v->seq);
+    share_show(&e->share);
+}
+
+/* ---------------------------------------------------------------- view -- */
+
+void head_mark(struct env *e, struct head_mark *mark)
+{
+    mark->space = e->arena->work;
+    mark->limbo = e->space.limbo_count;
+}
+
+void head_view(struct env *e, struct view *view, u64 seq)
+{
+    page_work_begin(&e->work, &e->pages, seq, &e->space);
+    view_begin(view, &e->pages, &e->work, e->head.catalog,
+               e->head.catalog_count, seq);
+}
+
+void head_abandon(struct env *e, struct view *view,
+                  const struct head_mark *mark)
+{
+    page_work_abandon(&e->work);
+    view_end(view);
+    e->publishing.count = 0;
+    if (!share_turn_mine(&e->share)) return; /* it is another's space now */
+    e->arena->work = mark->space;
+    e->space.limbo_count = mark->limbo;
+}
+
+static int reserve_dying(struct dying_list *list, size_t more)
+{
+    size_t need = list->first + list->count + more;
+    if (need <= list->capacity) return 0;
+    size_t capacity = need * 2;
+    struct dying_frame *frames =
+        base_realloc(list->frames, capacity * sizeof *frames);
+    if (!frames) return NOMEM();
+    list->frames = frames;
+    list->capacity = capacity;
+    return 0;
+}
+
+static int reserve_drops(struct env *e, size_t more)
+{
+    size_t need = e->drop_count + more;
+    if (need <= e->drop_capacity) return 0;
+    struct page_drop *drops =
+        base_realloc(e->drops, need * 2 * sizeof *drops);
+    if (!drops) return NOMEM();
+    e->drops = drops;
+    e->drop_capacity = need * 2;
+    return 0;
+}
+
+static void id_set_insert(u64 *ids, size_t capacity, u64 id)
+{
+    size_t i = (id * 0x9e3779b97f4a7c15u) & (capacity - 1);
+    while (ids[i] && ids[i] != id) i = (i + 1) & (capacity - 1);
+    ids[i] = id;
+}
+
+int id_set_add(struct id_set *set, u64 id)
+{
+    if (set->count * 2 >= set->capacity) {
+        size_t capacity = set->capacity ? set->capacity * 2 : 64;
+        u64 *ids = base_alloc_zero(capacity * sizeof *ids);
+        if (!ids) return NOMEM();
+        for (size_t i = 0; i < set->capacity; i++)
+            if (set->ids[i]) id_set_insert(ids, capacity, set->ids[i]);
+        base_free(set->ids);
+        set->ids = ids;
+        set->capacity = capacity;
+    }
+    size_t i = (id * 0x9e3779b97f4a7c15u) & (set->capacity - 1);
+    while (set->ids[i] && set->ids[i] != id) i = (i + 1) & (set->capacity - 1);
+    if (set->ids[i] == id) return 0;
+    set->ids[i] = id;
+    set->count++;
+    return 0;
+}
+
+int head_prepare(struct env *e, const struct view *view)
+{
+    const struct view_tree *trees = view->trees ? view->trees
+                                                : view->inline_trees;
+    int rc = reserve_dying(&e->dying, e->work.drop_count +
+                                          e->publishing.count);
+    if (!rc) rc = reserve_drops(e, e->work.drop_count);
+    for (u32 i = 0; i < view->tree_count && !rc; i++)
+        if (page_is_private(trees[i].tree.root))
+            rc = id_set_add(&e->dirty, trees[i].number);
+    return rc;
+}
+
+/* All of it is published: nothing is dropped or private any more. */
+static void lineage_is_empty(struct env *e)
+{
+    e->drop_count = 0;
+    e->dirty.count = 0;
+    if (e->dirty.ids)
+        memset(e->dirty.ids, 0, e->dirty.capacity * sizeof *e->dirty.ids);
+}
+
+/* Cannot fail: head_prepare made room. */
+void head_adopt(struct env *e, struct view *view, const struct version *v)
+{
+    for (size_t i = 0; i < e->work.drop_count; i++) {
+        const struct page_drop *drop = &e->work.drops[i];
+        if (!page_is_private(drop->ref))
+            e->drops[e->drop_count++] = *drop;
+        else if (e->pages.meta[drop->ref & ~PAGE_PRIVATE].tag == e->work.tag)
+            page_frame_free(&e->pages, drop->ref); /* nobody ever saw it */
+        else
+            (void)version_frame_dies(e, drop->ref, drop->birth, v->order);
+    }
+    e->work.drop_count = 0;
+    page_work_commit(&e->work, v->order);
+    view_end(view);
+    e->head = *v;
+    if (v->order & 1) lineage_is_empty(e);
+}
+
+/* -------------------------------------------------------------- replay -- */
+
+struct replay {
+    struct env *e;
+    struct view view;
+    struct head_mark mark;
+    bool open;              /* a record has begun */
+    u64 seq;
+};
+
+static int replay_begin(struct replay *r, const struct log_frame *frame)
+{
+    if (frame->seq != r->e->head.seq + 1)
+        return CORRUPT("record %llu follows record %llu in the log",
+                       (unsigned long long)frame->seq,
+                       (unsigned long long)r->e->head.seq);
+    head_mark(r->e, &r->mark);
+    head_view(r->e, &r->view, frame->seq);
+    r->open = true;
+    r->seq = frame->seq;
+    return 0;
+}
+
+static int replay_frame(struct replay *r, const struct log_frame *frame)
+{
+    const u8 *at = frame->payload.data, *end = at + frame->payload.size;
+    struct op op;
+    int rc = 0;
+    if (!r->open) rc = replay_begin(r, frame);
+    if (!rc && frame->seq != r->seq)
+        rc = CORRUPT("record %llu is interrupted in the log",
+                     (unsigned long long)r->seq);
+    while (!rc && !(rc = op_decode(&at, end, &op)))
+        rc = view_apply(&r->view, &op);
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+static int replay_land(struct replay *r, const struct log_position *at)
+{
+    struct env *e = r->e;
+    int rc = view_flush(&r->view);
+    if (!rc) rc = head_prepare(e, &r->view);
+    if (rc) return rc;
+    struct version v = {r->seq, 2 * r->seq, r->view.catalog.root,
+                        r->view.catalog.count, e->head.base, *at};
+    head_adopt(e, &r->view, &v);
+    version_add(e, &v);
+    version_reclaim_frames(e);
+    r->open = false;
+    return 0;
+}
+
+int head_replay(struct env *e, const struct log_position *at,
+                const struct log_position *end, struct txn_head *last)
+{
+    struct replay r = {.e = e};
+    struct log_scan scan;
+    struct log_frame frame;
+    int rc = 0;
+    log_scan_begin(&scan, &e->log, at, end);
+    while (!rc && !(rc = log_next(&scan, &frame))) {
+        rc = replay_frame(&r, &frame);
+        if (rc || frame.kind != LOG_LAST) continue;
+        rc = replay_land(&r, &scan.at);
+        last->seq = frame.seq;
+        last->time_ns = frame.time_ns;
+        last->log = scan.at;
+        last->id_limit = max_u64(last->id_limit, r.view.id_limit);
+    }
+    if (r.open) head_abandon(e, &r.view, &r.mark);  /* a record without LAST */
+    log_scan_end(&scan);
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+/* ------------------------------------------------------------- refresh -- */
+
+static bool head_is_ours(const struct env *e, const struct txn_head *h)
+{
+    const struct txn_arena *a = e->arena;
+    return e->head.seq == h->seq && e->head.base == h->published &&
+           a->work_owner == e->share.seat + 1 && a->work_serial == e->serial;
+}
+
+/* Leave our lineage behind: readers here may still be on it. */
+static int forget_lineage(struct env *e)
+{
+    int rc = e->head.seq ? publish_forget(e, e->head.order + 1) : 0;
+    lineage_is_empty(e);
+    e->space.limbo_count = 0;
+    return rc;
+}
+
+static void adopt_published(struct env *e, const struct txn_head *h)
+{
+    e->head = (struct version){
+        h->published, 2 * h->published + 1, h->catalog, h->catalog_count,
+        h->published, h->published_log,
+    };
+}
+
+/* The one who flipped may have died before he told. */
+static void tell_again(struct env *e, const struct txn_head *h)
+{
+    struct share_memory *m = e->share.m;
+    struct txn_arena *a = e->arena;
+    u64 n = atomic_load(&a->ring_count);
+    if (!n || atomic_load(&a->ring[(n - 1) % VERSION_RING].seq) != h->published)
+        version_publish(e, &e->head);
+    if (atomic_load(&m->committed) < h->seq) {
+        /* Whether it asked for durability is not known: assume so. */
+        share_raise(&m->last_full, h->seq);
+        share_raise(&m->committed, h->seq);
+    }
+}
+
+static int refresh(struct env *e)
+{
+    struct txn_head now, last;
+    int rc = 0;
+    if (e->arena_at != atomic_load(&e->share.m->arena)) {
+        head_attach(e);
+        e->space.limbo_count = 0;
+    }
+    if (e->arena->generation != e->share.incarnation) {
+        rc = takeover_theft(e);
+        if (rc) return rc;
+    }
+    if (head_is_ours(e, env_head(e))) return 0;
+    rc = forget_lineage(e);
+    if (!rc) rc = takeover_space(e);
+    if (rc) return rc;
+    now = last = *env_head(e);
+    adopt_published(e, &now);
+    tell_again(e, &now);
+    if (now.published < now.seq)
+        rc = head_replay(e, &now.published_log, &now.log, &last);
+    if (!rc && e->head.seq != now.seq)
+        rc = CORRUPT("the log ends at record %llu, not at %llu",
+                     (unsigned long long)e->head.seq,
+                     (unsigned long long)now.seq);
+    if (rc) e->head.seq = 0; /* the next one begins anew */
+    return rc;
+}
+
+/* A process that was robbed says that it knows: no thread of it is still inside
+ * the old turn, for a process has one at a time there (share/turn.c).  What it
+ * left may be used again (takeover.c). */
+static void admit_theft(struct env *e)
+{
+    struct share_seat *seat = &e->share.m->seats[e->share.seat];
+    if (atomic_load(&seat->trim) != e->share.incarnation)
+        atomic_store(&seat->trim, e->share.incarnation);
+}
+
+int head_take_turn(struct env *e, u32 wait_ms)
+{
+    enum share_turn_how how;
+    int rc = env_usable(e);
+    if (!rc) rc = share_turn_take(&e->share, wait_ms, &how);
+    if (rc) return rc;
+    admit_theft(e);
+    if (how != SHARE_TURN_TAKEN) (void)share_reap(&e->share);
+    rc = refresh(e);
+    if (rc) head_release_turn(e);
+    return rc;
+}
+
+void head_release_turn(struct env *e)
+{
+    share_turn_release(&e->share);
+}
+
+int head_catch_up(struct env *e)
+{
+    int rc = head_take_turn(e, e->options.busy_timeout_ms);
+    if (rc) return rc;
+    bool unpublished = e->head.base != e->head.seq;
+    bool shared = atomic_load(&e->share.m->attached) > 1;
+    if (unpublished && shared) rc = publish_head(e);
+    u64 seq = e->head.seq;
+    head_release_turn(e);
+    if (!rc && atomic_load(&e->share.m->shown) < seq) rc = commit_wait(e, seq);
+    return rc;
+}

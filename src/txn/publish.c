@@ -1,0 +1,240 @@
+/* txn/publish.c -- private frames become pages of the file.
+ *
+ *   collect: children before parents, each frame gets a page number
+ *   write:   a copy of each, its references replaced, sealed, in runs
+ *   flip:    (head.c) only now can anybody find them
+ * Frames stay as they are: readers of this process may be on them.  They die
+ * with the flip.
+ * Not here: syncing; what happens to the frames (version.c).
+ */
+#include "txn/env.h"
+
+enum { STAGING_BYTES = 64 << 10, RECLAIM_RUNS = 512 };
+
+/* ------------------------------------------------------------- collect -- */
+
+static int collect_item(struct env *e, page_ref ref)
+{
+    struct publish_list *list = &e->publishing;
+    u64 number;
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? list->capacity * 2 : 256;
+        struct publish_item *more =
+            base_realloc(list->items, capacity * sizeof *more);
+        if (!more) return NOMEM();
+        list->items = more;
+        list->capacity = capacity;
+    }
+    int rc = space_take_page(&e->space, &number);
+    if (rc) return rc;
+    e->pages.meta[ref & ~PAGE_PRIVATE].number = number;
+    list->items[list->count++] = (struct publish_item){ref, number};
+    return 0;
+}
+
+/* Depth is bounded by TREE_DEPTH_MAX: every level has its own number. */
+static int collect(struct env *e, page_ref ref)
+{
+    u32 count = 0;
+    if (!page_is_private(ref)) return 0;
+    page_ref *children = tree_page_children(page_frame(&e->pages, ref),
+                                            &count);
+    for (u32 i = 0; children && i < count; i++) {
+        int rc = collect(e, children[i]);
+        if (rc) return rc;
+    }
+    return collect_item(e, ref);
+}
+
+static page_ref published_ref(struct env *e, page_ref ref)
+{
+    return page_is_private(ref) ? e->pages.meta[ref & ~PAGE_PRIVATE].number
+                                : ref;
+}
+
+/* -------------------------------------------------------------- write -- */
+
+static void stage(struct env *e, const struct publish_item *item, u64 seq,
+                  u8 *to)
+{
+    u32 size = e->pages.map.page_bytes, count = 0;
+    struct page_head *page = (struct page_head *)(void *)to;
+    memcpy(page, page_frame(&e->pages, item->ref), size);
+    page_ref *children = tree_page_children(page, &count);
+    for (u32 i = 0; children && i < count; i++)
+        children[i] = published_ref(e, children[i]);
+    page_seal(page, item->number, seq, size);
+}
+
+static int write_run(struct env *e, size_t first, size_t count, u64 seq)
+{
+    struct page_file *f = &e->pages;
+    const struct publish_item *items = &e->publishing.items[first];
+    for (size_t i = 0; i < count; i++)
+        stage(e, &items[i], seq, e->publishing.staging +
+                                     (i << f->map.page_shift));
+    return e->os->write(e->db, e->publishing.staging,
+                        count << f->map.page_shift,
+                        items[0].number << f->map.page_shift);
+}
+
+static int write_from(struct env *e, size_t first, u64 seq)
+{
+    const struct publish_list *list = &e->publishing;
+    size_t run_max = max_u64(STAGING_BYTES / e->pages.map.page_bytes, 1);
+    int rc = 0;
+    for (size_t i = first, n; i < list->count && !rc; i += n) {
+        for (n = 1; n < run_max && i + n < list->count; n++)
+            if (list->items[i + n].number != list->items[i].number + n) break;
+        rc = write_run(e, i, n, seq);
+    }
+    for (size_t i = first; i < list->count && !rc; i++) {
+        page_file_grown(&e->pages, list->items[i].number + 1);
+        page_mark_checked(&e->pages, list->items[i].number);
+    }
+    return rc;
+}
+
+/* --------------------------------------------------------------- trees -- */
+
+static int publish_tree(struct env *e, struct view *view, u64 number)
+{
+    struct view_tree *t;
+    int rc = view_find(view, number, &t);
+    if (rc == LUGE_NOTREE) return 0;                 /* dropped since */
+    if (rc || !page_is_private(t->tree.root)) return rc;
+    rc = collect(e, t->tree.root);
+    if (rc) return rc;
+    t->tree.root = published_ref(e, t->tree.root);
+    return view_store_tree(view, number, &t->tree);
+}
+
+static int publish_trees(struct env *e, struct view *view)
+{
+    int rc = 0;
+    for (u32 i = 0; i < view->tree_count && !rc; i++)
+        if (page_is_private(view_trees(view)[i].tree.root))
+            rc = publish_tree(e, view, view_trees(view)[i].number);
+    for (size_t i = 0; i < e->dirty.capacity && !rc; i++)
+        if (e->dirty.ids[i]) rc = publish_tree(e, view, e->dirty.ids[i]);
+    return rc;
+}
+
+int publish_pages(struct env *e, struct view *view, u64 seq)
+{
+    struct publish_list *list = &e->publishing;
+    list->count = 0;
+    if (!list->staging) {
+        list->staging = base_alloc(max_u64(STAGING_BYTES,
+                                           e->pages.map.page_bytes));
+        if (!list->staging) return NOMEM();
+    }
+    int rc = version_reclaim_pages(e, RECLAIM_RUNS);
+    if (!rc) rc = publish_trees(e, view);
+    if (!rc) rc = collect(e, view->catalog.root);
+    if (!rc) rc = write_from(e, 0, seq);
+    if (!rc) view->catalog.root = published_ref(e, view->catalog.root);
+    return rc;
+}
+
+/* --------------------------------------------------------------- drops -- */
+
+static int pend(struct env *e, const struct page_drop *drop, u64 seq)
+{
+    if (page_is_private(drop->ref)) return 0;
+    /* Born within our lineage: its readers here pin the base. */
+    struct space_run run = {
+        .first = drop->ref, .birth = min_u64(drop->birth, e->head.base),
+        .death = seq, .pages = drop->pages,
+    };
+    return space_push(&e->space, SPACE_PENDING, &run);
+}
+
+int publish_drops(struct env *e, u64 seq)
+{
+    int rc = takeover_release_kept(e, seq);
+    for (size_t i = 0; i < e->drop_count && !rc; i++)
+        rc = pend(e, &e->drops[i], seq);
+    for (size_t i = 0; i < e->work.drop_count && !rc; i++)
+        rc = pend(e, &e->work.drops[i], seq);
+    return rc;
+}
+
+void publish_done(struct env *e, u64 death)
+{
+    for (size_t i = 0; i < e->publishing.count; i++) {
+        page_ref ref = e->publishing.items[i].ref;
+        const struct page_frame *meta = &e->pages.meta[ref & ~PAGE_PRIVATE];
+        if (meta->tag == e->work.tag) page_frame_free(&e->pages, ref);
+        else (void)version_frame_dies(e, ref, meta->birth, death);
+    }
+    e->publishing.count = 0;
+}
+
+int publish_head(struct env *e)
+{
+    struct view view = {0};
+    struct head_mark mark;
+    u64 seq = e->head.seq;
+    if (e->head.base == seq) return 0;
+    head_mark(e, &mark);
+    head_view(e, &view, seq);
+    int rc = publish_pages(e, &view, seq);
+    if (!rc) rc = publish_drops(e, seq);
+    if (!rc) rc = head_prepare(e, &view);
+    if (rc) {
+        head_abandon(e, &view, &mark);
+        return rc;
+    }
+    struct txn_head next = *env_head(e);
+    next.published = seq;
+    next.catalog = view.catalog.root;
+    next.catalog_count = view.catalog.count;
+    next.published_log = next.log;
+    rc = head_flip(e, &next, true);
+    if (rc) {
+        head_abandon(e, &view, &mark);
+        return rc;
+    }
+    struct version v = {seq, 2 * seq + 1, next.catalog, next.catalog_count,
+                        seq, next.log};
+    publish_done(e, v.order);
+    head_adopt(e, &view, &v);
+    head_announce(e, &v, 0);
+    version_reclaim_frames(e);
+    return 0;
+}
+
+/* -------------------------------------------------------------- forget -- */
+
+static int forget_root(struct env *e, page_ref ref, u64 death)
+{
+    u32 count = 0;
+    if (!page_is_private(ref)) return 0;
+    page_ref *children = tree_page_children(page_frame(&e->pages, ref),
+                                            &count);
+    for (u32 i = 0; children && i < count; i++) {
+        int rc = forget_root(e, children[i], death);
+        if (rc) return rc;
+    }
+    return version_frame_dies(e, ref,
+                              e->pages.meta[ref & ~PAGE_PRIVATE].birth, death);
+}
+
+int publish_forget(struct env *e, u64 death)
+{
+    struct view view = {0};
+    int rc = 0;
+    view_begin(&view, &e->pages, NULL, e->head.catalog,
+               e->head.catalog_count, e->head.seq);
+    for (size_t i = 0; i < e->dirty.capacity && !rc; i++) {
+        struct view_tree *t;
+        if (!e->dirty.ids[i]) continue;
+        rc = view_find(&view, e->dirty.ids[i], &t);
+        if (!rc) rc = forget_root(e, t->tree.root, death);
+        else if (rc == LUGE_NOTREE) rc = 0;
+    }
+    if (!rc) rc = forget_root(e, e->head.catalog, death);
+    view_end(&view);
+    return rc;
+}

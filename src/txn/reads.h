@@ -1,0 +1,45 @@
+/* txn/reads.h -- what a write transaction read, for validation at commit.
+ *
+ * Points are kept as 64-bit hashes of (tree, key): two keys with one hash mean a
+ * conflict too many, never one too few.  Ranges keep their bounds.
+ *   R1  Whatever the transaction was told is covered: a value, an absence, a
+ *       neighbour (and the gap up to it), a count.
+ * Tree 0 stands for the catalog: its keys are 'n' + name and 'i' + number.
+ * Reads of the transaction's own writes count as reads.
+ */
+#ifndef TXN_READS_H
+#define TXN_READS_H
+
+#include "txn/ops.h"
+
+struct read_range {
+    u64 tree;
+    luge_bytes low, high;       /* inclusive; owned */
+    bool to_end;                /* no upper bound */
+};
+
+struct reads {
+    u64 *points;                /* open addressing, 0 is empty */
+    size_t point_count, point_capacity;
+    struct read_range *ranges;
+    size_t range_count, range_capacity;
+};
+
+int reads_point(struct reads *r, u64 tree, luge_bytes key);
+/* [low, high] of TREE; high NULL: to the end.  *index (may be NULL) names it
+ * for reads_extend. */
+int reads_range(struct reads *r, u64 tree, luge_bytes low,
+                const luge_bytes *high, size_t *index);
+/* Widen range INDEX to include KEY; NULL: from the start / to the end. */
+int reads_extend_low(struct reads *r, size_t index, const luge_bytes *key);
+int reads_extend_high(struct reads *r, size_t index, const luge_bytes *key);
+static inline bool reads_any(const struct reads *r)
+{
+    return r->point_count || r->range_count;
+}
+/* Does OP change anything that was read? */
+bool reads_touched(const struct reads *r, const struct op *op);
+void reads_clear(struct reads *r);
+void reads_free(struct reads *r);
+
+#endif

@@ -1,0 +1,237 @@
+/* txn/recover.c -- a new database, and the first process in an old one.
+ *
+ *   conf is written last and by rename: without it there is no database.
+ *   Recovery: newest valid superblock | its free list | replay every complete
+ *   record behind it, once | cut what follows | make the rest durable.
+ * Nothing the old state needs is overwritten before the end, so a crash during
+ * recovery is followed by the same recovery.
+ * Not here: who may do this (store/open.c holds the gate).
+ */
+#include <stdio.h>
+
+#include "txn/env.h"
+
+enum { FIRST_SEQ = 1, FIRST_ID = 2, SUPERBLOCKS = 2 };
+
+static int file_path(const struct env *e, const char *name, char *to,
+                     size_t size)
+{
+    int n = snprintf(to, size, "%s/%s", e->path, name);
+    if (n < 0 || (size_t)n >= size)
+        return fail(LUGE_INVALID, "the path of the database is too long");
+    return 0;
+}
+
+/* ------------------------------------------------------------- create -- */
+
+static int first_superblock(struct env *e, const struct log_position *log)
+{
+    struct superblock s = {
+        .magic = "lugedb", .format = ENV_FORMAT,
+        .page_bytes = e->options.page_bytes, .number = 1, .seq = FIRST_SEQ,
+        .page_count = SUPERBLOCKS, .log = *log, .id_limit = FIRST_ID,
+    };
+    memcpy(s.instance, e->instance, sizeof s.instance);
+    s.time_ns = e->os->wall_ns(e->os);
+    int rc = e->os->resize(e->db, 0);   /* of an attempt that crashed */
+    if (!rc) rc = e->os->resize(e->db, (u64)SUPERBLOCKS *
+                                           e->options.page_bytes);
+    if (!rc) rc = superblock_write(e, &s);
+    return rc ? rc : e->os->sync(e->db);
+}
+
+static int write_conf(struct env *e)
+{
+    char from[4096], to[4096], text[256], hex[33];
+    struct os_file *file = NULL;
+    for (int i = 0; i < 16; i++)
+        snprintf(hex + 2 * i, 3, "%02x", e->instance[i]);
+    int n = snprintf(text, sizeof text,
+                     "luge\nformat %d\npage_bytes %u\ninstance %s\n",
+                     ENV_FORMAT, e->options.page_bytes, hex);
+    int rc = file_path(e, "conf.new", from, sizeof from);
+    if (!rc) rc = file_path(e, "conf", to, sizeof to);
+    if (!rc) rc = e->os->open(e->os, from, OS_WRITE | OS_CREATE, &file);
+    if (!rc) rc = e->os->resize(file, 0);
+    if (!rc) rc = e->os->write(file, text, (size_t)n, 0);
+    if (!rc) rc = e->os->sync(file);
+    if (file) e->os->close(file);
+    if (!rc) rc = e->os->rename(e->os, from, to);
+    return rc ? rc : e->os->sync_dir(e->os, e->path);
+}
+
+int recover_create(struct env *e)
+{
+    struct log_position at = {0};
+    char path[4096];
+    int rc = file_path(e, "log", path, sizeof path);
+    if (!rc) rc = e->os->mkdir(e->os, path);
+    if (rc == LUGE_EXISTS) rc = 0;
+    if (!rc) rc = e->os->random(e->os, e->instance, sizeof e->instance);
+    if (!rc) rc = file_path(e, "db", path, sizeof path);
+    if (!rc) rc = e->os->open(e->os, path, OS_WRITE | OS_CREATE, &e->db);
+    if (!rc) rc = file_path(e, "log", path, sizeof path);
+    if (!rc) rc = log_open(&e->log, e->os, path, e->instance);
+    if (!rc) rc = log_remove_after(&e->log, 0);
+    if (!rc) rc = log_begin_segment(&e->log, &at, 1, FIRST_SEQ + 1,
+                                    LOG_SEGMENT_MIN);
+    if (!rc) rc = log_sync(&e->log, 1, &at);
+    if (!rc) rc = first_superblock(e, &at);
+    if (!rc) rc = e->os->sync_dir(e->os, e->path);
+    if (!rc) rc = write_conf(e);
+    log_close(&e->log);
+    if (e->db) e->os->close(e->db);
+    e->db = NULL;
+    return rc;
+}
+
+/* --------------------------------------------------------- superblock -- */
+
+static int read_slot(struct env *e, u64 slot, struct superblock *s)
+{
+    int rc = e->os->read(e->db, s, sizeof *s, slot * e->options.page_bytes);
+    if (rc) return rc;
+    u64 sum = base_hash(s, offsetof(struct superblock, sum), s->number);
+    if (memcmp(s->magic, "lugedb", 7) || s->sum != sum ||
+        (s->number & 1) != slot ||
+        memcmp(s->instance, e->instance, sizeof s->instance))
+        return CORRUPT("superblock %llu is not valid",
+                       (unsigned long long)slot);
+    if (s->format > ENV_FORMAT)
+        return fail(LUGE_VERSION, "format %u of the page file is newer than "
+                    "%d, the newest this luge knows", s->format, ENV_FORMAT);
+    return 0;
+}
+
+static int sane(struct env *e, const struct superblock *s)
+{
+    u64 size = 0;
+    int rc = e->os->size(e->db, &size);
+    if (rc) return rc;
+    u64 pages = size / e->options.page_bytes;
+    if (s->page_bytes != e->options.page_bytes || !s->seq ||
+        s->catalog >= s->page_count || s->page_count >= PAGE_NUMBER_MAX ||
+        s->stored_pages > s->page_count ||
+        s->stored_first > s->page_count - s->stored_pages)
+        return CORRUPT("superblock %llu contradicts itself",
+                       (unsigned long long)s->number);
+    /* The last pages may be free and never written: what is reachable is
+     * checked when it is touched.  The free list is read now. */
+    if (s->stored_pages && s->stored_first + s->stored_pages > pages)
+        return CORRUPT("the page file is cut short: %llu pages",
+                       (unsigned long long)pages);
+    return 0;
+}
+
+int superblock_read(struct env *e, struct superblock *newest)
+{
+    struct superblock s[SUPERBLOCKS];
+    int rc[SUPERBLOCKS], best = -1;
+    for (int i = 0; i < SUPERBLOCKS; i++) {
+        rc[i] = read_slot(e, (u64)i, &s[i]);
+        if (rc[i] == LUGE_IO || rc[i] == LUGE_VERSION) return rc[i];
+        if (!rc[i] && (best < 0 || s[i].number > s[best].number)) best = i;
+    }
+    if (best < 0) return CORRUPT("neither superblock is valid");
+    *newest = s[best];
+    return sane(e, newest);
+}
+
+/* ---------------------------------------------------------------- open -- */
+
+static int load_free_list(struct env *e, const struct superblock *s)
+{
+    struct space_run *runs = NULL;
+    size_t count = 0;
+    int rc = space_load(&e->pages, s->stored_first, (u32)s->stored_pages,
+                        &runs, &count);
+    for (size_t i = 0; i < count && !rc; i++) {
+        if (runs[i].first + runs[i].pages > s->page_count)
+            rc = CORRUPT("the free list names pages beyond the end");
+        else
+            rc = space_give(&e->space, runs[i].first, runs[i].pages);
+    }
+    base_free(runs);
+    return rc;
+}
+
+static void describe_head(const struct superblock *s, struct txn_head *h)
+{
+    *h = (struct txn_head){
+        .seq = s->seq, .time_ns = s->time_ns, .log = s->log,
+        .published = s->seq, .catalog = s->catalog,
+        .catalog_count = s->catalog_count, .published_log = s->log,
+        .checkpoint = s->seq, .checkpoint_log = s->log,
+        .superblocks = s->number, .stored_first = s->stored_first,
+        .stored_pages = (u32)s->stored_pages, .id_limit = s->id_limit,
+    };
+    space_clear(&h->space, s->page_count);
+}
+
+static void describe_memory(struct env *e, const struct superblock *s)
+{
+    struct share_memory *m = e->share.m;
+    m->committed = m->durable = m->shown = m->floor = s->seq;
+    m->checkpoint = s->seq;
+    m->synced_segment = s->log.segment;
+}
+
+/* Replay the log behind the superblock and make its end the head. */
+static int replay_all(struct env *e)
+{
+    struct txn_head last;
+    int rc = head_take_turn(e, e->options.busy_timeout_ms);
+    if (rc) return rc;
+    last = *env_head(e);
+    if (!log_exists(&e->log, last.log.segment))
+        rc = CORRUPT("log segment %llu is missing",
+                     (unsigned long long)last.log.segment);
+    struct log_position start = last.log;
+    if (!rc) rc = log_oldest(&e->log, &last.log_oldest);
+    if (!rc) rc = head_replay(e, &start, NULL, &last);
+    if (!rc) rc = log_remove_after(&e->log, last.log.segment);
+    if (!rc) rc = log_sync(&e->log, start.segment, &last.log);
+    if (!rc) {
+        struct txn_head next = *env_head(e);
+        next.seq = last.seq;
+        next.time_ns = last.time_ns;
+        next.log = last.log;
+        next.id_limit = last.id_limit;
+        next.log_oldest = last.log_oldest;
+        next.log_total = last.log.segment == start.segment
+                             ? last.log.offset - start.offset
+                             : e->options.checkpoint_bytes / 2;
+        rc = head_flip(e, &next, false);
+    }
+    if (!rc) {
+        struct share_memory *m = e->share.m;
+        m->committed = m->durable = m->shown = last.seq;
+        m->synced_segment = last.log.segment;
+        m->next_id = m->id_limit = last.id_limit;
+    }
+    head_release_turn(e);
+    return rc;
+}
+
+int recover_open(struct env *e)
+{
+    char path[4096];
+    struct superblock s;
+    struct txn_head head;
+    int rc = superblock_read(e, &s);
+    if (!rc) rc = file_path(e, "shm", path, sizeof path);
+    if (!rc)
+        rc = share_create(&e->share, path, e->instance,
+                          round_up(sizeof(struct txn_arena), 4096) +
+                              4096 * ENV_ARENA_CHUNKS);
+    if (rc) return rc;
+    describe_head(&s, &head);
+    describe_memory(e, &s);
+    head_init_arena(e, &head);
+    rc = load_free_list(e, &s);
+    if (rc) return rc;
+    e->arena->heads[0].space = e->arena->work;
+    rc = share_sit(&e->share);
+    if (!rc) rc = replay_all(e);
+    return rc;
+}

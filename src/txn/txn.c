@@ -1,0 +1,375 @@
+/* txn/txn.c -- beginning, ending and undoing transactions (txn.h: the states).
+ * Not here: landing (commit.c), choosing a version (version.c).
+ */
+#include "txn/txn.h"
+
+int env_usable(struct env *e)
+{
+    int broken = atomic_load_explicit(&e->broken, memory_order_relaxed);
+    if (unlikely(!*e->fork_sentinel))
+        return fail(LUGE_FORKED, "the database was opened before fork(); the "
+                    "child must open it anew");
+    if (unlikely(atomic_load_explicit(&e->share.m->failed,
+                                      memory_order_relaxed)) || broken)
+        return fail(LUGE_BROKEN, "an earlier failure made the database "
+                    "unusable; close all handles and open again");
+    return 0;
+}
+
+/* ---------------------------------------------------------- idle list -- */
+
+static int take_idle(struct env *e, struct luge_txn **txn)
+{
+    pthread_mutex_lock(&e->lock);
+    *txn = e->idle;
+    if (*txn) e->idle = (*txn)->next;
+    pthread_mutex_unlock(&e->lock);
+    if (*txn) return 0;
+    *txn = base_alloc_zero(sizeof **txn);
+    if (!*txn) return NOMEM();
+    (*txn)->env = e;
+    int rc = share_slot_take(&e->share, &(*txn)->slot);
+    if (rc) {
+        base_free(*txn);
+        return rc;
+    }
+    u32 high = atomic_load(&e->slots_high), slot = (*txn)->slot;
+    while (high <= slot &&
+           !atomic_compare_exchange_weak(&e->slots_high, &high, slot + 1)) {
+    }
+    return 0;
+}
+
+static void give_idle(struct luge_txn *txn)
+{
+    struct env *e = txn->env;
+    pthread_mutex_lock(&e->lock);
+    txn->next = e->idle;
+    e->idle = txn;
+    pthread_mutex_unlock(&e->lock);
+}
+
+static void free_txn(struct luge_txn *txn)
+{
+    share_slot_give(&txn->env->share, txn->slot);
+    view_end(&txn->view);
+    page_work_end(&txn->work);
+    ops_free(&txn->ops);
+    reads_free(&txn->reads);
+    base_free(txn->savepoints);
+    base_buffer_free(&txn->near_key);
+    base_buffer_free(&txn->popped_key);
+    base_buffer_free(&txn->popped_value);
+    base_buffer_free(&txn->name);
+    base_buffer_free(&txn->merged);
+    base_free(txn);
+}
+
+void txn_free_idle(struct env *e)
+{
+    while (e->idle) {
+        struct luge_txn *txn = e->idle;
+        e->idle = txn->next;
+        free_txn(txn);
+    }
+}
+
+/* --------------------------------------------------------------- begin -- */
+
+static int begin_turn(struct luge_txn *txn)
+{
+    struct env *e = txn->env;
+    u32 wait = txn->flags & LUGE_TRY ? 0 : e->options.busy_timeout_ms;
+    int rc = txn_reserve_ids(e);
+    if (!rc) rc = head_take_turn(e, wait);
+    if (rc) return rc;
+    atomic_store(&e->share.m->turn_long, 1);
+    head_mark(e, &txn->mark);
+    head_view(e, &txn->view, e->head.seq + 1);
+    txn->version = e->head;
+    txn->turn = true;
+    return 0;
+}
+
+static int begin_pinned(struct luge_txn *txn)
+{
+    struct env *e = txn->env;
+    int rc = version_pin(e, txn->slot, &txn->version);
+    if (rc) return rc;
+    txn->pinned = true;
+    view_begin(&txn->view, &e->pages, NULL, txn->version.catalog,
+               txn->version.catalog_count, txn->version.seq + 1);
+    return 0;
+}
+
+int txn_begin(struct env *e, unsigned flags, struct luge_txn **result)
+{
+    struct luge_txn *txn;
+    int rc = env_usable(e);
+    if (!rc) rc = take_idle(e, &txn);
+    if (rc) return rc;
+    txn->flags = flags;
+    txn->writes = (flags & (LUGE_WRITE | LUGE_TURN)) != 0;
+    txn->turn = txn->pinned = txn->private_view = false;
+    txn->failed = 0;
+    txn->applied = (struct ops_mark){0};
+    rc = flags & LUGE_TURN ? begin_turn(txn) : begin_pinned(txn);
+    if (rc) {
+        give_idle(txn);
+        return rc;
+    }
+    atomic_fetch_add_explicit(&e->open_txns, 1, memory_order_relaxed);
+    *result = txn;
+    return 0;
+}
+
+/* ----------------------------------------------------------------- end -- */
+
+static void drop_savepoints(struct luge_txn *txn, u32 from)
+{
+    for (u32 i = from; i < txn->savepoint_count; i++)
+        base_free(txn->savepoints[i].trees);
+    if (from < txn->savepoint_count) txn->savepoint_count = from;
+}
+
+static void leave(struct luge_txn *txn)
+{
+    struct env *e = txn->env;
+    if (txn->private_view) page_work_abandon(&txn->work);
+    txn->private_view = false;
+    if (txn->writes) {
+        drop_savepoints(txn, 0);
+        ops_clear(&txn->ops);
+        reads_clear(&txn->reads);
+        base_buffer_free(&txn->popped_value);
+        base_buffer_free(&txn->merged);
+    }
+    view_end(&txn->view);
+    if (txn->pinned) version_unpin(e, txn->slot);
+    txn->pinned = false;
+    atomic_fetch_sub_explicit(&e->open_txns, 1, memory_order_relaxed);
+    give_idle(txn);
+}
+
+static void end_turn(struct luge_txn *txn)
+{
+    struct env *e = txn->env;
+    atomic_store(&e->share.m->turn_long, 0);
+    head_release_turn(e);
+    txn->turn = false;
+}
+
+void txn_abort(struct luge_txn *txn)
+{
+    if (!*txn->env->fork_sentinel) return; /* the parent's */
+    if (txn->turn) {
+        head_abandon(txn->env, &txn->view, &txn->mark);
+        end_turn(txn);
+    }
+    leave(txn);
+}
+
+static unsigned log_flags(const struct luge_txn *txn)
+{
+    bool full = txn->env->options.durability == LUGE_FULL;
+    if (txn->flags & LUGE_TXN_FULL) full = true;
+    if (txn->flags & LUGE_TXN_ASYNC) full = false;
+    return full ? LOG_FULL : 0;
+}
+
+static int land(struct luge_txn *txn, u64 *seq)
+{
+    struct env *e = txn->env;
+    if (!txn->turn)
+        return commit_ops(e, &txn->ops, &txn->reads, &txn->version,
+                          log_flags(txn), seq);
+    int rc = view_flush(&txn->view);
+    if (!rc)
+        rc = commit_view(e, &txn->view, &txn->mark, &txn->ops,
+                         log_flags(txn), seq);
+    else
+        head_abandon(e, &txn->view, &txn->mark);
+    end_turn(txn);
+    return rc;
+}
+
+/* After an asynchronous commit somebody has to sync within the interval. */
+static void leave_to_caretaker(struct env *e)
+{
+    if (!e->threaded) {
+        if (atomic_load(&e->care_wants_checkpoint)) (void)care_now(e);
+    } else if (atomic_load_explicit(&e->care_idle, memory_order_relaxed)) {
+        care_wake(e);
+    }
+}
+
+int txn_commit(struct luge_txn *txn, u64 *seq)
+{
+    struct env *e = txn->env;
+    int rc = txn_usable(txn);
+    *seq = txn->version.seq;
+    if (rc || !txn->ops.count) {
+        if (rc != LUGE_FORKED) txn_abort(txn);
+        return rc;
+    }
+    bool full = log_flags(txn) & LOG_FULL;
+    rc = land(txn, seq);
+    leave(txn);
+    if (rc) return rc;
+    share_raise(&e->last_committed, *seq);
+    if (full) rc = commit_wait(e, *seq);
+    leave_to_caretaker(e);
+    return rc;
+}
+
+int txn_renew(struct luge_txn *txn)
+{
+    int rc = txn_usable(txn);
+    if (!rc) rc = env_usable(txn->env);
+    if (rc) return rc;
+    if (txn->writes)
+        return fail(LUGE_INVALID, "a write transaction cannot be renewed");
+    version_unpin(txn->env, txn->slot);
+    view_end(&txn->view);
+    txn->pinned = false;
+    txn->changes++;
+    rc = begin_pinned(txn);
+    return rc ? txn_fail(txn, rc) : 0;
+}
+
+/* ---------------------------------------------------------------- view -- */
+
+int txn_fail(struct luge_txn *txn, int code)
+{
+    txn->failed = code;
+    return code;
+}
+
+/* The private view begins as the snapshot; what was looked up stays. */
+static void open_private_view(struct luge_txn *txn)
+{
+    page_work_begin(&txn->work, &txn->env->pages, txn->version.seq + 1, NULL);
+    txn->view.work = &txn->work;
+    txn->private_view = true;
+}
+
+static int apply_rest(struct luge_txn *txn)
+{
+    struct ops_walk walk;
+    struct op op;
+    int rc;
+    if (!txn->private_view) open_private_view(txn);
+    ops_walk_from(&walk, &txn->ops, &txn->applied);
+    while (!(rc = ops_next(&walk, &op)) && !(rc = view_apply(&txn->view, &op))) {
+    }
+    if (rc != LUGE_NOTFOUND) return txn_fail(txn, rc);
+    txn->applied = ops_mark(&txn->ops);                           /* X1 */
+    return 0;
+}
+
+int txn_view(struct luge_txn *txn, struct view **view)
+{
+    *view = &txn->view;
+    if (!txn_validates(txn) || txn->ops.count == txn->applied.count) return 0;
+    return apply_rest(txn);
+}
+
+int txn_add(struct luge_txn *txn, const struct op *op)
+{
+    struct op stored;
+    int rc = ops_add(&txn->ops, op, &stored);
+    if (rc) return txn_fail(txn, rc);
+    txn->changes++;
+    if (!txn->turn) return 0;
+    rc = view_apply(&txn->view, &stored);
+    return rc ? txn_fail(txn, rc) : 0;
+}
+
+/* ---------------------------------------------------------- savepoints -- */
+
+static int copy_trees(struct luge_txn *txn, struct txn_savepoint *s)
+{
+    s->tree_count = txn->view.tree_count;
+    s->trees = base_alloc((s->tree_count + 1) * sizeof *s->trees);
+    if (!s->trees) return NOMEM();
+    memcpy(s->trees, view_trees(&txn->view),
+           s->tree_count * sizeof *s->trees);
+    return 0;
+}
+
+static struct page_work *work_of(struct luge_txn *txn)
+{
+    return txn->turn ? &txn->env->work : &txn->work;
+}
+
+int txn_savepoint(struct luge_txn *txn, u32 *savepoint)
+{
+    struct view *view;
+    struct txn_savepoint s = {0};
+    int rc = 0;
+    if (txn->savepoint_count == txn->savepoint_capacity) {
+        u32 capacity = txn->savepoint_capacity ? 2 * txn->savepoint_capacity
+                                               : 8;
+        struct txn_savepoint *more =
+            base_realloc(txn->savepoints, capacity * sizeof *more);
+        if (!more) return NOMEM();
+        txn->savepoints = more;
+        txn->savepoint_capacity = capacity;
+    }
+    s.private_view = txn->turn || txn->private_view;
+    if (s.private_view) {
+        rc = txn_view(txn, &view);
+        if (!rc) rc = copy_trees(txn, &s);
+        if (rc) return rc;
+        work_of(txn)->epoch++;          /* what is there now stays as it is */
+        s.catalog = view->catalog;
+        s.frames = work_of(txn)->frame_count;
+        s.drops = work_of(txn)->drop_count;
+        if (txn->turn) head_mark(txn->env, &s.head);
+    }
+    s.ops = ops_mark(&txn->ops);
+    s.applied = txn->applied;
+    *savepoint = txn->savepoint_count;
+    txn->savepoints[txn->savepoint_count++] = s;
+    return 0;
+}
+
+static void restore_view(struct luge_txn *txn, const struct txn_savepoint *s)
+{
+    struct env *e = txn->env;
+    struct view *view = &txn->view;
+    if (!s->private_view) {
+        /* There was no private view then: forget the one there is. */
+        if (txn->private_view) page_work_abandon(&txn->work);
+        txn->private_view = false;
+        view_end(view);
+        view_begin(view, &e->pages, NULL, txn->version.catalog,
+                   txn->version.catalog_count, txn->version.seq + 1);
+        return;
+    }
+    page_work_rollback(work_of(txn), s->frames, s->drops);
+    work_of(txn)->epoch++;
+    view->catalog = s->catalog;
+    view->last = 0;
+    view->tree_count = s->tree_count;   /* the array only ever grows */
+    memcpy(view_trees(view), s->trees, s->tree_count * sizeof *s->trees);
+    if (!s->tree_count) view_trees(view)[0].number = 0;
+    if (txn->turn) {
+        e->arena->work = s->head.space;
+        e->space.limbo_count = s->head.limbo;
+    }
+}
+
+int txn_rollback(struct luge_txn *txn, u32 savepoint)
+{
+    if (savepoint >= txn->savepoint_count)
+        return fail(LUGE_INVALID, "there is no savepoint %u in this "
+                    "transaction", savepoint);
+    const struct txn_savepoint *s = &txn->savepoints[savepoint];
+    restore_view(txn, s);
+    ops_cut(&txn->ops, &s->ops);
+    txn->applied = s->applied;
+    txn->changes++;
+    drop_savepoints(txn, savepoint + 1);
+    return 0;
+}

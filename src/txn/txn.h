@@ -1,0 +1,89 @@
+/* txn/txn.h -- a transaction of this process.
+ *
+ *   READ      a pinned version
+ *   WRITE     a pinned version, a list of operations, what was read; its own
+ *             writes are seen through a private copy-on-write view that is
+ *             made only when something is read after a write
+ *   TURN      a view of the head itself, changed at once, the turn held
+ *
+ *     idle --txn_begin--> open --txn_commit / txn_abort--> idle
+ *                          `--a step fails halfway--> failed --abort--> idle
+ *   X1  Operations up to `applied` are in the view; the rest only in ops.
+ *   X2  In a failed transaction only abort succeeds.
+ * Not here: keys, cursors, the public names (store/).
+ */
+#ifndef TXN_TXN_H
+#define TXN_TXN_H
+
+#include "txn/env.h"
+#include "txn/reads.h"
+
+struct txn_savepoint {
+    struct ops_mark ops, applied;
+    bool private_view;          /* there was one: its roots are below */
+    struct tree catalog;
+    struct view_tree *trees;
+    u32 tree_count;
+    size_t frames, drops;
+    struct head_mark head;      /* TURN */
+};
+
+struct luge_txn {
+    struct env *env;
+    unsigned flags;             /* of luge_begin */
+    int failed;                 /* X2: the code, or 0 */
+    u32 slot;                   /* SHARE_NO_SLOT: none yet */
+    bool pinned, writes, turn, private_view;
+    struct version version;
+    struct view view;
+    struct page_work work;      /* WRITE: of the private view */
+    struct head_mark mark;      /* TURN: what abort gives back */
+    struct ops ops;
+    struct ops_mark applied;
+    struct reads reads;
+    u64 changes;                /* operations added or undone: cursors look */
+    struct txn_savepoint *savepoints;
+    u32 savepoint_count, savepoint_capacity;
+    struct luge_cursor *cursors;
+    struct base_buffer near_key, popped_key, popped_value, name, merged;
+    struct luge_txn *next;      /* idle list */
+    void *owner;                /* the handle it was begun on (store/) */
+    _Atomic u32 *open_count;    /* of that handle */
+};
+
+int txn_begin(struct env *e, unsigned flags, struct luge_txn **txn);
+/* *seq: number of the commit, or of the snapshot if nothing was written. */
+int txn_commit(struct luge_txn *txn, u64 *seq);
+void txn_abort(struct luge_txn *txn);
+int txn_renew(struct luge_txn *txn);
+int txn_savepoint(struct luge_txn *txn, u32 *savepoint);
+int txn_rollback(struct luge_txn *txn, u32 savepoint);
+void txn_free_idle(struct env *e);
+
+/* Add OP: in the view at once if TURN, else when it is next read. */
+int txn_add(struct luge_txn *txn, const struct op *op);
+/* The view with everything applied. */
+int txn_view(struct luge_txn *txn, struct view **view);
+static inline int txn_usable(struct luge_txn *txn)
+{
+    if (unlikely(!*txn->env->fork_sentinel))
+        return fail(LUGE_FORKED, "this transaction was begun before fork()");
+    if (unlikely(txn->failed))
+        return fail(txn->failed, "an earlier step of this transaction failed; "
+                    "it can only be aborted");
+    return 0;
+}
+/* Remember reads, if they will be validated. */
+static inline bool txn_validates(const struct luge_txn *txn)
+{
+    return txn->writes && !txn->turn;
+}
+/* CODE left the view half changed. */
+int txn_fail(struct luge_txn *txn, int code);
+
+/* A number never given before: ids.c. */
+int txn_next_ids(struct env *e, u32 count, u64 *first);
+/* Make sure that some can be taken while this process holds the turn. */
+int txn_reserve_ids(struct env *e);
+
+#endif

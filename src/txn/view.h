@@ -1,0 +1,93 @@
+/* txn/view.h -- the trees of one version, and what operations do to them.
+ *
+ * The catalog is the tree of trees; its root is the root of everything:
+ *     'i' + number (8 bytes, big-endian)  ->  struct catalog_record + name
+ *     'n' + name                          ->  number (8 bytes, little-endian)
+ * A view is a catalog root with a cache of the trees that were looked up.  With
+ * a work it can be changed: roots and counts change in the cache and reach the
+ * catalog's records with view_flush.
+ *   V1  A record in a file page never holds a private root.
+ *   V2  Applying the same operations to the same content gives the same content.
+ * Not here: who may change what, logging, publishing.
+ */
+#ifndef TXN_VIEW_H
+#define TXN_VIEW_H
+
+#include "tree/tree.h"
+#include "txn/ops.h"
+
+enum { CATALOG_RECORD_VERSION = 1, VIEW_TREES_INLINE = 4 };
+
+/* Little-endian, extended only at its end (format.md 6). */
+struct catalog_record {
+    u16 bytes;        /* of this struct as written; the name follows */
+    u16 version;
+    u32 flags;
+    u64 root;
+    u64 count;
+    u64 created_seq;
+};
+_Static_assert(sizeof(struct catalog_record) == 32, "format.md 6.1");
+
+struct view_tree {
+    u64 number;       /* 0: unused entry */
+    struct tree tree;
+    bool dirty;       /* differs from the catalog's record */
+};
+
+struct view {
+    struct page_file *file;
+    struct page_work *work;         /* NULL: read-only */
+    struct tree catalog;
+    struct view_tree *trees;        /* NULL or more than the inline ones */
+    u32 tree_count, tree_capacity;
+    u32 last;                       /* entry found last: usually asked again */
+    u64 seq;                        /* recorded in what is created */
+    u64 id_limit;                   /* by OP_IDS; 0: none */
+    struct view_tree inline_trees[VIEW_TREES_INLINE];
+};
+
+void view_begin(struct view *v, struct page_file *f, struct page_work *w,
+                page_ref catalog_root, u64 catalog_count, u64 seq);
+void view_end(struct view *v);
+
+static inline struct view_tree *view_trees(struct view *v)
+{
+    return v->trees ? v->trees : v->inline_trees;
+}
+
+/* The tree NUMBER.  NOTREE, CORRUPT, NOMEM.  Valid until the next find. */
+int view_find_slow(struct view *v, u64 number, struct view_tree **tree);
+static inline int view_find(struct view *v, u64 number,
+                            struct view_tree **tree)
+{
+    struct view_tree *t = &view_trees(v)[v->last];
+    if (likely(t->number == number && v->tree_count)) {
+        *tree = t;
+        return 0;
+    }
+    return view_find_slow(v, number, tree);
+}
+
+/* By name; NOTFOUND.  And the next name after AFTER. */
+int view_number_of(struct view *v, luge_bytes name, u64 *number);
+int view_name_after(struct view *v, luge_bytes after, u8 *name,
+                    size_t *size, u64 *number);
+int view_name_of(struct view *v, u64 number, luge_bytes *name);
+
+/* Change the view by OP.  NOTREE: the tree is gone.  EXISTS: the name is taken. */
+int view_apply(struct view *v, const struct op *op);
+
+/* Write changed roots and counts into the catalog. */
+int view_flush(struct view *v);
+
+/* Store TREE's root and count in the catalog (publishing). */
+int view_store_tree(struct view *v, u64 number, const struct tree *tree);
+
+/* Call EACH for every tree of the catalog: number, tree, name. */
+int view_each(struct view *v,
+              int (*each)(void *context, u64 number, const struct tree *tree,
+                          luge_bytes name),
+              void *context);
+
+#endif
