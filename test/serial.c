@@ -572,32 +572,46 @@ static bool cyclic(struct serial *s, uint32_t nodes, unsigned kinds,
     return yes;
 }
 
+/* Does TO lead back to FROM by ww and wr edges alone, within a component? */
+static bool leads(const struct graph *g, const struct walk *w, uint32_t to,
+                  uint32_t from, uint32_t *queue, uint32_t *seen,
+                  uint32_t mark)
+{
+    size_t head = 0, tail = 0;
+    queue[tail++] = to;
+    while (head < tail) {
+        uint32_t node = queue[head++];
+        if (node == from) return true;
+        for (size_t e = g->starts[node]; e < g->starts[node + 1]; e++) {
+            uint32_t next = g->to[e];
+            if (g->kind[e] == EDGE_RW || seen[next] == mark ||
+                w->component[next] != w->component[from])
+                continue;
+            seen[next] = mark;
+            queue[tail++] = next;
+        }
+    }
+    return false;
+}
+
 /* G-single: some rw edge whose end leads back without another one. */
 static bool single(struct serial *s)
 {
     uint32_t n = (uint32_t)s->txn_count;
-    struct graph g = graph_make(s, n, 3);
+    struct graph g = graph_make(s, n, 7);
+    struct walk w = walk_all(&g);
     uint32_t *queue = grab(n * sizeof *queue);
     uint32_t *seen = grab(n * sizeof *seen);
-    memset(seen, 0, n * sizeof *seen);
     bool yes = false;
+    memset(seen, 0, n * sizeof *seen);
     for (size_t i = 0; i < s->edge_count && !yes; i++) {
         const struct edge *e = &s->edges[i];
-        size_t head = 0, tail = 0;
-        if (e->kind != EDGE_RW) continue;
-        queue[tail++] = e->to;
-        while (head < tail && !yes && tail < 10000) {
-            uint32_t node = queue[head++];
-            yes = node == e->from;
-            for (size_t j = g.starts[node]; j < g.starts[node + 1]; j++) {
-                if (seen[g.to[j]] == i + 1) continue;
-                seen[g.to[j]] = (uint32_t)i + 1;
-                queue[tail++] = g.to[j];
-            }
-        }
+        if (e->kind == EDGE_RW && w.component[e->to] == w.component[e->from])
+            yes = leads(&g, &w, e->to, e->from, queue, seen, (uint32_t)i + 1);
     }
     free(queue);
     free(seen);
+    walk_free(&w);
     graph_free(&g);
     return yes;
 }
