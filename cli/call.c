@@ -29,11 +29,8 @@ int say_error(int rc)
     const struct luge_error *last = luge_last_error();
     bool known = last->code == rc && last->text[0];
 
-    fprintf(stderr, "luge: %s: %s", error_name(rc),
+    fprintf(stderr, "luge: %s: %s\n", error_name(rc),
             known ? last->text : luge_error_text(rc));
-    if (known && last->system_errno)
-        fprintf(stderr, " (%s)", strerror(last->system_errno));
-    fputc('\n', stderr);
     return EXIT_ERROR;
 }
 

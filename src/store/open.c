@@ -139,11 +139,17 @@ static int may_create(struct env *e)
 
 /* ------------------------------------------------------- opening an env -- */
 
+/* Where no database is nor may be made, no lock file must be left behind. */
 static int open_lock_file(struct env *e)
 {
     char path[PATH_BYTES];
+    struct os_stat conf;
+    snprintf(path, sizeof path, "%s/conf", e->path);
+    int rc = e->os->stat(e->os, path, &conf);
+    if (rc == LUGE_NOTFOUND) rc = may_create(e);
     snprintf(path, sizeof path, "%s/lock", e->path);
-    int rc = e->os->open(e->os, path, OS_WRITE | OS_CREATE,
+    if (!rc)
+        rc = e->os->open(e->os, path, OS_WRITE | OS_CREATE,
                          &e->share.lock_file);
     if (!rc) os_close_in_child(e->share.lock_file);
     return rc;
