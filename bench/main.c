@@ -1,7 +1,8 @@
 /* bench/main.c -- luge-bench: luge and its peers, one clock, one run.
  *
  *   luge-bench [--only ROW]... [--engines LIST] [--records N] [--reps N]
- *              [--seconds S] [--dir DIR] [--json FILE] [--quick] [--list]
+ *              [--seconds S] [--minutes M] [--dir DIR] [--json FILE]
+ *              [--quick] [--list]
  *
  * Exit code: 0 done, 1 a sample failed (a wrong value counts), 2 wrong usage,
  * 3 the system was against it.
@@ -16,8 +17,8 @@
 #include "report.h"
 
 enum choice { ONLY = 'o', ENGINES = 'e', RECORDS = 'n', REPS = 'r',
-              SECONDS = 's', DIR = 'd', JSON = 'j', QUICK = 'q', LIST = 'l',
-              HELP = 'h' };
+              SECONDS = 's', MINUTES = 'm', DIR = 'd', JSON = 'j',
+              QUICK = 'q', LIST = 'l', HELP = 'h' };
 
 static const struct option options[] = {
     {"only", required_argument, NULL, ONLY},
@@ -25,6 +26,7 @@ static const struct option options[] = {
     {"records", required_argument, NULL, RECORDS},
     {"reps", required_argument, NULL, REPS},
     {"seconds", required_argument, NULL, SECONDS},
+    {"minutes", required_argument, NULL, MINUTES},
     {"dir", required_argument, NULL, DIR},
     {"json", required_argument, NULL, JSON},
     {"quick", no_argument, NULL, QUICK},
@@ -40,6 +42,7 @@ static const char usage[] =
     "  --records N     default 1000000\n"
     "  --reps N        samples of each cell; default 5\n"
     "  --seconds S     length of a timed window; default 0.5\n"
+    "  --minutes M     begin no repetition that would end later; default 55\n"
     "  --dir DIR       where databases are made; default build/bench/work\n"
     "  --json FILE     figures for programs; default build/bench/results.json\n"
     "  --quick         small and short: shows that all works, not how fast\n"
@@ -107,6 +110,7 @@ static int take_option(struct bench *bench, int which, char *text)
         bench->reps = (u32)number;
         return rc;
     case SECONDS: return take_number(text, 0.001, 60, &bench->seconds);
+    case MINUTES: return take_number(text, 0, 1e6, &bench->minutes);
     case DIR: bench->dir = text; return 0;
     case JSON: bench->json = text; return 0;
     case QUICK: set_quick(bench); return 0;
@@ -135,6 +139,7 @@ static void set_defaults(struct bench *bench)
     bench->records = 1000000;
     bench->reps = 5;
     bench->seconds = 0.5;
+    bench->minutes = 55;
     bench->dir = "build/bench/work";
     bench->json = "build/bench/results.json";
     for (size_t i = 0; i < engines_count; i++)

@@ -128,7 +128,8 @@ static void print_legend(const struct bench *bench)
            "used more than %.2f processors while half the samples ran\n"
            "(%u samples were taken again for that).  Equal work: the same "
            "keys, values and\norder for all; each value read is checked, each "
-           "scan counted.\n", bench->reps, FOREIGN_MAX, bench->again);
+           "scan counted.\n\n%s; %llu records.\n", bench->reps, FOREIGN_MAX,
+           bench->again, bench->machine, (unsigned long long)bench->records);
 }
 
 void report_table(const struct bench *bench, const struct table *table)

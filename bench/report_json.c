@@ -83,6 +83,7 @@ static json_t *object_of(const struct bench *bench, const struct cell *cells,
     set(o, "foreign_load", json_real(f.foreign));
     set(o, "text", json_string(cell->row->text));
     set(o, "options", options_of(bench, cell));
+    set(o, "machine", json_string(bench->machine));
     if (strcmp(cell->engine->name, "luge")) return o;
     set_ratios(o, bench, cells, metric);
     set(o, "cannot", cannot_of(bench, cells));

@@ -143,7 +143,7 @@ const struct row rows[] = {
           work_open_cold, BASE_BIG_SHARED),
     SPACE("open-killed", "the same after SIGKILL in the middle of puts",
           work_open_killed, BASE_BIG_COPY, .reps_max = 3),
-    SPACE("churn", "3 x: overwrite all, delete and put back a quarter",
+    SPACE("churn", "2 x: overwrite all, delete and put back a quarter",
           work_churn, BASE_COPY, .reps_max = 2),
     SPACE("device-bytes", "random async puts, then sync and checkpoint",
           work_device_bytes, BASE_COPY, .amount = 5, .settled = true),

@@ -179,14 +179,19 @@ static void take(struct bench *bench, const struct cell *cell, u32 rep,
     in_process(bench, &run, cell->row->work, sample);
 }
 
+static double seconds_since(const struct bench *bench)
+{
+    return (double)(now_ns() - bench->began_ns) * 1e-9;
+}
+
 static void tell(struct bench *bench, const struct cell *cell, u32 rep,
                  const struct sample *sample)
 {
     u32 metric = 0;
-    double minutes = (double)(now_ns() - bench->began_ns) / 60e9;
 
     fprintf(stderr, "[%u/%u %.1f min] %s %s %u: ", bench->done, bench->planned,
-            minutes, cell->row->name, cell->engine->name, rep + 1);
+            seconds_since(bench) / 60, cell->row->name, cell->engine->name,
+            rep + 1);
     if (!sample->done) {
         fprintf(stderr, "FAILED: %s\n", sample->text);
         return;
@@ -199,11 +204,13 @@ static void tell(struct bench *bench, const struct cell *cell, u32 rep,
 }
 
 /* R2.  At most half as many extra samples as planned ones in the whole run. */
-static bool again(struct bench *bench, const struct sample *sample, u32 tries)
+static bool again(struct bench *bench, const struct sample *sample,
+                  double seconds, u32 tries)
 {
     if (bench->quick || !sample->done || sample->foreign <= FOREIGN_MAX)
         return false;
     if (tries >= TRIES_MAX || bench->again >= bench->planned / 2) return false;
+    if (seconds > AGAIN_SECONDS_MAX) return false;
     bench->again++;
     return true;
 }
@@ -212,10 +219,12 @@ static void sample_cell(struct bench *bench, struct cell *cell, u32 rep)
 {
     struct sample best, sample;
     u32 tries = 1;
+    double began = seconds_since(bench), seconds;
 
     take(bench, cell, rep, &best);
+    seconds = seconds_since(bench) - began;
     sample = best;
-    while (again(bench, &sample, tries)) {
+    while (again(bench, &sample, seconds, tries)) {
         take(bench, cell, rep, &sample);
         if (sample.done && sample.foreign < best.foreign) best = sample;
         tries++;
@@ -227,17 +236,31 @@ static void sample_cell(struct bench *bench, struct cell *cell, u32 rep)
         memcpy(cell->failure, best.text, sizeof cell->failure);
 }
 
-/* R1. */
-static void sample_row(struct bench *bench, struct cell *cells)
+static void sample_row(struct bench *bench, struct cell *cells, u32 rep)
 {
-    u32 reps = row_reps(bench, cells->row);
+    if (rep >= row_reps(bench, cells->row)) return;
+    for (u32 i = 0; i < bench->engine_count; i++) {
+        struct cell *cell = &cells[(i + rep) % bench->engine_count];
+        if (!cell->cannot && !cell->failure[0]) sample_cell(bench, cell, rep);
+    }
+}
 
-    for (u32 rep = 0; rep < reps; rep++)
-        for (u32 i = 0; i < bench->engine_count; i++) {
-            struct cell *cell = &cells[(i + rep) % bench->engine_count];
-            if (cell->cannot || cell->failure[0]) continue;
-            sample_cell(bench, cell, rep);
+/* R1. */
+static void sample_all(struct bench *bench, struct table *table)
+{
+    double began, took = 0;
+
+    for (u32 rep = 0; rep < bench->reps; rep++) {
+        began = seconds_since(bench);
+        if (rep && began + took > bench->minutes * 60) {              /* R3 */
+            fprintf(stderr, "%g minutes allow no repetition %u\n",
+                    bench->minutes, rep + 1);
+            return;
         }
+        for (u32 i = 0; i < table->row_count; i++)
+            sample_row(bench, &table->cells[i * bench->engine_count], rep);
+        took = seconds_since(bench) - began;
+    }
 }
 
 /* ------------------------------------------------------------- the run -- */
@@ -279,8 +302,16 @@ static int work_dir_take(struct bench *bench, int *lock)
     if (flock(*lock, LOCK_EX | LOCK_NB))
         return bench_fail("another luge-bench is at work in %s", bench->dir);
     if (place_join(bench->work_dir, bench->dir, "run")) return -1;
-    return place_remove(bench->work_dir) || place_make(bench->work_dir) ? -1
-                                                                        : 0;
+    if (place_remove(bench->work_dir)) return -1;
+    return place_make(bench->work_dir);
+}
+
+static void describe(struct bench *bench)
+{
+    machine_text(bench->work_dir, bench->machine);
+    if (machine_is_memory(bench->work_dir))
+        fprintf(stderr, "%s lies in memory: durable rows will say nothing\n",
+                bench->dir);
 }
 
 int run_all(struct bench *bench, struct table *table)
@@ -288,10 +319,10 @@ int run_all(struct bench *bench, struct table *table)
     int lock, rc = work_dir_take(bench, &lock);
 
     if (!rc) {
+        describe(bench);
         plan(bench, table);
         bench->began_ns = now_ns();
-        for (u32 i = 0; i < table->row_count; i++)
-            sample_row(bench, &table->cells[i * bench->engine_count]);
+        sample_all(bench, table);
         rc = place_remove(bench->work_dir);
     }
     if (lock >= 0) close(lock);

@@ -2,15 +2,19 @@
  *
  * Holds:
  *   R1  a sample is one (row, engine, repetition) in a process and a directory
- *       of its own; engines take turns within a repetition, each repetition
- *       beginning with another one.
+ *       of its own.  A repetition goes through all rows, and in each row
+ *       through all engines, beginning with another one each time: so a row's
+ *       samples lie far apart, and what changes slowly hits all alike.
  *   R2  a sample during which others used more than FOREIGN_MAX processors is
  *       taken again, a bounded number of times; the least disturbed one counts.
+ *   R3  a repetition is not begun if it would end after the time allowed, going
+ *       by the one before; the first always is.
  * Not here: what is printed (report.c).
  */
 #ifndef BENCH_RUN_H
 #define BENCH_RUN_H
 
+#include "machine.h"
 #include "work.h"
 
 enum {
@@ -18,6 +22,7 @@ enum {
     ONLY_MAX = 64,              /* --only options */
     REPS_MAX = 32,
     TRIES_MAX = 3,              /* of one sample */
+    AGAIN_SECONDS_MAX = 10,     /* a longer sample is not taken again */
     SAMPLE_SECONDS_MAX = 900,   /* then a sample's process is ended */
 };
 #define FOREIGN_MAX 0.15        /* processors */
@@ -26,6 +31,7 @@ struct bench {
     u64 records;
     u32 reps;
     double seconds;             /* of a timed window */
+    double minutes;             /* allowed for the whole run */
     bool quick;
     const char *dir, *json;
     const struct engine *engines[ENGINES_MAX];
@@ -34,7 +40,7 @@ struct bench {
     u32 only_count;
     u8 *pool;
     struct sample *shared;      /* the sample being taken */
-    char work_dir[1024];
+    char work_dir[1024], machine[MACHINE_TEXT_SIZE];
     u64 began_ns;
     u32 done, planned, again;   /* samples */
 };

@@ -18,7 +18,7 @@
 #include "place.h"
 
 enum {
-    CHURN_ROUNDS = 3,
+    CHURN_ROUNDS = 2,
     STUCK_ROUNDS = 20,
     STUCK_GROWTH_MAX = 16,          /* times the data: then it is clear */
     STUCK_LOOKS = 20,               /* at the disk, in one round */
