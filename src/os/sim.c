@@ -597,10 +597,15 @@ static int check_rename(const struct place *from, const struct place *to,
         return fail(LUGE_INVALID, "rename of the root or to it");
     for (unsigned k = 0; k <= to->depth; k++)
         if (to->way[k] == from->inode)
-            return fail(LUGE_INVALID, "rename of %s into itself", path);
-    if (!to->inode) return 0;
+            return fail_errno(base_code_of(EINVAL), EINVAL,
+                              "rename of %s into itself", path);
+    if (!to->inode || to->inode == from->inode) return 0;
+    for (unsigned k = 0; k <= from->depth; k++)
+        if (from->way[k] == to->inode)
+            return fail_errno(LUGE_EXISTS, ENOTEMPTY, "rename of %s", path);
+    int error = to->inode->directory ? EISDIR : ENOTDIR;
     if (to->inode->directory != from->inode->directory)
-        return fail(LUGE_INVALID, "rename of a file to a directory: %s", path);
+        return fail_errno(base_code_of(error), error, "rename of %s", path);
     if (to->inode->directory && !is_empty(to->inode))
         return fail_errno(LUGE_EXISTS, ENOTEMPTY, "rename of %s", path);
     return 0;

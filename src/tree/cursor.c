@@ -22,8 +22,8 @@ static int cursor_lost(struct tree_cursor *c, int rc)
     return rc;
 }
 
-/* Begin to fetch the leaf on SIDE of this one, from its end, where the cells
- * are; each step takes a piece (tree_cursor_prefetch). */
+/* Begin to fetch the leaf on SIDE of this one: its slots now, the rest from its
+ * end on, where the cells are, a piece at each step (tree_cursor_prefetch). */
 static void prefetch_begin(struct tree_cursor *c, enum side side)
 {
     const struct page_head *parent = c->path[1].page;
@@ -32,6 +32,7 @@ static void prefetch_begin(struct tree_cursor *c, enum side side)
     if (c->depth < 2 || at == (side == LEFT_SIDE ? 0 : parent->count)) return;
     page_ref ref = node_child(parent, side == LEFT_SIDE ? at - 1 : at + 1);
     u32 bytes = page_bytes(c->file);
+    walk_prefetch_leaf(c->file, ref);
     c->stride = bytes / c->path[0].page->count;
     if (c->stride > PREFETCH_MAX) c->stride = PREFETCH_MAX;
     c->ahead = walk_address(c->file, ref) + bytes - c->stride;

@@ -232,8 +232,11 @@ void head_attach(struct env *e);
 void head_init_arena(struct env *e, const struct txn_head *first);
 /* Make a version that may be shown readable by this process. */
 int head_catch_up(struct env *e);
-/* TURN: apply the log from AT to END (NULL: as far as it goes) to the head.
- * *last gets the position, seq, time and id limit reached. */
+/* Where the last complete record behind AT ends, AT being behind SEQ. */
+int head_find_end(struct env *e, const struct log_position *at, u64 seq,
+                  struct log_position *end);
+/* TURN: apply the log from AT to END, which is the end of a record, to the
+ * head.  *last gets the position, seq, time and id limit reached. */
 int head_replay(struct env *e, const struct log_position *at,
                 const struct log_position *end, struct txn_head *last);
 

@@ -221,25 +221,24 @@ void head_adopt(struct env *e, struct view *view, const struct version *v)
 
 /* -------------------------------------------------------------- replay -- */
 
+/* Many records are applied in one work: a page is copied once, not once for
+ * each of them.  A version is made where somebody may stand (at `shown`), when
+ * memory runs over, and at the end. */
 struct replay {
     struct env *e;
     struct view view;
     struct head_mark mark;
-    bool open;              /* a record has begun */
-    u64 seq;
+    bool open;              /* the view has records that are not landed */
+    u64 seq;                /* of the last record applied, or begun */
+    bool whole;             /* and it is complete */
+    struct log_position at; /* behind it */
 };
 
-static int replay_begin(struct replay *r, const struct log_frame *frame)
+static void replay_begin(struct replay *r, u64 seq)
 {
-    if (frame->seq != r->e->head.seq + 1)
-        return CORRUPT("record %llu follows record %llu in the log",
-                       (unsigned long long)frame->seq,
-                       (unsigned long long)r->e->head.seq);
     head_mark(r->e, &r->mark);
-    head_view(r->e, &r->view, frame->seq);
+    head_view(r->e, &r->view, seq);
     r->open = true;
-    r->seq = frame->seq;
-    return 0;
 }
 
 static int replay_frame(struct replay *r, const struct log_frame *frame)
@@ -247,23 +246,27 @@ static int replay_frame(struct replay *r, const struct log_frame *frame)
     const u8 *at = frame->payload.data, *end = at + frame->payload.size;
     struct op op;
     int rc = 0;
-    if (!r->open) rc = replay_begin(r, frame);
-    if (!rc && frame->seq != r->seq)
-        rc = CORRUPT("record %llu is interrupted in the log",
-                     (unsigned long long)r->seq);
+    if (frame->seq != r->seq + r->whole)
+        return CORRUPT("record %llu follows record %llu in the log",
+                       (unsigned long long)frame->seq,
+                       (unsigned long long)r->seq);
+    if (!r->open) replay_begin(r, frame->seq);
+    r->view.seq = r->seq = frame->seq;
+    r->whole = frame->kind == LOG_LAST;
     while (!rc && !(rc = op_decode(&at, end, &op)))
         rc = view_apply(&r->view, &op);
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
-static int replay_land(struct replay *r, const struct log_position *at)
+static int replay_land(struct replay *r, struct txn_head *last)
 {
     struct env *e = r->e;
     int rc = view_flush(&r->view);
     if (!rc) rc = head_prepare(e, &r->view);
     if (rc) return rc;
     struct version v = {r->seq, 2 * r->seq, r->view.catalog.root,
-                        r->view.catalog.count, e->head.base, *at};
+                        r->view.catalog.count, e->head.base, r->at};
+    last->id_limit = max_u64(last->id_limit, r->view.id_limit);
     head_adopt(e, &r->view, &v);
     version_add(e, &v);
     version_reclaim_frames(e);
@@ -271,24 +274,54 @@ static int replay_land(struct replay *r, const struct log_position *at)
     return 0;
 }
 
+static bool replay_should_land(const struct replay *r)
+{
+    const struct env *e = r->e;
+    if (!r->whole) return false;
+    return r->seq == atomic_load(&e->share.m->shown) ||
+           (e->work.frame_count << e->pages.map.page_shift) >
+               e->options.cache_bytes;
+}
+
 int head_replay(struct env *e, const struct log_position *at,
                 const struct log_position *end, struct txn_head *last)
 {
-    struct replay r = {.e = e};
+    struct replay r = {.e = e, .seq = e->head.seq, .whole = true};
     struct log_scan scan;
     struct log_frame frame;
     int rc = 0;
     log_scan_begin(&scan, &e->log, at, end);
     while (!rc && !(rc = log_next(&scan, &frame))) {
         rc = replay_frame(&r, &frame);
-        if (rc || frame.kind != LOG_LAST) continue;
-        rc = replay_land(&r, &scan.at);
+        if (rc || !r.whole) continue;
+        r.at = last->log = scan.at;
         last->seq = frame.seq;
         last->time_ns = frame.time_ns;
-        last->log = scan.at;
-        last->id_limit = max_u64(last->id_limit, r.view.id_limit);
+        if (replay_should_land(&r)) rc = replay_land(&r, last);
     }
-    if (r.open) head_abandon(e, &r.view, &r.mark);  /* a record without LAST */
+    log_scan_end(&scan);
+    if (rc == LUGE_NOTFOUND) rc = r.open ? replay_land(&r, last) : 0;
+    if (r.open) head_abandon(e, &r.view, &r.mark);
+    return rc;
+}
+
+/* Where the last complete record behind AT ends: everything is checked here,
+ * and only what is complete is replayed. */
+int head_find_end(struct env *e, const struct log_position *at, u64 seq,
+                  struct log_position *end)
+{
+    struct log_scan scan;
+    struct log_frame frame;
+    bool whole = true;
+    int rc;
+    *end = *at;
+    log_scan_begin(&scan, &e->log, at, NULL);
+    while (!(rc = log_next(&scan, &frame))) {
+        if (frame.seq != seq + whole) break;
+        seq = frame.seq;
+        whole = frame.kind == LOG_LAST;
+        if (whole) *end = scan.at;
+    }
     log_scan_end(&scan);
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }

@@ -186,9 +186,10 @@ static int replay_all(struct env *e)
     if (!log_exists(&e->log, last.log.segment))
         rc = CORRUPT("log segment %llu is missing",
                      (unsigned long long)last.log.segment);
-    struct log_position start = last.log;
+    struct log_position start = last.log, end;
     if (!rc) rc = log_oldest(&e->log, &last.log_oldest);
-    if (!rc) rc = head_replay(e, &start, NULL, &last);
+    if (!rc) rc = head_find_end(e, &start, last.seq, &end);
+    if (!rc) rc = head_replay(e, &start, &end, &last);
     if (!rc) rc = log_remove_after(&e->log, last.log.segment);
     if (!rc) rc = log_sync(&e->log, start.segment, &last.log);
     if (!rc) {
