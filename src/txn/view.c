@@ -40,7 +40,7 @@ static luge_bytes name_key(u8 *space, luge_bytes name)
 {
     assert(name.size <= LUGE_NAME_SIZE_MAX);
     space[0] = 'n';
-    memcpy(space + 1, name.data, name.size);
+    if (name.size) memcpy(space + 1, name.data, name.size);
     return luge_bytes_of(space, name.size + 1);
 }
 
