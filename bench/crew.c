@@ -8,11 +8,11 @@
 #include "crew.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <signal.h>
 #include <unistd.h>
 
 enum phase { PHASE_WARM, PHASE_MEASURE, PHASE_END };
@@ -143,13 +143,24 @@ static void start_thread(pthread_t *thread, struct worker *worker)
     if (pthread_create(thread, NULL, worker_main, worker)) abort();
 }
 
+/* A worker that crashes would leave the barriers waiting for ever: the
+ * coordinator gets the same signal, and the others end with it. */
+static void crash_together(int signal_number)
+{
+    kill(getppid(), signal_number);
+    _exit(1);
+}
+
 static pid_t start_process(struct worker *worker)
 {
+    static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
     pid_t pid = fork();
 
     if (pid < 0) abort();
     if (pid > 0) return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (size_t i = 0; i < ARRAY_COUNT(crashes); i++)
+        signal(crashes[i], crash_together);
     worker_main(worker);
     _exit(0);
 }

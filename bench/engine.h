@@ -92,6 +92,7 @@ struct engine {
     enum engine_rank rank[MODE_COUNT];
     unsigned kinds, abilities;
     int variant;                            /* for the engine's own file */
+    bool slow_to_open;                      /* --quick leaves it out */
     void (*version)(char *text, size_t size);
 
     int (*open)(const struct engine *engine, const char *dir,

@@ -263,6 +263,7 @@ const struct engine engine_wiredtiger = {
     .rank = {RANK_PREFIX, RANK_POWER},
     .kinds = KIND_PEER,
     .abilities = CAN_IDS,
+    .slow_to_open = true,               /* 0.2 s: its logs are preallocated */
     .version = version,
     .open = db_open,
     .close = db_close,

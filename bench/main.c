@@ -87,6 +87,12 @@ static int take_number(const char *text, double low, double high, double *to)
 
 static void set_quick(struct bench *bench)
 {
+    u32 kept = 0;
+
+    for (u32 i = 0; i < bench->engine_count; i++)
+        if (!bench->engines[i]->slow_to_open)
+            bench->engines[kept++] = bench->engines[i];
+    bench->engine_count = kept;
     bench->quick = true;
     bench->records = 10000;
     bench->reps = 1;

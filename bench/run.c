@@ -62,10 +62,11 @@ static u32 row_reps(const struct bench *bench, const struct row *row)
 /* -------------------------------------------------------- one process -- */
 
 /* The child: do the work, leave the answer in the shared sample. */
-static void child(struct run *run, int (*work)(struct run *run))
+static void child(const struct bench *bench, struct run *run,
+                  int (*work)(struct run *run))
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    alarm(SAMPLE_SECONDS_MAX);
+    alarm(bench->quick ? QUICK_SECONDS_MAX : SAMPLE_SECONDS_MAX);
     run->sample->done = !work(run);
     if (!run->sample->done)
         memcpy(run->sample->text, bench_text, sizeof run->sample->text);
@@ -78,8 +79,7 @@ static void tell_death(struct sample *sample, int status)
 
     sample->done = false;
     if (signal_number == SIGALRM)
-        snprintf(sample->text, sizeof sample->text,
-                 "took longer than %d s", SAMPLE_SECONDS_MAX);
+        snprintf(sample->text, sizeof sample->text, "took too long");
     else
         snprintf(sample->text, sizeof sample->text, "died: %s",
                  signal_number ? strsignal(signal_number) : "exited");
@@ -96,9 +96,10 @@ static void in_process(struct bench *bench, struct run *run,
     run->sample = bench->shared;
     fflush(NULL);
     pid = fork();
-    if (pid == 0) child(run, work);
+    if (pid == 0) child(bench, run, work);
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
         bench_fail_errno("fork", "a sample"), status = -1;
+    while (waitpid(-1, NULL, 0) > 0) {}      /* orphans of a sample that died */
     *sample = *bench->shared;
     if (status) tell_death(sample, status);
 }
@@ -318,6 +319,7 @@ int run_all(struct bench *bench, struct table *table)
 {
     int lock, rc = work_dir_take(bench, &lock);
 
+    prctl(PR_SET_CHILD_SUBREAPER, 1);        /* in_process waits for them all */
     if (!rc) {
         describe(bench);
         plan(bench, table);

@@ -24,6 +24,7 @@ enum {
     TRIES_MAX = 3,              /* of one sample */
     AGAIN_SECONDS_MAX = 10,     /* a longer sample is not taken again */
     SAMPLE_SECONDS_MAX = 900,   /* then a sample's process is ended */
+    QUICK_SECONDS_MAX = 60,     /* the same for --quick */
 };
 #define FOREIGN_MAX 0.15        /* processors */
 
