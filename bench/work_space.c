@@ -98,7 +98,8 @@ int work_open_killed(struct run *run)
         _exit(1);
     }
     if (waitpid(pid, &status, 0) != pid) return bench_fail("waitpid failed");
-    if (!WIFSIGNALED(status)) return bench_fail("%s", run->sample->text);
+    if (WIFEXITED(status)) return bench_fail("%s", run->sample->text);
+    if (WTERMSIG(status) != SIGKILL) return bench_fail("the writer crashed");
     return work_open(run);
 }
 
