@@ -39,7 +39,7 @@ extern "C" {
 
 /* ------------------------------------------------------------- errors -- */
 
-/* name, value, sentence.  The one table that enum, text and manual grow from. */
+/* name, value, sentence.  The table that enum, text and manual grow from. */
 #define LUGE_ERRORS(X)                                                        \
     X(NOTFOUND, -1, "there is no such key, tree or position")                 \
     X(EXISTS, -2, "it exists already")                                        \
@@ -148,7 +148,7 @@ struct luge_options {
     unsigned flags;             /* of luge_open_flags */
     uint32_t page_bytes;        /* at creation: 4096 (default) .. 65536, 2^n */
     int durability;             /* LUGE_FULL (default) or LUGE_ASYNC */
-    uint32_t sync_interval_ms;  /* ASYNC: longest delay to a sync; default 200 */
+    uint32_t sync_interval_ms;  /* ASYNC: longest time to a sync; default 200 */
     uint64_t cache_bytes;       /* bound on unpublished pages kept in memory by
                                    this process; default 256 MiB */
     uint64_t checkpoint_bytes;  /* log volume between checkpoints; default
@@ -162,7 +162,8 @@ struct luge_options {
 
 /* Open the database in directory PATH, creating it unless told otherwise.
  * options may be NULL.  A second open of one directory in one process shares
- * the environment and needs equal page_bytes or 0; first opener's settings hold.
+ * the environment and needs equal page_bytes or 0; the first
+ * opener's settings hold.
  * Memory: *db is the caller's until luge_close.  Threads: any.
  * Blocks: while another process recovers or attaches, at most busy_timeout_ms.
  * Errors: NOTFOUND, EXISTS, NOTLUGE, VERSION, CORRUPT, PERMISSION, NOSPACE,
@@ -184,7 +185,8 @@ LUGE_API int luge_was_recovered(luge_db *db);
 LUGE_API int luge_sync(luge_db *db);
 
 /* Write a checkpoint now: recovery will start here and the log before it may
- * be recycled.  Blocks: for the device.  Errors: IO, NOSPACE, BROKEN, READONLY. */
+ * be recycled.  Blocks: for the device.
+ * Errors: IO, NOSPACE, BROKEN, READONLY. */
 LUGE_API int luge_checkpoint(luge_db *db);
 
 /* A number that no process gets twice, not even after a crash; each is larger
@@ -211,7 +213,8 @@ enum luge_begin_flags {
  * power loss could still take back is seen by a reader.  A LUGE_TURN
  * transaction sees the newest commit; it becomes durable no later than its own.
  * Memory: *txn is the caller's until luge_commit or luge_abort.
- * Errors: READONLY, BUSY (turn), LIMIT (2 000 readers), NOMEM, FORKED, BROKEN. */
+ * Errors: READONLY, BUSY (turn), LIMIT (2 000 readers), NOMEM, FORKED,
+ * BROKEN. */
 LUGE_API int luge_begin(luge_db *db, unsigned flags, luge_txn **txn);
 
 /* End TXN and make its changes visible to all processes, all or none.
@@ -225,7 +228,7 @@ LUGE_API int luge_commit(luge_txn *txn);
 LUGE_API void luge_abort(luge_txn *txn);
 
 /* Move a read transaction to the newest version.  Values it returned and
- * positions of its cursors are gone.  Errors: INVALID for a write transaction. */
+ * positions of its cursors are gone.  Errors: INVALID for a write one. */
 LUGE_API int luge_renew(luge_txn *txn);
 
 /* The sequence number of the snapshot that TXN reads: dense, 1 per commit. */
@@ -437,15 +440,15 @@ LUGE_API int luge_tree_stat(luge_txn *txn, luge_tree tree,
                             struct luge_tree_stats *stats);
 
 /* The prover: order, counts, checksums and reachability of everything; each
- * page is exactly one of live, pinned, pending, free.  REPORT, if not NULL, gets one
- * sentence for each defect.  Takes the turn while it looks at the allocator.
- * 0 if sound, CORRUPT if not. */
+ * page is exactly one of live, pinned, pending, free.  REPORT, if not NULL,
+ * gets one sentence for each defect.  Takes the turn while it looks at the
+ * allocator.  0 if sound, CORRUPT if not. */
 LUGE_API int luge_check(luge_db *db,
                         void (*report)(void *context, const char *sentence),
                         void *context);
 
 /* A checksum of every tree's name and content, equal for equal content
- * whatever the layout of pages: XXH3 of each part, seeded with the one before. */
+ * whatever the layout of pages: XXH3 of each part, seeded with the previous. */
 LUGE_API int luge_checksum(luge_txn *txn, uint64_t *sum);
 
 #ifdef __cplusplus

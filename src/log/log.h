@@ -11,9 +11,9 @@
  *       the same seq.  Without its LAST it does not exist.
  *   L3  seq of records is dense.
  *   L4  Only the holder of the turn appends.
- *   L5  A segment ends where its successor's header says.  What stands behind is
- *       void, valid or not: a robbed writer may have left it (txn/head.c).  The
- *       successor has the highest number of those that continue a segment.
+ *   L5  A segment ends where its successor's header says.  What stands behind
+ *       is void, valid or not: a robbed writer may have left it (txn/head.c).
+ *       The successor has the highest number of those that continue a segment.
  * The log never interprets a payload.  Not here: when to sync, what to keep.
  */
 #ifndef LOG_LOG_H
@@ -69,8 +69,8 @@ void log_close(struct log *log);
 int log_begin_segment(struct log *log, struct log_position *at, u64 number,
                       u64 first_seq, u64 bytes);
 
-/* Append a frame of SIZE payload bytes at *at, which moves behind it.  FRAME has
- * LOG_FRAME_HEAD bytes of room, the payload, and 7 bytes more.
+/* Append a frame of SIZE payload bytes at *at, which moves behind it.  FRAME
+ * has LOG_FRAME_HEAD bytes of room, the payload, and 7 bytes more.
  * Errors: NOSPACE, IO: nothing is appended. */
 int log_append(struct log *log, struct log_position *at, u8 *frame, u32 size,
                enum log_kind kind, unsigned flags, u64 seq, u64 time_ns);

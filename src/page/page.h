@@ -64,7 +64,7 @@ struct page_extent {
 };
 
 /* The validator of a kind: called once on the first touch of a file page,
- * before anyone reads it.  Returns 0 or CORRUPT.  Set by the owner of the kind. */
+ * before anyone reads it.  Returns 0 or CORRUPT.  Set by the kind's owner. */
 typedef int (*page_validate_fn)(const struct page_head *page, u32 page_bytes);
 
 struct page_file; /* the open page file with its map and frames; page/file.h */
@@ -75,7 +75,7 @@ struct page_work {
     struct page_file *file;
     u64 seq;            /* the commit these pages will belong to */
     u64 tag;            /* unique to this work: frames carry it (P2) */
-    u32 epoch;          /* savepoints taken; frames of older epochs are frozen */
+    u32 epoch;          /* savepoints taken; older frames are frozen */
     bool may_write;     /* holds the turn: extents go to the file at once */
     struct space *space;          /* with may_write: where numbers come from */
     struct page_drop *drops;      /* what this work made unreachable */
@@ -100,7 +100,7 @@ int page_fresh(struct page_work *w, enum page_kind kind, unsigned level,
                page_ref *ref, struct page_head **page);
 
 /* Make *ref changeable: itself if WORK owns it in this epoch, else a copy in a
- * new frame (*ref is replaced, the old one dropped).  Errors: NOMEM, CORRUPT. */
+ * new frame (*ref is replaced, the old one dropped).  NOMEM, CORRUPT. */
 int page_change(struct page_work *w, page_ref *ref, struct page_head **page);
 
 /* REF is no longer reachable from the version WORK builds.  Errors: NOMEM. */
@@ -123,9 +123,9 @@ u32 page_bytes(const struct page_file *f);
 struct page_map {              /* the first member of struct page_file */
     const u8 *base;            /* the mapped file */
     u8 *frames;                /* the frame pool */
-    u64 *checked;              /* a bit for each file page seen and found good */
+    u64 *checked;              /* a bit for each file page found good */
     u32 page_bytes, page_shift;
-    _Atomic u64 page_count;    /* pages that the newest known version may name */
+    _Atomic u64 page_count;    /* pages the newest known version may name */
 };
 
 int page_first_touch(struct page_file *f, page_ref ref);

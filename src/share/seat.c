@@ -95,7 +95,8 @@ int share_sit(struct share *s)
         seat->trim = 0;
         seat->write_base = 0;
         /* A dead predecessor's line may still be counted. */
-        if (!atomic_exchange(&seat->taken, 1)) atomic_fetch_add(&s->m->attached, 1);
+        if (!atomic_exchange(&seat->taken, 1))
+            atomic_fetch_add(&s->m->attached, 1);
         s->seat = i;
         s->incarnation = s->m->turn_generation;
         return 0;

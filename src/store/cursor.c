@@ -4,9 +4,9 @@
  *                             |  `--prev past the start--> BEFORE
  *                             `--the pair is deleted--> GAP (between two)
  *
- *   C1  A cursor remembers its key.  When the transaction changed anything since
- *       (txn->changes), the path is forgotten and the key sought again: nobody
- *       ever repairs another's cursor.
+ *   C1  A cursor remembers its key.  When the transaction changed anything
+ *       since (txn->changes), the path is forgotten and the key sought again:
+ *       nobody ever repairs another's cursor.
  *   C2  In a transaction that will be validated, the cursor owns one range of
  *       the read set and widens it as it moves.
  * Not here: the path within a tree (tree/cursor.c).

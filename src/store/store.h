@@ -1,7 +1,7 @@
 /* store/store.h -- what the public face shares: handles and argument checks.
  *
- * A luge_db is a handle on an environment; several handles of one process on one
- * directory share it.
+ * A luge_db is a handle on an environment; several handles of one process on
+ * one directory share it.
  * Not here: anything below the transaction.
  */
 #ifndef STORE_STORE_H

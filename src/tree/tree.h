@@ -80,7 +80,7 @@ static inline luge_bytes tree_cursor_suffix(const struct tree_cursor *c)
 
 /* Ask for a piece of the next leaf, so that all of it has come when the last
  * record of this one is read.  Scan of 1 M random pairs of 116 bytes, M/s: not
- * at all 30, all of it when its predecessor is entered 50, piece by piece 110. */
+ * at all 30, all of it when the one before is entered 50, in pieces 110. */
 static inline void tree_cursor_prefetch(struct tree_cursor *c)
 {
     const u8 *piece = c->ahead;

@@ -1,7 +1,7 @@
 /* txn/reads.h -- what a write transaction read, for validation at commit.
  *
- * Points are kept as 64-bit hashes of (tree, key): two keys with one hash mean a
- * conflict too many, never one too few.  Ranges keep their bounds.
+ * Points are kept as 64-bit hashes of (tree, key): two keys with one hash mean
+ * a conflict too many, never one too few.  Ranges keep their bounds.
  *   R1  Whatever the transaction was told is covered: a value, an absence, a
  *       neighbour (and the gap up to it), a count.
  * Tree 0 stands for the catalog: its keys are 'n' + name and 'i' + number.

@@ -154,7 +154,8 @@ static u64 needed_by(struct env *e, const struct dying_frame *f)
     u32 high = atomic_load(&e->slots_high);
     for (u32 i = 0; i < high; i++) {
         u64 order = atomic_load_explicit(&e->pins[i], memory_order_relaxed);
-        if (order && f->birth <= order && order < f->death) return order; /* E1 */
+        if (order && f->birth <= order && order < f->death)
+            return order;                                          /* E1 */
     }
     return 0;
 }
