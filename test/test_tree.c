@@ -996,12 +996,12 @@ static void test_validator_refuses(void **state)
     static const struct crime any[] = {
         CRIME(wrong_kind), CRIME(wrong_level), CRIME(too_high), CRIME(no_keys),
         CRIME(more_keys), CRIME(many_keys), CRIME(long_prefix_),
-        CRIME(low_cells), CRIME(some_dead), CRIME(head_off), CRIME(early_cell),
+        CRIME(low_cells), CRIME(some_dead), CRIME(early_cell),
         CRIME(late_cell), CRIME(swapped),
     };
     static const struct crime of_leaves[] = {
         CRIME(overlap), CRIME(long_suffix), CRIME(long_value), CRIME(odd_info),
-        CRIME(high_cells), CRIME(same_cell),
+        CRIME(high_cells), CRIME(same_cell), CRIME(head_off),
     };
     static const struct crime of_branches[] = {
         CRIME(no_child_), CRIME(superblock), CRIME(far_child),
@@ -1009,11 +1009,14 @@ static void test_validator_refuses(void **state)
     };
     struct loaded l;
     (void)state;
-    load(&l, 3000, 50, scattered);
+    load(&l, 3000, 50, ascending);
     page_ref root = fake_publish(l.file, l.tree.root);
-    struct page_head *branch = changeable(l.file, root), *leaf = branch;
-    while (leaf->level) leaf = changeable(l.file, node_child(leaf, 0));
-    must(branch->level > 0 && leaf->count > 1);
+    struct page_head *leaf = changeable(l.file, root), *branch = leaf;
+    while (leaf->level) {
+        branch = leaf;
+        leaf = changeable(l.file, node_child(leaf, 0));
+    }
+    must(branch->level == 1 && branch->count > 1 && leaf->count > 1);
     must_refuse(leaf, any, ARRAY_COUNT(any));
     must_refuse(leaf, of_leaves, ARRAY_COUNT(of_leaves));
     must_refuse(branch, any, ARRAY_COUNT(any));

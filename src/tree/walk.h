@@ -40,8 +40,10 @@ static inline const u8 *walk_address(struct page_file *f, page_ref ref)
 }
 
 /* The lines of a leaf that a look-up needs are asked for together, before the
- * first has arrived (get of 1 M pairs in memory: 390 ns without, 330 with). */
-static inline void walk_prefetch_leaf(struct page_file *f, page_ref ref)
+ * first has arrived (get of 1 M pairs in memory: 390 ns without, 330 with).
+ * always_inline, as gcc drops calls of a function that only prefetches. */
+__attribute__((always_inline)) static inline void
+walk_prefetch_leaf(struct page_file *f, page_ref ref)
 {
     const u8 *leaf = walk_address(f, ref);
     for (u32 i = 0; i < 256; i += 64) __builtin_prefetch(leaf + i);
