@@ -22,8 +22,13 @@ code "put creates the database" 0 luge put db song nocturne
 is "put says nothing" "$out$err" ""
 is "get prints the value and nothing else" \
     "$(luge get db song | od -An -c | tr -d ' \n')" "nocturne"
-is "on a terminal a newline follows" \
-    "$(script -qec "$LUGE get db song" /dev/null | tr '\r' .)" "nocturne."
+if [ "$(script -qec 'echo here' /dev/null 2>/dev/null | tr -d '\r')" = here ]
+then
+    is "on a terminal a newline follows" \
+        "$(script -qec "$LUGE get db song" /dev/null | tr '\r' .)" "nocturne."
+else
+    skip "on a terminal a newline follows (no terminals here)"
+fi
 luge put db song prelude
 is "put replaces" "$(luge get db song)" "prelude"
 code "get of a missing key" 1 luge get db nothing
