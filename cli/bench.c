@@ -4,6 +4,7 @@
  *       or a scan that lost a pair is an error, not a fast one.
  *   B2  Keys are 16 hex digits of a scrambled number, so order of insertion
  *       and order of keys have nothing to do with each other; values 100 bytes.
+ *   B3  Nobody's tree is touched: ours has a mark in it, from its first commit.
  * Not here: comparisons with other databases (bench/, luge-bench).
  */
 #include <inttypes.h>
@@ -201,15 +202,23 @@ static int bench_rows(struct bench *b)
 
 /* ---------------------------------------------------------------- verb -- */
 
+/* An empty tree.  One that a killed bench left behind has its mark and may be
+ * emptied; one that has no mark is somebody's: EXISTS (B3). */
 static int tree_make(luge_txn *txn, void *bench)
 {
     struct bench *b = bench;
-    luge_bytes name = luge_str("luge-bench");
+    luge_bytes name = luge_str("luge-bench"), mark = luge_str("luge-bench");
+    luge_bytes value;
     int rc = luge_tree_open(txn, name, 0, &b->tree);
 
-    if (!rc) return LUGE_EXISTS;
-    if (rc != LUGE_NOTFOUND) return rc;
-    return luge_tree_open(txn, name, LUGE_TREE_CREATE, &b->tree);
+    if (!rc) {
+        rc = luge_get(txn, b->tree, mark, &value);
+        if (rc) return rc == LUGE_NOTFOUND ? LUGE_EXISTS : rc;
+        rc = luge_tree_clear(txn, b->tree);
+    } else if (rc == LUGE_NOTFOUND) {
+        rc = luge_tree_open(txn, name, LUGE_TREE_CREATE, &b->tree);
+    }
+    return rc ? rc : luge_put(txn, b->tree, mark, mark);
 }
 
 static int tree_drop(luge_txn *txn, void *bench)
@@ -231,6 +240,11 @@ int verb_bench(struct call *c)
     code = call_open(c, c->count ? 0 : LUGE_TEMPORARY);
     if (code) return code;
     rc = luge_transact(c->db, 0, tree_make, &b);
+    if (rc == LUGE_EXISTS) {
+        fputs("luge: EXISTS: there is a tree luge-bench, not made by bench\n",
+              stderr);
+        return EXIT_ERROR;
+    }
     if (rc) return say_error(rc);
     rc = bench_rows(&b);
     if (rc) say_error(rc);

@@ -2,6 +2,7 @@
  * completion for bash and the verbs' part of luge(1).
  * Not here: any verb's name.  A new line in the table is all a verb needs.
  */
+#include <ctype.h>
 #include <string.h>
 
 #include "cli.h"
@@ -130,6 +131,13 @@ static void man_options(const struct verb *verb)
     }
 }
 
+static void man_sentence(const char *text)
+{
+    putchar(toupper((unsigned char)*text));
+    man_text(text + 1);
+    fputs(".\n", stdout);
+}
+
 /* scdoc indents by one tab for each line of a paragraph. */
 static void man_detail(const char *detail)
 {
@@ -152,8 +160,7 @@ static void help_man(void)
         man_text(verbs[i].arguments);
         man_options(&verbs[i]);
         fputs("\n\t", stdout);
-        man_text(verbs[i].summary);
-        fputs(".\n", stdout);
+        man_sentence(verbs[i].summary);
         man_detail(verbs[i].detail);
         putchar('\n');
     }
@@ -162,8 +169,8 @@ static void help_man(void)
         printf("*--%s* ", options[i].name);
         if (options[i].argument) man_text(options[i].argument);
         fputs("\n\t", stdout);
-        man_text(options[i].text);
-        fputs("\n\n", stdout);
+        man_sentence(options[i].text);
+        putchar('\n');
     }
 }
 

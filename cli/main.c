@@ -52,9 +52,9 @@ const struct verb verbs[] = {
      "Equal for equal content, whatever the layout of the files.\n"},
     {"bench", "[DIR]", OPTION(RECORDS) | OPTION(JSON), verb_bench,
      "measure a small workload",
-     "Works in a tree called luge-bench that must not exist and is dropped at\n"
-     "the end; without DIR in a temporary database.  What the durable commits\n"
-     "cost depends on the device, so give a DIR on the one you care for.\n"},
+     "Works in a tree called luge-bench that it makes and drops; without DIR\n"
+     "in a temporary database.  What durable commits cost depends on the\n"
+     "device, so give a DIR on the one you care for.\n"},
     {"help", "[VERB]", OPTION(COMPLETION) | OPTION(MAN), verb_help,
      "explain the command or a verb", ""},
     {"version", "", 0, verb_version, "print the version", ""},

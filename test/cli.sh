@@ -206,6 +206,10 @@ luge put db k v --tree luge-bench
 code "bench does not touch another's tree" 3 luge bench db --records 100
 like "and says why" "$err" '^luge: EXISTS: .'
 is "whose content stays" "$(luge get db k --tree luge-bench)" "v"
+luge del db k --tree luge-bench
+luge put db luge-bench "" --tree luge-bench
+code "but takes over what a killed bench left" 0 luge bench db --records 100
+is "and drops it" "$(luge checksum db)" "$before"
 code "bench of nothing" 2 luge bench --records 0
 
 # ----------------------------------------------------------------- usage --
