@@ -2,7 +2,7 @@
  *
  * Holds: nothing in this file runs before base/hash.c has asked the processor.
  * It is a file of its own because XXH3 chooses its registers once for a
- * translation unit.
+ * translation unit; in the single-file luge.c both ways are the narrow one.
  */
 #include "base/hash.h"
 
