@@ -576,6 +576,7 @@ static void test_fill(void **state)
         struct loaded l;
         load(&l, 30000, 100, cases[i].key_of);
         now.step = i;
+        must(l.totals.leaf_pages * NODE_KEYS_MAX >= 30000);
         if (NODE_KEYS_MAX > 1000) must(fill_of(&l) >= cases[i].least);
         else must(l.totals.leaf_pages * NODE_KEYS_MAX <= 30000 * 3);
         must(tree_clear(&l.work, &l.tree) == 0 && fake_live(l.file) == 0);
@@ -682,6 +683,67 @@ static void test_check_finds_swapped_children(void **state)
     must(tree_check(l.file, &l.tree, NULL, NULL, NULL) == 0);
     children[1] = l.tree.root;                               /* a cycle */
     must(tree_check(l.file, &l.tree, NULL, NULL, NULL) == LUGE_CORRUPT);
+    fake_pages_free(l.file);
+}
+
+/* Leaves of one byte keys and values of 1000 bytes, so that a leaf of one key
+ * is not joined with others: a tree whose separators are keys. */
+static void load_letters(struct loaded *l, char last)
+{
+    u8 value[1000] = {0};
+    now.what = "letters";
+    l->file = fake_pages_new(4096, 256, tree_page_validate);
+    l->work = fake_work(l->file, true);
+    l->tree = (struct tree){0};
+    for (char key = 'a'; key <= last; key++)
+        must(tree_put(&l->work, &l->tree, (luge_bytes){&key, 1},
+                      (luge_bytes){value, sizeof value}, NULL) == 0);
+}
+
+/* A separator may equal the key right of it, and not the one left of it. */
+static void test_check_finds_equal_keys(void **state)
+{
+    struct loaded l;
+    u32 count;
+    (void)state;
+    load_letters(&l, 'i');
+    struct page_head *root = changeable(l.file, l.tree.root);
+    page_ref *children = tree_page_children(root, &count);
+    must(root->level == 1 && count >= 3);
+    for (struct page_head *leaf = changeable(l.file, children[1]);
+         leaf->count > 1;) {
+        char key = *(const char *)node_leaf_suffix(leaf, 1).data;
+        must(tree_del(&l.work, &l.tree, (luge_bytes){&key, 1}) == 0);
+    }
+    must(tree_check(l.file, &l.tree, NULL, NULL, NULL) == 0);
+    l.tree.count -= changeable(l.file, children[0])->count - 1u;
+    children[0] = children[1];
+    must(tree_check(l.file, &l.tree, NULL, NULL, NULL) == LUGE_CORRUPT);
+    fake_pages_free(l.file);
+}
+
+/* Leaves out of order are not joined: their common prefix would be wrong. */
+static void test_join_refuses_disorder(void **state)
+{
+    struct loaded l;
+    u32 count;
+    (void)state;
+    load(&l, 2000, 50, ascending);
+    struct page_head *n = changeable(l.file, l.tree.root);
+    while (n->level > 1) n = changeable(l.file, node_child(n, 0));
+    page_ref *children = tree_page_children(n, &count), first = children[0];
+    must(count >= 3);
+    struct page_head *leaf = changeable(l.file, children[1]);
+    children[0] = children[2];
+    children[2] = first;
+    int rc = 0;
+    for (u32 left = leaf->count; !rc && left > 0; left--) {
+        u8 space[LUGE_KEY_SIZE_MAX];
+        struct node_cell cell;
+        node_cell_load(leaf, 0, &cell);
+        rc = tree_del(&l.work, &l.tree, node_cell_key(&cell, space));
+    }
+    must(rc == LUGE_CORRUPT);
     fake_pages_free(l.file);
 }
 
@@ -1025,6 +1087,62 @@ static void test_validator_refuses(void **state)
     fake_pages_free(l.file);
 }
 
+static void must_refuse_extent(const struct page_head *n, u64 first, u64 size)
+{
+    luge_bytes value;
+    struct page_head *copy = malloc(4096);
+    assert_non_null(copy);
+    memcpy(copy, n, 4096);
+    must(node_leaf_value(copy, 0, &value));
+    struct page_extent extent = {.first = first, .size = size};
+    memcpy((void *)(uintptr_t)value.data, &extent, sizeof extent);
+    must(node_validate(copy, 4096, true) == LUGE_CORRUPT);
+    free(copy);
+}
+
+static void test_validator_refuses_extents(void **state)
+{
+    static u8 value[5000];
+    struct page_file *f = fake_pages_new(4096, 16, tree_page_validate);
+    struct page_work w = fake_work(f, true);
+    struct tree t = {0};
+    (void)state;
+    now.what = "extents";
+    must(tree_put(&w, &t, luge_str("a"), (luge_bytes){value, sizeof value},
+                  NULL) == 0);
+    const struct page_head *n = changeable(f, t.root);
+    must(node_validate(n, 4096, true) == 0);
+    must_refuse_extent(n, 0, 5000);
+    must_refuse_extent(n, 1, 5000);
+    must_refuse_extent(n, PAGE_NUMBER_MAX, 5000);
+    must_refuse_extent(n, PAGE_PRIVATE | 64, 5000);
+    must_refuse_extent(n, 2, 0);
+    must_refuse_extent(n, 2, LUGE_VALUE_SIZE_MAX + 1);
+    fake_pages_free(f);
+}
+
+/* Slot 1 made to point into the value of slot 0, where the same cell stands:
+ * sizes, heads and order are right, only the bytes belong to two. */
+static void test_validator_refuses_shared_bytes(void **state)
+{
+    struct page_file *f = fake_pages_new(4096, 16, tree_page_validate);
+    struct page_work w = fake_work(f, true);
+    struct tree t = {0};
+    u8 inner[] = {1, 0, 2, 0, 'b', 'x', 'y'}, value[40] = {0};
+    (void)state;
+    now.what = "shared bytes";
+    memcpy(value + 20, inner, sizeof inner);
+    must(tree_put(&w, &t, luge_str("a"), (luge_bytes){value, 40}, NULL) == 0);
+    must(tree_put(&w, &t, luge_str("b"), luge_str("xy"), NULL) == 0);
+    struct page_head *n = changeable(f, t.root);
+    must(n->count == 2 && node_validate(n, 4096, true) == 0);
+    u16 *offs = offs_of(n), at = (u16)(offs[0] + NODE_LEAF_CELL + 1 + 20);
+    must(!memcmp((u8 *)n + at, (u8 *)n + offs[1], sizeof inner));
+    offs[1] = at;
+    must(node_validate(n, 4096, true) == LUGE_CORRUPT);
+    fake_pages_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1034,7 +1152,11 @@ int main(void)
         cmocka_unit_test(test_overwrite_in_place),
         cmocka_unit_test(test_check_finds_swapped_children),
         cmocka_unit_test(test_check_finds_counts),
+        cmocka_unit_test(test_check_finds_equal_keys),
+        cmocka_unit_test(test_join_refuses_disorder),
         cmocka_unit_test(test_validator_refuses),
+        cmocka_unit_test(test_validator_refuses_extents),
+        cmocka_unit_test(test_validator_refuses_shared_bytes),
         cmocka_unit_test(test_twin_short),
         cmocka_unit_test(test_twin_middle),
         cmocka_unit_test(test_twin_long),
