@@ -639,17 +639,21 @@ static void run_del_range(struct model_txn *t, const struct step *s,
                           struct outcome *o)
 {
     if (!may_write(t, o) || !step_tree(t, s, s->tree, o)) return;
-    bool empty = s->key && s->to && blob_compare(s->key, s->to) >= 0;
-    if (s->flags && !empty) span_add(&t->reads, s->tree, s->key, s->to);
-    if (!empty) span_add(&t->writes, s->tree, s->key, s->to);
+    bool empty = s->key && s->to && blob_compare(s->key, s->to) > 0;
+    if (!empty) span_add(&t->reads, s->tree, s->key, s->to);
     struct tree *tree = own_tree(t, s->tree);
     uint64_t count = 0;
     for (size_t i = 0; i < tree->count;) {
         const struct blob *key = tree->pairs[i].key;
         bool in = (!s->key || blob_compare(key, s->key) >= 0) &&
                   (!s->to || blob_compare(key, s->to) < 0);
-        if (in) pair_remove(tree, (long)i), count++;
-        else i++;
+        if (!in) {
+            i++;
+            continue;
+        }
+        span_add(&t->writes, s->tree, tree->pairs[i].key, tree->pairs[i].key);
+        pair_remove(tree, (long)i);
+        count++;
     }
     if (s->flags) o->number = count;
 }
@@ -902,6 +906,7 @@ static void run_tree_rename(struct model_txn *t, const struct step *s,
     struct tree *tree = own_tree(t, s->tree);
     span_number(&t->reads, SPAN_CALLED, s->tree);
     span_number(&t->writes, SPAN_CALLED, s->tree);
+    span_number(&t->writes, SPAN_EXISTS, s->tree);  /* for who came by name */
     span_add(&t->writes, SPAN_NAMES, tree->name, tree->name);
     span_add(&t->writes, SPAN_NAMES, s->key, s->key);
     tree->owners++;
@@ -916,6 +921,7 @@ static void run_tree_clear(struct model_txn *t, const struct step *s,
 {
     if (!may_write(t, o) || !step_tree(t, s, s->tree, o)) return;
     span_add(&t->writes, s->tree, NULL, NULL);
+    span_number(&t->writes, SPAN_EXISTS, s->tree);  /* it concerns all users */
     struct tree *tree = own_tree(t, s->tree);
     while (tree->count) pair_remove(tree, (long)tree->count - 1);
 }
@@ -945,7 +951,7 @@ static void run_tree_after(struct model_txn *t, const struct step *s,
     while (i < t->now.count && blob_compare(t->now.trees[i]->name, s->key) <= 0)
         i++;
     struct tree *tree = i < t->now.count ? t->now.trees[i] : NULL;
-    span_add(&t->reads, SPAN_NAMES, s->key, tree ? tree->name : NULL);
+    span_add(&t->reads, SPAN_NAMES, s->key, NULL); /* it may ask on and on */
     o->rc = tree ? 0 : LUGE_NOTFOUND;
     if (!tree) return;
     o->number = tree->number;
@@ -988,8 +994,7 @@ static void run_batch(struct model_txn *t, const struct step *s,
         struct blob *key = blob_of(op.key.data, op.key.size);
         struct blob *value = op.del ? NULL
                                     : blob_of(op.value.data, op.value.size);
-        if (value || pair_find(state_tree(&t->now, op.tree), key) >= 0)
-            write_pair(t, op.tree, key, value);
+        write_pair(t, op.tree, key, value);   /* absent keys count, too */
         blob_drop(key);
         blob_drop(value);
     }

@@ -378,9 +378,10 @@ static void merge_registered(void **state)
     rig_reopen(r);
     now_holds(r, LUGE_MAIN, "k", "c");
     assert_int_equal(f.calls, 0);
-    /* a name belongs to who registered it last */
-    fine(luge_merge_register(r->db, "fold", fold, &f));
+    /* a name belongs to who registered it first */
     fine(luge_merge_register(r->db, "fold", fold, &g));
+    answers(LUGE_EXISTS, luge_merge_register(r->db, "fold", fold, &f));
+    answers(LUGE_EXISTS, luge_merge_register(r->db, "add", fold, &f));
     txn = begin(r, LUGE_WRITE);
     fine(luge_merge(txn, LUGE_MAIN, k, "fold", luge_str("+d"), NULL));
     assert_int_equal(g.calls, 1);
@@ -484,16 +485,18 @@ static void neighbours(void **state)
 static void pops(void **state)
 {
     luge_txn *txn = begin(*state, LUGE_WRITE);
-    luge_bytes key, value, key2, value2;
+    luge_bytes key, value;
     answers(LUGE_NOTFOUND, luge_pop_min(txn, LUGE_MAIN, &key, &value));
     answers(LUGE_NOTFOUND, luge_pop_max(txn, LUGE_MAIN, NULL, NULL));
     fill_even(txn, LUGE_MAIN);
     fine(luge_pop_min(txn, LUGE_MAIN, &key, &value));
-    fine(luge_pop_max(txn, LUGE_MAIN, &key2, &value2));
+    /* what was popped stays until the next pop, whatever is written */
     fill_even(txn, LUGE_MAIN);
-    /* what was popped stays until the transaction ends */
     assert_true(is(key, "00") && is(value, "00"));
-    assert_true(is(key2, "98") && is(value2, "98"));
+    fine(luge_pop_max(txn, LUGE_MAIN, &key, &value));
+    fine(luge_tree_clear(txn, LUGE_MAIN));
+    fill_even(txn, LUGE_MAIN);
+    assert_true(is(key, "98") && is(value, "98"));
     for (int i = 0; i < 50; i++) {
         char expected[8];
         sprintf(expected, "%02d", i % 2 ? 98 - (i / 2) * 2 : (i / 2) * 2);
@@ -698,10 +701,6 @@ static void cursor_removes(void **state)
     }
     PREV(c, "50");
     assert_int_equal(count(txn, LUGE_MAIN), 1);
-    luge_abort(txn);
-    txn = begin(*state, LUGE_READ);
-    fine(luge_cursor_open(txn, LUGE_MAIN, &c));
-    answers(LUGE_READONLY, luge_cursor_del(c));
     luge_abort(txn);
 }
 
@@ -985,7 +984,7 @@ static void errors_have_words(void **state)
     }
     assert_non_null(luge_error_text(-999));
     assert_non_null(luge_error_text(0));
-    assert_string_equal(luge_version(), LUGE_VERSION);
+    assert_string_equal(luge_version(), LUGE_VERSION_TEXT);
     luge_txn *txn = begin(r, LUGE_READ);
     answers(LUGE_READONLY, luge_put(txn, LUGE_MAIN, luge_str("k"),
                                     luge_str("v")));
