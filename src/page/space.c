@@ -249,6 +249,31 @@ int space_reclaim(struct space *s, u64 floor, const u64 *pins, u32 pin_count,
     return 0;
 }
 
+int space_tidy(struct space *s)
+{
+    struct space_state *st = s->state;
+    size_t room = st->queue[SPACE_ONE].runs + st->queue[SPACE_MANY].runs + 1;
+    size_t count = 0;
+    int rc = 0;
+    struct space_run *runs = base_alloc(room * sizeof *runs);
+    if (!runs) return NOMEM();
+    if (st->current_pages)
+        runs[count++] = (struct space_run){
+            .first = st->current_first, .pages = (u32)st->current_pages,
+        };
+    st->current_pages = 0;
+    while (space_pop(s, SPACE_ONE, &runs[count])) count++;
+    while (space_pop(s, SPACE_MANY, &runs[count])) count++;
+    count = space_join(runs, count);
+    if (count && runs[count - 1].first + runs[count - 1].pages ==
+                     st->page_count)
+        st->page_count = runs[--count].first;
+    for (size_t i = 0; i < count && !rc; i++)
+        rc = space_give(s, runs[i].first, runs[i].pages);
+    base_free(runs);
+    return rc;
+}
+
 int space_each(const struct space *s, const struct space_state *state,
                enum space_queue_name name,
                int (*each)(void *context, const struct space_run *run),

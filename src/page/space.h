@@ -81,6 +81,9 @@ bool space_pop(struct space *s, enum space_queue_name name,
  * Looks at no more than LIMIT pending runs. */
 int space_reclaim(struct space *s, u64 floor, const u64 *pins, u32 pin_count,
                   u64 limit);
+/* Join free runs that touch, in order of place; a last one gives back the end
+ * of the file.  Takes time in proportion to the free runs. */
+int space_tidy(struct space *s);
 /* After a flip: the chunks emptied before it may be used again. */
 void space_flipped(struct space *s);
 /* Call EACH for every run of queue NAME in STATE. */

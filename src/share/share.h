@@ -8,10 +8,10 @@
  *       pid, says who lives.
  *   S2  Words below are changed by atomic operations only.  Everything larger
  *       lives in the arena (txn/head.h) and changes by one flip.
- *   S3  The turn's owner is a seat.  A dead owner's turn is taken over; the turn
- *       of an owner that is stopped is stolen, under a new generation.  Only one
- *       thread of a process has or awaits the turn, so that a robbed thread
- *       finds out before another of its process goes on.
+ *   S3  The turn's owner is a seat.  A dead owner's turn is taken over; the
+ *       turn of an owner that is stopped is stolen, under a new generation.
+ *       Only one thread of a process has or awaits the turn, so that a robbed
+ *       thread finds out before another of its process goes on.
  * Not here: what a version is, what the log is, what pages are.
  */
 #ifndef SHARE_SHARE_H
@@ -32,6 +32,7 @@ enum share_lock_byte {
     SHARE_LOCK_GATE = 0,        /* attach, detach, create, recover */
     SHARE_LOCK_CHECKPOINT = 1,  /* the one who writes superblocks */
     SHARE_LOCK_READERS = 2,     /* shared: readers that may not write shm */
+    SHARE_LOCK_IDS = 3,         /* the one who raises the limit of ids */
     SHARE_LOCK_SEATS = 1024,    /* + seat number */
 };
 
@@ -89,7 +90,7 @@ struct share_memory {
     _Atomic u64 checkpoint_next; /* seq of the one being written: a pin; or 0 */
 
     _Atomic u64 next_id;         /* luge_next_id */
-    _Atomic u64 id_limit;        /* logged; ids below it may be given out */
+    _Atomic u64 id_limit;        /* durable; ids below it may be given out */
     _Atomic u64 arena;           /* offset of the current arena */
     _Atomic u32 attached;        /* processes */
     _Atomic u32 slots_high;      /* slots ever used: scan no further */
@@ -155,6 +156,11 @@ int share_turn_take(struct share *s, u32 wait_ms, enum share_turn_how *how);
 void share_turn_release(struct share *s);
 /* Still ours?  False after a theft. */
 bool share_turn_mine(const struct share *s);
+
+/* A lock within this process that may be released by another thread: 0 free,
+ * 1 held, 2 held and awaited.  BUSY after wait_ms. */
+int share_word_lock(_Atomic u32 *word, u32 wait_ms);
+void share_word_unlock(_Atomic u32 *word);
 
 /* --- syncing: share/turn.c --- */
 

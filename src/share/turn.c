@@ -68,28 +68,28 @@ static int inherit(struct share *s, u32 word, enum share_turn_how *how)
     return 1;
 }
 
-/* Threads of one process queue here first (S3). */
-static int enter(struct share *s, u32 wait_ms, u64 end)
+int share_word_lock(_Atomic u32 *word, u32 wait_ms)
 {
-    u32 word = 0;
+    u64 start = 0;
     for (int i = 0; i < TURN_SPINS; i++) {
-        word = 0;
-        if (atomic_compare_exchange_strong(&s->inside, &word, 1)) return 0;
+        u32 nobody = 0;
+        if (atomic_compare_exchange_strong(word, &nobody, 1)) return 0;
         relax();
     }
-    if (!wait_ms) return fail(LUGE_BUSY, "another thread holds the turn");
-    while (atomic_exchange(&s->inside, 2)) {
-        os_futex_wait(&s->inside, 2, TURN_NAP_MS);
-        if (os_monotonic_ns() > end)
-            return fail(LUGE_BUSY, "another thread held the turn for %u ms",
-                        wait_ms);
+    while (atomic_exchange(word, 2)) {
+        u64 now = os_monotonic_ns();
+        if (!start) start = now;
+        if (now - start >= (u64)wait_ms * 1000000)
+            return fail(LUGE_BUSY, "another thread of this process held the "
+                        "turn for %u ms", wait_ms);
+        os_futex_wait(word, 2, TURN_NAP_MS);
     }
     return 0;
 }
 
-static void leave(struct share *s)
+void share_word_unlock(_Atomic u32 *word)
 {
-    if (atomic_exchange(&s->inside, 0) == 2) os_futex_wake(&s->inside, 1);
+    if (atomic_exchange(word, 0) == 2) os_futex_wake(word, 1);
 }
 
 static bool spin(struct share *s)
@@ -130,13 +130,13 @@ int share_turn_take(struct share *s, u32 wait_ms, enum share_turn_how *how)
 {
     u64 end = wait_ms ? os_monotonic_ns() + (u64)wait_ms * 1000000 : 0;
     *how = SHARE_TURN_TAKEN;
-    int rc = enter(s, wait_ms, end);
+    int rc = share_word_lock(&s->inside, wait_ms); /* S3 */
     if (rc) return rc;
     if (!spin(s)) {
         rc = wait_ms ? wait_for_turn(s, wait_ms, end, how)
                      : fail(LUGE_BUSY, "another writer holds the turn");
         if (rc) {
-            leave(s);
+            share_word_unlock(&s->inside);
             return rc;
         }
     }
@@ -151,7 +151,7 @@ void share_turn_release(struct share *s)
         word == ((s->seat + 1) | SHARE_WAITERS) &&
         atomic_compare_exchange_strong(&s->m->turn, &word, 0))
         os_futex_wake(&s->m->turn, 1);
-    leave(s); /* if it was stolen, only this is left to do */
+    share_word_unlock(&s->inside); /* all there is to do after a theft */
 }
 
 bool share_turn_mine(const struct share *s)

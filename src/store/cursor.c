@@ -309,3 +309,11 @@ int luge_cursor_del(luge_cursor *c)
     if (!rc) c->state = GAP;
     return rc;
 }
+
+void store_unposition_cursors(luge_txn *txn)
+{
+    for (struct luge_cursor *c = txn->cursors; c; c = c->next) {
+        c->state = UNSET;
+        c->reads = false;
+    }
+}

@@ -53,6 +53,7 @@ int luge_stat(luge_db *db, struct luge_stats *stats)
     int rc = env_usable(e);
     if (rc) return rc;
     memset(stats, 0, sizeof *stats);
+    (void)share_reap(&e->share);    /* the dead are not counted */
     rc = count_trees(e, &stats->trees);
     if (!rc) rc = e->os->size(e->db, &stats->file_bytes);
     if (rc) return rc;

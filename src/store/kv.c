@@ -25,10 +25,9 @@ int store_tree(luge_txn *txn, luge_tree tree, struct view **view,
                struct view_tree **found)
 {
     int rc = txn_usable(txn);
-    if (!rc) rc = txn_view(txn, view);
-    if (!rc) rc = view_find(*view, tree, found);
     if (!rc && txn_validates(txn)) rc = read_existence(txn, tree);
-    return rc;
+    if (!rc) rc = txn_view(txn, view);
+    return rc ? rc : view_find(*view, tree, found);
 }
 
 int store_tree_to_write(luge_txn *txn, luge_tree tree)
@@ -38,9 +37,8 @@ int store_tree_to_write(luge_txn *txn, luge_tree tree)
     if (rc) return rc;
     if (!txn->writes)
         return fail(LUGE_READONLY, "a read transaction cannot change a tree");
-    rc = view_find(&txn->view, tree, &found);
-    if (!rc && txn_validates(txn)) rc = read_existence(txn, tree);
-    return rc;
+    if (txn_validates(txn)) rc = read_existence(txn, tree);
+    return rc ? rc : view_find(&txn->view, tree, &found);
 }
 
 int store_key_ok(luge_bytes key)

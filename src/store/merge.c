@@ -69,6 +69,14 @@ static struct merge_operator *find(struct store_env *s, const char *name)
     return o;
 }
 
+static bool built_in(const char *name)
+{
+    static const char *const names[] = {"add", "min", "max", "append", "or"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (!strcmp(names[i], name)) return true;
+    return false;
+}
+
 int store_merge(luge_txn *txn, const char *name, luge_bytes key,
                 const luge_bytes *old, luge_bytes operand, luge_bytes *result)
 {
@@ -104,7 +112,7 @@ int luge_merge_register(luge_db *db, const char *name, luge_merge_fn fn,
     made->fn = fn;
     made->context = context;
     pthread_mutex_lock(&s->merge_lock);
-    bool taken = find(s, name) != NULL;
+    bool taken = built_in(name) || find(s, name) != NULL;
     if (!taken) {
         made->next = s->operators;
         s->operators = made;

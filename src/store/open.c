@@ -1,7 +1,7 @@
 /* store/open.c -- opening and closing directories.
  *
  *   options | path | registry (one environment a directory and process) |
- *   lock file | GATE | conf, or create | first: recover, else: join | leave gate
+ *   lock file | GATE | conf, or create | first: recover, else: join | leave
  *
  * The registry is the one piece of process-wide state: a list, so that two
  * parts of a program that open one directory share what must be shared.
@@ -115,7 +115,7 @@ static int read_conf(struct env *e, u32 wanted_page_bytes)
 static int foreign_name(void *context, const char *name)
 {
     static const char *const ours[] = {
-        "lock", "shm", "db", "log", "notify", "conf.new", "lost+found",
+        "lock", "shm", "db", "log", "ids", "notify", "conf.new", "lost+found",
     };
     const char **foreign = context;
     for (size_t i = 0; i < ARRAY_COUNT(ours); i++)
@@ -178,6 +178,19 @@ static int join(struct env *e)
     return rc;
 }
 
+/* The directory's own name must last as long as what is in it. */
+static int sync_parent(struct env *e)
+{
+    char path[PATH_BYTES];
+    size_t n = strlen(e->path);
+    memcpy(path, e->path, n + 1);
+    while (n > 1 && path[n - 1] == '/') n--;
+    while (n && path[n - 1] != '/') n--;
+    while (n > 1 && path[n - 1] == '/') n--;
+    path[n] = 0;
+    return e->os->sync_dir(e->os, n ? path : ".");
+}
+
 static int attach(struct env *e, u32 wanted_page_bytes)
 {
     bool alone = true;
@@ -187,6 +200,7 @@ static int attach(struct env *e, u32 wanted_page_bytes)
         return fail(LUGE_EXISTS, "there is a database in %s already", e->path);
     if (rc == LUGE_NOTFOUND) {
         rc = may_create(e);
+        if (!rc) rc = sync_parent(e);
         if (!rc) rc = recover_create(e);
     }
     if (!rc) rc = open_files(e);
@@ -219,6 +233,7 @@ static void free_env(struct store_env *s)
     }
     pthread_mutex_destroy(&e->lock);
     pthread_mutex_destroy(&e->checkpoint_lock);
+    pthread_mutex_destroy(&e->ids_lock);
     pthread_mutex_destroy(&s->merge_lock);
     base_free(e->path);
     base_free(s);
@@ -234,6 +249,7 @@ static int make_env(struct os *os, const char *path,
     size_t size = strlen(path) + 1;
     pthread_mutex_init(&e->lock, NULL);
     pthread_mutex_init(&e->checkpoint_lock, NULL);
+    pthread_mutex_init(&e->ids_lock, NULL);
     pthread_mutex_init(&s->merge_lock, NULL);
     fill_options(options, &e->options);
     e->os = os;

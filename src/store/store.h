@@ -44,6 +44,8 @@ int store_keep(struct base_buffer *buffer, luge_bytes bytes,
 int store_merge(luge_txn *txn, const char *name, luge_bytes key,
                 const luge_bytes *old, luge_bytes operand,
                 luge_bytes *result);
+/* The transaction was renewed: its cursors start anew. */
+void store_unposition_cursors(luge_txn *txn);
 int store_create_main(struct env *e);
 
 #endif

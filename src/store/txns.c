@@ -53,7 +53,7 @@ void luge_abort(luge_txn *txn)
 
 int luge_renew(luge_txn *txn)
 {
-    close_cursors(txn);
+    store_unposition_cursors(txn);
     return txn_renew(txn);
 }
 

@@ -79,6 +79,7 @@ static int store_free_list(struct env *e, struct txn_head *next)
     };
     int rc = 0;
     if (old.pages) rc = space_push(&e->space, SPACE_PENDING, &old);
+    if (!rc) rc = space_tidy(&e->space);
     g.capacity = run_count(&e->arena->work);
     next->stored_pages = space_store_pages(e->options.page_bytes, g.capacity);
     if (!rc) rc = space_take_run(&e->space, next->stored_pages,
@@ -103,7 +104,7 @@ static void describe(struct env *e, const struct txn_head *h,
         .seq = h->published, .time_ns = h->time_ns, .catalog = h->catalog,
         .catalog_count = h->catalog_count, .page_count = h->space.page_count,
         .stored_first = h->stored_first, .stored_pages = h->stored_pages,
-        .log = h->published_log, .id_limit = h->id_limit,
+        .log = h->published_log,
     };
     memcpy(s->instance, e->instance, sizeof s->instance);
 }

@@ -1,6 +1,6 @@
-/* txn/commit.c -- landing: validate, apply, append, flip, and waiting for it to last.
+/* txn/commit.c -- landing: validate, apply, append, flip, wait until it lasts.
  *
- *   take turn | validate | apply | (publish) | append | FLIP | announce | release
+ *   take turn | validate | apply | (publish) | append | FLIP | announce | leave
  *   then, with full durability: lead a sync, or wait for one that covers us.
  * Everything up to the append can fail and leaves nothing behind.
  * If the power goes before the sync, the record may or may not be in the log:
@@ -37,7 +37,7 @@ static int validate(struct env *e, const struct reads *reads,
         rc = compare_reads(reads, &frame);
         if (rc) break;
     }
-    /* The segment of an old snapshot may be recycled: it cannot be validated. */
+    /* An old snapshot's segment may be recycled: it cannot be validated. */
     bool gone = rc == LUGE_NOTFOUND && scan.at.segment != scan.end.segment;
     if (gone || (rc == LUGE_CORRUPT && base->log.segment <
                                            env_head(e)->log_oldest))
@@ -84,7 +84,6 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
     struct txn_head next = *env_head(e);
     bool publish = atomic_load(&e->share.m->attached) > 1;
     next.seq = e->head.seq + 1;
-    next.id_limit = max_u64(next.id_limit, view->id_limit);
     next.time_ns = max_u64(e->os->wall_ns(e->os), next.time_ns + 1);
     int rc = 0;
     if (publish) rc = publish_pages(e, view, next.seq);

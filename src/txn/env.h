@@ -1,8 +1,8 @@
 /* txn/env.h -- an open directory in this process, and the names of its parts.
  *
  *   shared memory:  heads (flipped), working space, ring of published versions
- *   this process:   the head's private continuation ("lineage"), ring of its own
- *                   versions, frames that readers here may still see
+ *   this process:   the head's private continuation ("lineage"), ring of its
+ *                   own versions, frames that readers here may still see
  *
  * Alone in the directory, a commit appends a record and changes frames: the
  * lineage runs ahead of what is published.  With others attached, a commit
@@ -12,7 +12,9 @@
  *       published one.  A frame born at order b and dead at d is in the version
  *       of order r iff b <= r < d.
  *   E2  A reader pins its order here and its published base in shared memory.
- *   E3  Everything in `struct env` marked TURN is touched only by the holder.
+ *   E3  Everything in `struct env` marked TURN is touched only with head_lock,
+ *       which the holder of the turn takes as well; a reader that cannot wait
+ *       for the turn takes only the lock (head.c, shadow).
  * Not here: the public handles (store/).
  */
 #ifndef TXN_ENV_H
@@ -57,7 +59,6 @@ struct txn_head {
     u32 stored_pages;
     u32 reserved;
     u64 log_oldest;                     /* oldest segment kept */
-    u64 id_limit;                       /* as logged */
     u64 log_total;                      /* bytes ever appended */
     u64 checkpoint_total;               /* of them before the checkpoint */
     struct space_state space;           /* as of `published` */
@@ -131,6 +132,7 @@ struct env {
     bool existed, temporary, threaded;
     _Atomic int broken;                 /* luge code, sticky */
 
+    _Atomic u32 head_lock;              /* share_word_lock */
     /* TURN */
     struct txn_arena *arena;
     u64 arena_at;
@@ -145,6 +147,8 @@ struct env {
     u64 dying_age;                      /* reclaims since all were looked at */
     struct page_work work;              /* lists kept between commits */
     struct publish_list publishing;
+    struct log_segment *held[LOG_OPEN_MAX]; /* large values of a shadow */
+    u32 held_count;
 
     /* versions of this process: written with the turn, read by anybody */
     _Atomic u64 ring_count;
@@ -158,7 +162,7 @@ struct env {
     _Atomic u64 pins[SHARE_SLOTS_MAX];  /* orders; 0: none */
     _Atomic u32 slots_high;
 
-    pthread_mutex_t sync_lock, checkpoint_lock;
+    pthread_mutex_t checkpoint_lock, ids_lock;
     _Atomic u64 last_committed;
 
     /* the caretaker thread: care.c */
@@ -224,21 +228,23 @@ void head_abandon(struct env *e, struct view *view,
  * and pages that VIEW dropped are noted; DEATH is the order it happened at. */
 int head_prepare(struct env *e, const struct view *view);
 void head_adopt(struct env *e, struct view *view, const struct version *v);
-/* TURN: every flipped commit is also in the words and rings that others read. */
+/* TURN: every flipped commit is also in words and rings that others read. */
 void head_announce(struct env *e, const struct version *v, unsigned log_flags);
 /* TURN: map the arena that shared memory names. */
 void head_attach(struct env *e);
 /* Nobody is seated: the first arena, with FIRST as its head. */
 void head_init_arena(struct env *e, const struct txn_head *first);
-/* Make a version that may be shown readable by this process. */
-int head_catch_up(struct env *e);
+/* Make a version that may be shown readable by this process.  SLOT is the
+ * reader's, for a pin meanwhile. */
+int head_catch_up(struct env *e, u32 slot);
 /* Where the last complete record behind AT ends, AT being behind SEQ. */
 int head_find_end(struct env *e, const struct log_position *at, u64 seq,
                   struct log_position *end);
 /* TURN: apply the log from AT to END, which is the end of a record, to the
- * head.  *last gets the position, seq, time and id limit reached. */
+ * head.  *last gets the position, seq and time reached. */
 int head_replay(struct env *e, const struct log_position *at,
-                const struct log_position *end, struct txn_head *last);
+                const struct log_position *end, struct txn_head *last,
+                bool shadow);
 
 int id_set_add(struct id_set *set, u64 id);
 
@@ -301,14 +307,18 @@ struct superblock {
     u64 page_count;
     u64 stored_first, stored_pages;    /* the free list */
     struct log_position log;
-    u64 id_limit;
-    u64 reserved[4];
+    u64 reserved[5];
     u64 sum;
 };
 _Static_assert(sizeof(struct superblock) == 168, "format.md 2");
 
 int superblock_write(struct env *e, const struct superblock *s);
 int superblock_read(struct env *e, struct superblock *newest);
+
+/* --- ids.c --- */
+
+/* First in the directory: where numbers go on. */
+int txn_load_ids(struct env *e);
 
 /* --- care.c --- */
 int care_start(struct env *e);

@@ -1,8 +1,8 @@
 /* txn/head.c -- the newest version: getting to it, and making the next one.
  *
- *   ours ----(work_owner, work_serial, seq and base agree)------> as it is
- *   published = committed ---------------------------------------> adopt
- *   published < committed --(its maker is gone or elsewhere)-----> adopt, replay
+ *   ours ----(work_owner, work_serial, seq and base agree)-----> as it is
+ *   published = committed --------------------------------------> adopt
+ *   published < committed --(its maker is gone or elsewhere)----> adopt, replay
  *
  *   H1  The flip is the commit point for living processes, the record in the
  *       log for those that come after all have died.
@@ -12,6 +12,8 @@
  * Not here: what others left (takeover.c), writing pages (publish.c).
  */
 #include "txn/env.h"
+
+enum { CATCH_UP_MS = 20 };
 
 /* --------------------------------------------------------------- arena -- */
 
@@ -231,6 +233,7 @@ struct replay {
     bool open;              /* the view has records that are not landed */
     u64 seq;                /* of the last record applied, or begun */
     bool whole;             /* and it is complete */
+    bool shadow;            /* without the turn: nothing is allocated */
     struct log_position at; /* behind it */
 };
 
@@ -238,6 +241,7 @@ static void replay_begin(struct replay *r, u64 seq)
 {
     head_mark(r->e, &r->mark);
     head_view(r->e, &r->view, seq);
+    if (r->shadow) r->e->work.may_write = false;
     r->open = true;
 }
 
@@ -258,7 +262,7 @@ static int replay_frame(struct replay *r, const struct log_frame *frame)
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
-static int replay_land(struct replay *r, struct txn_head *last)
+static int replay_land(struct replay *r)
 {
     struct env *e = r->e;
     int rc = view_flush(&r->view);
@@ -266,7 +270,6 @@ static int replay_land(struct replay *r, struct txn_head *last)
     if (rc) return rc;
     struct version v = {r->seq, 2 * r->seq, r->view.catalog.root,
                         r->view.catalog.count, e->head.base, r->at};
-    last->id_limit = max_u64(last->id_limit, r->view.id_limit);
     head_adopt(e, &r->view, &v);
     version_add(e, &v);
     version_reclaim_frames(e);
@@ -277,31 +280,63 @@ static int replay_land(struct replay *r, struct txn_head *last)
 static bool replay_should_land(const struct replay *r)
 {
     const struct env *e = r->e;
-    if (!r->whole) return false;
+    if (!r->whole || r->shadow) return false;
     return r->seq == atomic_load(&e->share.m->shown) ||
            (e->work.frame_count << e->pages.map.page_shift) >
                e->options.cache_bytes;
 }
 
-int head_replay(struct env *e, const struct log_position *at,
-                const struct log_position *end, struct txn_head *last)
+/* Large values of a shadow stand in the mapped log: the segment must stay. */
+static int shadow_hold(struct env *e, const struct log_scan *scan)
 {
-    struct replay r = {.e = e, .seq = e->head.seq, .whole = true};
+    for (u32 i = 0; i < e->held_count; i++)
+        if (e->held[i] == scan->segment) return 0;
+    if (e->held_count == ARRAY_COUNT(e->held) - 4)
+        return fail(LUGE_BUSY, "too much of the log is not yet published");
+    int rc = log_segment_get(&e->log, scan->segment->number,
+                             &e->held[e->held_count]);
+    if (!rc) e->held_count++;
+    return rc;
+}
+
+/* Once nobody in this process reads anything, no shadow is needed. */
+static void shadow_let_go(struct env *e)
+{
+    u32 high = atomic_load(&e->slots_high);
+    for (u32 i = 0; i < high; i++)
+        if (atomic_load(&e->pins[i])) return;
+    while (e->held_count) log_segment_put(&e->log, e->held[--e->held_count]);
+}
+
+static void shadow_abandon(struct env *e, struct view *view)
+{
+    page_work_abandon(&e->work);
+    view_end(view);
+}
+
+int head_replay(struct env *e, const struct log_position *at,
+                const struct log_position *end, struct txn_head *last,
+                bool shadow)
+{
+    struct replay r = {.e = e, .seq = e->head.seq, .whole = true,
+                       .shadow = shadow};
     struct log_scan scan;
     struct log_frame frame;
     int rc = 0;
     log_scan_begin(&scan, &e->log, at, end);
     while (!rc && !(rc = log_next(&scan, &frame))) {
-        rc = replay_frame(&r, &frame);
+        if (shadow) rc = shadow_hold(e, &scan);
+        if (!rc) rc = replay_frame(&r, &frame);
         if (rc || !r.whole) continue;
         r.at = last->log = scan.at;
         last->seq = frame.seq;
         last->time_ns = frame.time_ns;
-        if (replay_should_land(&r)) rc = replay_land(&r, last);
+        if (replay_should_land(&r)) rc = replay_land(&r);
     }
     log_scan_end(&scan);
-    if (rc == LUGE_NOTFOUND) rc = r.open ? replay_land(&r, last) : 0;
-    if (r.open) head_abandon(e, &r.view, &r.mark);
+    if (rc == LUGE_NOTFOUND) rc = r.open ? replay_land(&r) : 0;
+    if (r.open && !shadow) head_abandon(e, &r.view, &r.mark);
+    else if (r.open) shadow_abandon(e, &r.view);
     return rc;
 }
 
@@ -341,6 +376,7 @@ static int forget_lineage(struct env *e)
     int rc = e->head.seq ? publish_forget(e, e->head.order + 1) : 0;
     lineage_is_empty(e);
     e->space.limbo_count = 0;
+    if (e->held_count) shadow_let_go(e);
     return rc;
 }
 
@@ -387,7 +423,7 @@ static int refresh(struct env *e)
     adopt_published(e, &now);
     tell_again(e, &now);
     if (now.published < now.seq)
-        rc = head_replay(e, &now.published_log, &now.log, &last);
+        rc = head_replay(e, &now.published_log, &now.log, &last, false);
     if (!rc && e->head.seq != now.seq)
         rc = CORRUPT("the log ends at record %llu, not at %llu",
                      (unsigned long long)e->head.seq,
@@ -412,6 +448,11 @@ int head_take_turn(struct env *e, u32 wait_ms)
     int rc = env_usable(e);
     if (!rc) rc = share_turn_take(&e->share, wait_ms, &how);
     if (rc) return rc;
+    rc = share_word_lock(&e->head_lock, e->options.busy_timeout_ms);
+    if (rc) {
+        share_turn_release(&e->share);
+        return rc;
+    }
     admit_theft(e);
     if (how != SHARE_TURN_TAKEN) (void)share_reap(&e->share);
     rc = refresh(e);
@@ -421,18 +462,63 @@ int head_take_turn(struct env *e, u32 wait_ms)
 
 void head_release_turn(struct env *e)
 {
+    share_word_unlock(&e->head_lock);
     share_turn_release(&e->share);
 }
 
-int head_catch_up(struct env *e)
+/* ------------------------------------------------------------ catch up -- */
+
+static int catch_up_with_turn(struct env *e)
 {
-    int rc = head_take_turn(e, e->options.busy_timeout_ms);
+    int rc = head_take_turn(e, CATCH_UP_MS);
     if (rc) return rc;
     bool unpublished = e->head.base != e->head.seq;
     bool shared = atomic_load(&e->share.m->attached) > 1;
     if (unpublished && shared) rc = publish_head(e);
-    u64 seq = e->head.seq;
     head_release_turn(e);
-    if (!rc && atomic_load(&e->share.m->shown) < seq) rc = commit_wait(e, seq);
+    return rc;
+}
+
+/* A shadow: the log since the published version, replayed in this process's
+ * memory only, for readers who cannot have the turn because an application
+ * holds it.  The lineage it makes is nobody's (serial 0): whoever takes the
+ * turn next begins again from what is published. */
+static int shadow_build(struct env *e, u32 slot)
+{
+    struct share_memory *m = e->share.m;
+    struct txn_head now, last;
+    head_copy(e, &now);
+    atomic_store(&m->slots[slot].pin, now.published);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&m->floor) > now.published) return 0; /* it moves: again */
+    int rc = forget_lineage(e);
+    if (rc) return rc;
+    e->serial = 0;
+    last = now;
+    adopt_published(e, &now);
+    version_add(e, &e->head);
+    if (now.published < now.seq)
+        rc = head_replay(e, &now.published_log, &now.log, &last, true);
+    if (rc) e->head.seq = 0;
+    return rc;
+}
+
+static int catch_up_alone(struct env *e, u32 slot)
+{
+    int rc = share_word_lock(&e->head_lock, e->options.busy_timeout_ms);
+    if (rc) return rc;
+    rc = shadow_build(e, slot);
+    version_unpin(e, slot);
+    share_word_unlock(&e->head_lock);
+    return rc;
+}
+
+int head_catch_up(struct env *e, u32 slot)
+{
+    struct share_memory *m = e->share.m;
+    int rc = catch_up_with_turn(e);
+    if (rc == LUGE_BUSY) rc = catch_up_alone(e, slot);
+    u64 seq = atomic_load(&m->committed);
+    if (!rc && atomic_load(&m->shown) < seq) rc = commit_wait(e, seq);
     return rc;
 }

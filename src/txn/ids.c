@@ -1,28 +1,120 @@
 /* txn/ids.c -- numbers that are never given twice.
  *
- * next_id is one shared word; everybody adds to it.  Ids below id_limit may be
- * given out: the limit is a record of the log and durable before it counts, so
- * after any crash numbers go on above it.
+ * next_id is one shared word; everybody adds to it.  Numbers below id_limit may
+ * be given out.  The limit is in the file `ids`, in one of two slots by turns,
+ * and durable before it counts: after any crash numbers go on above it.
+ * It is not in the log, so that a number can be had while somebody holds the
+ * turn, and a commit's number means a commit (docs/why/ids.md).
  * Not here: what people do with ids.
  */
+#include <stdio.h>
+
 #include "txn/txn.h"
 
 #define IDS_LEASE ((u64)1 << 24)
-#define IDS_ROOM ((u64)1 << 21)  /* more than one call can ask for */
+enum { IDS_SLOT_BYTES = 4096, IDS_FIRST = 2, PATH_BYTES = 4200 };
 
-/* Log a higher limit, wait until it lasts, then let everybody use it. */
+struct ids_slot {
+    char magic[8];              /* "lugeids" */
+    u8 instance[16];
+    u64 number;                 /* of the write: which slot, which is newer */
+    u64 limit;
+    u64 sum;
+};
+_Static_assert(sizeof(struct ids_slot) == 48, "format.md 7");
+
+static int open_ids(struct env *e, unsigned flags, struct os_file **file)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/ids", e->path);
+    return e->os->open(e->os, path, flags, file);
+}
+
+static u64 slot_sum(const struct ids_slot *slot)
+{
+    return base_hash(slot, offsetof(struct ids_slot, sum), slot->number);
+}
+
+static bool read_slot(struct env *e, struct os_file *file, u64 which,
+                      struct ids_slot *slot)
+{
+    u64 size = 0;
+    u64 at = which * IDS_SLOT_BYTES;
+    if (e->os->size(file, &size) || size < at + sizeof *slot) return false;
+    if (e->os->read(file, slot, sizeof *slot, at)) return false;
+    return !memcmp(slot->magic, "lugeids", 8) &&
+           slot->sum == slot_sum(slot) && (slot->number & 1) == which &&
+           !memcmp(slot->instance, e->instance, sizeof slot->instance);
+}
+
+/* The newer slot; number 0 if there is none yet. */
+static int newest_slot(struct env *e, struct os_file *file,
+                       struct ids_slot *newest)
+{
+    struct ids_slot slot;
+    u64 size = 0;
+    memset(newest, 0, sizeof *newest);
+    for (u64 which = 0; which < 2; which++)
+        if (read_slot(e, file, which, &slot) && slot.number > newest->number)
+            *newest = slot;
+    int rc = e->os->size(file, &size);
+    /* Both slots written and neither good: a limit is lost for certain. */
+    if (!rc && !newest->number && size > IDS_SLOT_BYTES + sizeof slot)
+        return CORRUPT("%s/ids: neither slot is valid", e->path);
+    return rc;
+}
+
+int txn_load_ids(struct env *e)
+{
+    struct os_file *file = NULL;
+    struct ids_slot newest;
+    u64 limit = IDS_FIRST;
+    int rc = open_ids(e, OS_READ, &file);
+    if (!rc) {
+        rc = newest_slot(e, file, &newest);
+        limit = max_u64(limit, newest.limit);
+        e->os->close(file);
+    }
+    if (rc && rc != LUGE_NOTFOUND) return rc;
+    e->share.m->next_id = e->share.m->id_limit = limit;
+    return 0;
+}
+
+static int write_limit(struct env *e, struct os_file *file, u64 at_least)
+{
+    struct ids_slot slot;
+    int rc = newest_slot(e, file, &slot);
+    bool first = !slot.number;
+    if (rc || (slot.limit >= at_least && !first)) return rc;
+    memcpy(slot.magic, "lugeids", 8);
+    memcpy(slot.instance, e->instance, sizeof slot.instance);
+    slot.number++;
+    slot.limit = at_least + IDS_LEASE;
+    slot.sum = slot_sum(&slot);
+    rc = e->os->write(file, &slot, sizeof slot,
+                      (slot.number & 1) * IDS_SLOT_BYTES);
+    if (!rc) rc = e->os->sync(file);
+    if (!rc && first) rc = e->os->sync_dir(e->os, e->path);
+    return rc;
+}
+
+/* One process at a time writes the limit; then everybody may use it. */
 static int raise_limit(struct env *e, u64 at_least)
 {
-    struct ops ops = {0};
-    struct reads none = {0};
-    struct version base = {0};
-    struct op op = {.kind = OP_IDS, .tree = at_least + IDS_LEASE};
-    u64 seq;
-    int rc = ops_add(&ops, &op, NULL);
-    if (!rc) rc = commit_ops(e, &ops, &none, &base, LOG_FULL, &seq);
-    if (!rc) rc = commit_wait(e, seq);
-    if (!rc) share_raise(&e->share.m->id_limit, op.tree);
-    ops_free(&ops);
+    struct os_file *file = NULL;
+    struct ids_slot newest;
+    pthread_mutex_lock(&e->ids_lock);
+    int rc = e->os->lock(e->share.lock_file, SHARE_LOCK_IDS, true,
+                         e->options.busy_timeout_ms);
+    if (rc) goto done;
+    rc = open_ids(e, OS_WRITE | OS_CREATE, &file);
+    if (!rc) rc = write_limit(e, file, at_least);
+    if (!rc) rc = newest_slot(e, file, &newest);
+    if (!rc) share_raise(&e->share.m->id_limit, newest.limit);
+    if (file) e->os->close(file);
+    e->os->unlock(e->share.lock_file, SHARE_LOCK_IDS);
+done:
+    pthread_mutex_unlock(&e->ids_lock);
     return rc;
 }
 
@@ -36,12 +128,4 @@ int txn_next_ids(struct env *e, u32 count, u64 *first)
         if (rc) return rc;
     }
     return 0;
-}
-
-int txn_reserve_ids(struct env *e)
-{
-    struct share_memory *m = e->share.m;
-    u64 next = atomic_load(&m->next_id);
-    if (next + IDS_ROOM <= atomic_load(&m->id_limit)) return 0;
-    return raise_limit(e, next + IDS_ROOM);
 }

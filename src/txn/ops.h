@@ -3,8 +3,8 @@
  *   op:  | kind u8 | tree varint | key size varint | key |
  *        | value size varint | value |
  * Operations stand in chunks; one chunk becomes one frame of the log, and no
- * operation crosses a chunk.  A chunk never moves, so bytes in it stay put until
- * the list is cleared or cut back.
+ * operation crosses a chunk.  A chunk never moves, so bytes in it stay put
+ * until the list is cleared or cut back.
  * Not here: what an operation does (view.h).
  */
 #ifndef TXN_OPS_H
@@ -19,7 +19,6 @@ enum op_kind {
     OP_DROP = 4,    /* tree, key = its name */
     OP_RENAME = 5,  /* tree, key = new name, value = old name */
     OP_CLEAR = 6,   /* tree */
-    OP_IDS = 7,     /* tree = the new limit of ids */
 };
 
 struct op {

@@ -9,7 +9,7 @@
  */
 #include "txn/env.h"
 
-enum { STAGING_BYTES = 64 << 10, RECLAIM_RUNS = 512 };
+enum { STAGING_BYTES = 64 << 10, RECLAIM_RUNS_MIN = 512 };
 
 /* ------------------------------------------------------------- collect -- */
 
@@ -129,7 +129,9 @@ int publish_pages(struct env *e, struct view *view, u64 seq)
                                            e->pages.map.page_bytes));
         if (!list->staging) return NOMEM();
     }
-    int rc = version_reclaim_pages(e, RECLAIM_RUNS);
+    /* As many as may be needed now, and more, so that the queue gets shorter. */
+    u64 wanted = 2 * page_frames_used(&e->pages) + RECLAIM_RUNS_MIN;
+    int rc = version_reclaim_pages(e, wanted);
     if (!rc) rc = publish_trees(e, view);
     if (!rc) rc = collect(e, view->catalog.root);
     if (!rc) rc = write_from(e, 0, seq);

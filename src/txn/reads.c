@@ -168,7 +168,6 @@ bool reads_touched(const struct reads *r, const struct op *op)
     case OP_DEL:
         return key_touched(r, op->tree, op->key);
     case OP_CREATE:
-        return name_touched(r, op->key);
     case OP_DROP:
         return name_touched(r, op->key) || number_touched(r, op->tree);
     case OP_RENAME:

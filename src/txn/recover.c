@@ -11,7 +11,7 @@
 
 #include "txn/env.h"
 
-enum { FIRST_SEQ = 1, FIRST_ID = 2, SUPERBLOCKS = 2 };
+enum { FIRST_SEQ = 1, SUPERBLOCKS = 2 };
 
 static int file_path(const struct env *e, const char *name, char *to,
                      size_t size)
@@ -29,7 +29,7 @@ static int first_superblock(struct env *e, const struct log_position *log)
     struct superblock s = {
         .magic = "lugedb", .format = ENV_FORMAT,
         .page_bytes = e->options.page_bytes, .number = 1, .seq = FIRST_SEQ,
-        .page_count = SUPERBLOCKS, .log = *log, .id_limit = FIRST_ID,
+        .page_count = SUPERBLOCKS, .log = *log,
     };
     memcpy(s.instance, e->instance, sizeof s.instance);
     s.time_ns = e->os->wall_ns(e->os);
@@ -163,7 +163,7 @@ static void describe_head(const struct superblock *s, struct txn_head *h)
         .catalog_count = s->catalog_count, .published_log = s->log,
         .checkpoint = s->seq, .checkpoint_log = s->log,
         .superblocks = s->number, .stored_first = s->stored_first,
-        .stored_pages = (u32)s->stored_pages, .id_limit = s->id_limit,
+        .stored_pages = (u32)s->stored_pages,
     };
     space_clear(&h->space, s->page_count);
 }
@@ -189,7 +189,7 @@ static int replay_all(struct env *e)
     struct log_position start = last.log, end;
     if (!rc) rc = log_oldest(&e->log, &last.log_oldest);
     if (!rc) rc = head_find_end(e, &start, last.seq, &end);
-    if (!rc) rc = head_replay(e, &start, &end, &last);
+    if (!rc) rc = head_replay(e, &start, &end, &last, false);
     if (!rc) rc = log_remove_after(&e->log, last.log.segment);
     if (!rc) rc = log_sync(&e->log, start.segment, &last.log);
     if (!rc) {
@@ -197,7 +197,6 @@ static int replay_all(struct env *e)
         next.seq = last.seq;
         next.time_ns = last.time_ns;
         next.log = last.log;
-        next.id_limit = last.id_limit;
         next.log_oldest = last.log_oldest;
         next.log_total = last.log.segment == start.segment
                              ? last.log.offset - start.offset
@@ -208,7 +207,6 @@ static int replay_all(struct env *e)
         struct share_memory *m = e->share.m;
         m->committed = m->durable = m->shown = last.seq;
         m->synced_segment = last.log.segment;
-        m->next_id = m->id_limit = last.id_limit;
     }
     head_release_turn(e);
     return rc;
@@ -233,6 +231,6 @@ int recover_open(struct env *e)
     if (rc) return rc;
     e->arena->heads[0].space = e->arena->work;
     rc = share_sit(&e->share);
-    if (!rc) rc = replay_all(e);
-    return rc;
+    if (!rc) rc = txn_load_ids(e);
+    return rc ? rc : replay_all(e);
 }

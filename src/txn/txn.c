@@ -80,8 +80,7 @@ static int begin_turn(struct luge_txn *txn)
 {
     struct env *e = txn->env;
     u32 wait = txn->flags & LUGE_TRY ? 0 : e->options.busy_timeout_ms;
-    int rc = txn_reserve_ids(e);
-    if (!rc) rc = head_take_turn(e, wait);
+    int rc = head_take_turn(e, wait);
     if (rc) return rc;
     atomic_store(&e->share.m->turn_long, 1);
     head_mark(e, &txn->mark);
@@ -260,7 +259,8 @@ static int apply_rest(struct luge_txn *txn)
     int rc;
     if (!txn->private_view) open_private_view(txn);
     ops_walk_from(&walk, &txn->ops, &txn->applied);
-    while (!(rc = ops_next(&walk, &op)) && !(rc = view_apply(&txn->view, &op))) {
+    while (!(rc = ops_next(&walk, &op)) &&
+           !(rc = view_apply(&txn->view, &op))) {
     }
     if (rc != LUGE_NOTFOUND) return txn_fail(txn, rc);
     txn->applied = ops_mark(&txn->ops);                           /* X1 */

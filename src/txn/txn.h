@@ -83,7 +83,5 @@ int txn_fail(struct luge_txn *txn, int code);
 
 /* A number never given before: ids.c. */
 int txn_next_ids(struct env *e, u32 count, u64 *first);
-/* Make sure that some can be taken while this process holds the turn. */
-int txn_reserve_ids(struct env *e);
 
 #endif

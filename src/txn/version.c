@@ -100,7 +100,7 @@ int version_pin(struct env *e, u32 slot, struct version *v)
     for (int i = 0; i < TRIES_MAX; i++) {
         u64 want = atomic_load(&m->shown);
         if (!choose(e, want, v) || v->seq < want) {
-            int rc = head_catch_up(e);
+            int rc = head_catch_up(e, slot);
             if (rc) return rc;
             continue;
         }

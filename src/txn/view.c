@@ -15,7 +15,6 @@ void view_begin(struct view *v, struct page_file *f, struct page_work *w,
     v->tree_count = 0;
     v->last = 0;
     v->seq = seq;
-    v->id_limit = 0;
     v->inline_trees[0].number = 0;
     if (v->trees) v->trees[0].number = 0;
 }
@@ -331,7 +330,6 @@ static int apply(struct view *v, const struct op *op)
     case OP_DROP: return apply_drop(v, op);
     case OP_RENAME: return apply_rename(v, op);
     case OP_CLEAR: return clear_tree(v, op->tree);
-    case OP_IDS: v->id_limit = max_u64(v->id_limit, op->tree); return 0;
     default: return CORRUPT("operation of kind %u in the log", op->kind);
     }
 }

@@ -7,7 +7,7 @@
  * a work it can be changed: roots and counts change in the cache and reach the
  * catalog's records with view_flush.
  *   V1  A record in a file page never holds a private root.
- *   V2  Applying the same operations to the same content gives the same content.
+ *   V2  The same operations applied to the same content give the same content.
  * Not here: who may change what, logging, publishing.
  */
 #ifndef TXN_VIEW_H
@@ -43,7 +43,6 @@ struct view {
     u32 tree_count, tree_capacity;
     u32 last;                       /* entry found last: usually asked again */
     u64 seq;                        /* recorded in what is created */
-    u64 id_limit;                   /* by OP_IDS; 0: none */
     struct view_tree inline_trees[VIEW_TREES_INLINE];
 };
 
@@ -75,7 +74,7 @@ int view_name_after(struct view *v, luge_bytes after, u8 *name,
                     size_t *size, u64 *number);
 int view_name_of(struct view *v, u64 number, luge_bytes *name);
 
-/* Change the view by OP.  NOTREE: the tree is gone.  EXISTS: the name is taken. */
+/* Change the view by OP.  NOTREE: it is gone.  EXISTS: the name is taken. */
 int view_apply(struct view *v, const struct op *op);
 
 /* Write changed roots and counts into the catalog. */
