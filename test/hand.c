@@ -1,5 +1,5 @@
-/* test/hand.c -- see hand.h.  As in model.c, the one function past 70 lines is
- * the switch over all steps. */
+/* test/hand.c -- see hand.h.  As in model.c, the one function past 70 lines,
+ * txn_step, is the switch over all steps. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

@@ -15,7 +15,7 @@ run "$cc" -std=gnu17 -O1 -Wall -Wextra -Wno-unused-function -Werror -c luge.c
 is "cc -c luge.c" "$code$err" "0"
 awk '/^```c$/ {on = 1; next} /^```$/ {on = 0} on' \
     "$LUGE_SOURCE/README.md" >example.c
-run "$cc" -std=gnu17 -I. -o example example.c luge.o -lxxhash -pthread
+run "$cc" -std=gnu17 -I. -o example example.c luge.o -pthread
 is "a program links with it" "$code$err" "0"
 run ./example
 is "and runs" "$code" "0"

@@ -129,7 +129,7 @@ int publish_pages(struct env *e, struct view *view, u64 seq)
                                            e->pages.map.page_bytes));
         if (!list->staging) return NOMEM();
     }
-    /* As many as may be needed now, and more, so that the queue gets shorter. */
+    /* As many as may be needed, and more, so that the queue gets shorter. */
     u64 wanted = 2 * page_frames_used(&e->pages) + RECLAIM_RUNS_MIN;
     int rc = version_reclaim_pages(e, wanted);
     if (!rc) rc = publish_trees(e, view);
