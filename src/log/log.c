@@ -191,11 +191,12 @@ static int ready_file(struct log *log, u64 number, u64 bytes,
 }
 
 int log_begin_segment(struct log *log, struct log_position *at, u64 number,
-                      u64 first_seq, u64 bytes)
+                      u64 first_seq, u64 bytes, u32 flags)
 {
     struct log_segment *segment;
     struct log_header header = {
-        .magic = "lugelog", .version = LOG_VERSION, .number = number,
+        .magic = "lugelog", .version = LOG_VERSION, .flags = flags,
+        .number = number,
         .previous_segment = at->segment, .previous_offset = at->offset,
         .previous_chain = at->chain, .first_seq = first_seq,
     };
@@ -230,7 +231,7 @@ int log_append(struct log *log, struct log_position *at, u8 *frame, u32 size,
     if (at->offset + need > bytes) {
         log_segment_put(log, segment);
         rc = log_begin_segment(log, at, at->segment + 1, seq,
-                               next_segment_bytes(bytes, need));
+                               next_segment_bytes(bytes, need), 0);
         if (!rc) rc = log_segment_get(log, at->segment, &segment);
         if (rc) return rc;
     }
@@ -256,7 +257,7 @@ int log_sync(struct log *log, u64 from, const struct log_position *at)
     for (u64 n = from; n <= at->segment; n++) {
         struct log_segment *segment;
         int rc = log_segment_get(log, n, &segment);
-        if (rc == LUGE_NOTFOUND && n != at->segment) continue; /* theft: L5 */
+        if (rc == LUGE_NOTFOUND && n != at->segment) continue; /* theft: L6 */
         if (rc) return rc;
         rc = log->os->sync(segment->file);
         log_segment_put(log, segment);

@@ -67,7 +67,7 @@ void log_close(struct log *log);
  * entry, the first frame's place on return.  BYTES at least.  The segment's
  * name is durable afterwards, its header after log_sync. */
 int log_begin_segment(struct log *log, struct log_position *at, u64 number,
-                      u64 first_seq, u64 bytes);
+                      u64 first_seq, u64 bytes, u32 flags);
 
 /* Append a frame of SIZE payload bytes at *at, which moves behind it.  FRAME
  * has LOG_FRAME_HEAD bytes of room, the payload, and 7 bytes more.
@@ -106,7 +106,7 @@ struct log_scan {
     struct log_position at, end;
     bool to_end;                /* end is known and trusted */
     struct log_segment *segment;
-    u64 limit, successor;       /* L5; successor 0: none */
+    u64 limit, successor;       /* L6, L5; successor 0: none */
 };
 
 /* Scan from AT to END (NULL: as far as it goes).  log_next: NOTFOUND at the
@@ -123,9 +123,10 @@ int log_segment_start(struct log *log, u64 number, struct log_position *at,
 
 /* --- shared by log.c and scan.c --- */
 
+enum { LOG_AFTER_THEFT = 1 };
 struct log_header {
     char magic[8];              /* "lugelog" */
-    u32 version, reserved;
+    u32 version, flags;
     u8 instance[16];
     u64 number, previous_segment, previous_offset, previous_chain;
     u64 first_seq, bytes, nonce;

@@ -64,7 +64,7 @@ static int peek_header(struct log *log, u64 number, struct log_header *header)
     return rc;
 }
 
-/* Which segment says that it continues this one, and from where (L5)? */
+/* Which segment continues this one (L5), and does it end it early (L6)? */
 static int find_successor(struct log_scan *scan)
 {
     struct log_header header;
@@ -77,8 +77,9 @@ static int find_successor(struct log_scan *scan)
         if (rc == LUGE_NOTFOUND) continue;
         if (rc) return rc;
         if (header.previous_segment != here) continue;
-        scan->limit = header.previous_offset;
         scan->successor = n;
+        if (!(header.flags & LOG_AFTER_THEFT)) continue;
+        scan->limit = header.previous_offset;
         return 0;
     }
     return 0;
@@ -96,11 +97,12 @@ static int enter(struct log_scan *scan)
 static int follow(struct log_scan *scan)
 {
     struct log_header header;
-    if (!scan->successor || scan->at.offset != scan->limit)
-        return LUGE_NOTFOUND;
+    if (!scan->successor) return LUGE_NOTFOUND;
     int rc = peek_header(scan->log, scan->successor, &header);
     if (rc) return rc;
-    if (header.previous_chain != scan->at.chain) return LUGE_NOTFOUND;
+    if (header.previous_offset != scan->at.offset ||
+        header.previous_chain != scan->at.chain)
+        return LUGE_NOTFOUND;
     scan->at = (struct log_position){scan->successor, LOG_DATA_AT, header.sum};
     return enter(scan);
 }

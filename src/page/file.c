@@ -418,6 +418,7 @@ int page_extent_write(struct page_work *w, luge_bytes value,
 {
     struct page_file *f = w->file;
     extent->size = value.size;
+    extent->birth = w->seq;
     if (!w->may_write) {
         extent->first = PAGE_PRIVATE | (u64)(uintptr_t)value.data;
         extent->sum = 0;
@@ -468,8 +469,7 @@ int page_extent_read(struct page_file *f, const struct page_extent *extent,
 int page_extent_drop(struct page_work *w, const struct page_extent *extent)
 {
     if (extent->first & PAGE_PRIVATE) return 0;
-    /* Its birth is not stored: 0 is on the safe side. */
     clear_bit(w->file->checked_extents, extent->first);
-    return remember_drop(w, extent->first, 0,
+    return remember_drop(w, extent->first, extent->birth,
                          page_extent_pages(w->file, extent->size));
 }

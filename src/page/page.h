@@ -61,6 +61,7 @@ struct page_extent {
     u64 first;   /* page number; or PAGE_PRIVATE | address of the bytes */
     u64 size;    /* bytes */
     u64 sum;     /* XXH3 of the bytes, seeded with SIZE */
+    u64 birth;   /* seq of the commit that wrote it: there is no page head */
 };
 
 /* The validator of a kind: called once on the first touch of a file page,

@@ -4,7 +4,7 @@
  *
  *   ONE      free single pages          MANY   free runs of several
  *   PENDING  dropped, death not yet below the floor; in order of death
- *   HELD     dropped, but some pin r has birth <= r < death; three queues, each
+ *   HELD     dropped, but some pin r has birth <= r < death; seven queues, each
  *            for one pin (the smallest that blocks), and a mixed one
  *   KEPT     taken by a lineage or a robbed process that may still use them
  *
@@ -25,10 +25,10 @@
 
 enum space_queue_name {
     SPACE_ONE, SPACE_MANY, SPACE_PENDING, SPACE_KEPT, SPACE_HELD,
-    SPACE_HELD_MIXED = SPACE_HELD + 3,
+    SPACE_HELD_MIXED = SPACE_HELD + 7,
     SPACE_QUEUES
 };
-enum { SPACE_HELD_QUEUES = 4 };
+enum { SPACE_HELD_QUEUES = 8 };
 
 struct space_run {
     u64 first;      /* page number */

@@ -81,6 +81,34 @@ int share_join(struct share *s, const char *path, const u8 instance[16])
     return 0;
 }
 
+static void reap_slots(struct share *s, u32 seat)
+{
+    u32 high = s->m->slots_high;
+    for (u32 i = 0; i < high && i < SHARE_SLOTS_MAX; i++) {
+        struct share_slot *slot = &s->m->slots[i];
+        if (slot->owner != seat + 1) continue;
+        slot->pin = 0;
+        slot->owner = 0;
+    }
+}
+
+/* The one who sat here may have died in the middle of anything.  From now on
+ * the seat counts as alive: what he held must be let go first. */
+static void bury_predecessor(struct share *s, u32 seat)
+{
+    struct share_memory *m = s->m;
+    u32 word = atomic_load(&m->turn), leader = seat + 1;
+    reap_slots(s, seat);
+    atomic_compare_exchange_strong(&m->leader, &leader, 0);
+    while ((word & ~SHARE_WAITERS) == seat + 1) {
+        if (!atomic_compare_exchange_strong(&m->turn, &word, 0)) continue;
+        atomic_store(&m->turn_long, 0);
+        atomic_fetch_add(&m->takeovers, 1);
+        os_futex_wake(&m->turn, 1);
+        break;
+    }
+}
+
 int share_sit(struct share *s)
 {
     for (u32 i = 0; i < SHARE_SEATS_MAX; i++) {
@@ -92,8 +120,9 @@ int share_sit(struct share *s)
         seat->pid = os_process_id();
         if (os_process_state(seat->pid, &seat->start_time, &state))
             seat->start_time = 0;
-        seat->trim = 0;
+        seat->trim = s->m->turn_generation;   /* nothing of ours is afloat */
         seat->write_base = 0;
+        bury_predecessor(s, i);
         /* A dead predecessor's line may still be counted. */
         if (!atomic_exchange(&seat->taken, 1))
             atomic_fetch_add(&s->m->attached, 1);
@@ -150,17 +179,6 @@ bool share_seat_stopped(struct share *s, u32 seat)
     if (seat == s->seat) return false;
     if (os_process_state(line->pid, &start, &state)) return false;
     return start == line->start_time && (state == 'T' || state == 't');
-}
-
-static void reap_slots(struct share *s, u32 seat)
-{
-    u32 high = s->m->slots_high;
-    for (u32 i = 0; i < high && i < SHARE_SLOTS_MAX; i++) {
-        struct share_slot *slot = &s->m->slots[i];
-        if (slot->owner != seat + 1) continue;
-        slot->pin = 0;
-        slot->owner = 0;
-    }
 }
 
 u32 share_reap(struct share *s)

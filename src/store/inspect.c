@@ -109,7 +109,7 @@ struct check {
     u8 *seen;           /* a byte for each page: what it was found to be */
     u64 page_count;
     u64 defects;
-    const char *what;   /* being walked */
+    char first[256];    /* defect, for the error's sentence */
 };
 
 static void defect(struct check *c, const char *format, ...)
@@ -122,7 +122,7 @@ static void defect(struct check *c, const char *format, ...)
     va_start(args, format);
     vsnprintf(sentence, sizeof sentence, format, args);
     va_end(args);
-    c->defects++;
+    if (!c->defects++) snprintf(c->first, sizeof c->first, "%.127s", sentence);
     if (c->report) c->report(c->context, sentence);
 }
 
@@ -234,8 +234,8 @@ int luge_check(luge_db *db,
     head_release_turn(c.e);
     base_free(c.seen);
     if (!rc && c.defects)
-        rc = CORRUPT("the check found %llu defects",
-                     (unsigned long long)c.defects);
+        rc = CORRUPT("the check found %llu defects, first: %s",
+                     (unsigned long long)c.defects, c.first);
     return rc;
 }
 

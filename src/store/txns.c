@@ -123,17 +123,25 @@ static int apply_op(luge_txn *txn, const struct luge_op *op)
     return rc ? rc : txn_add(txn, &del);
 }
 
+struct batch {
+    const struct luge_op *ops;
+    size_t count;
+};
+
+static int apply_batch(luge_txn *txn, void *context)
+{
+    const struct batch *batch = context;
+    int rc = 0;
+    for (size_t i = 0; i < batch->count && !rc; i++)
+        rc = apply_op(txn, &batch->ops[i]);
+    return rc;
+}
+
 int luge_apply(luge_db *db, unsigned flags, const struct luge_op *ops,
                size_t count)
 {
-    luge_txn *txn;
-    unsigned how = flags & (LUGE_TXN_FULL | LUGE_TXN_ASYNC | LUGE_TURN);
-    int rc = luge_begin(db, how | LUGE_WRITE, &txn);
-    if (rc) return rc;
-    for (size_t i = 0; i < count && !rc; i++) rc = apply_op(txn, &ops[i]);
-    if (!rc) return luge_commit(txn);
-    luge_abort(txn);
-    return rc;
+    struct batch batch = {ops, count};
+    return luge_transact(db, flags, apply_batch, &batch);
 }
 
 int luge_sync(luge_db *db)

@@ -118,6 +118,7 @@ static int prepare(struct env *e, struct superblock *s, u64 *log_total)
     if (rc) return rc;
     atomic_store(&e->share.m->checkpoint_next, 0); /* a dead one's, if any */
     head_mark(e, &mark);
+    e->arena->work.mixed_age = UINT32_MAX;         /* look at all of HELD */
     if (env_head(e)->seq == env_head(e)->checkpoint) rc = LUGE_NOTFOUND;
     if (!rc) rc = publish_head(e);
     if (rc) goto done;

@@ -454,7 +454,10 @@ int head_take_turn(struct env *e, u32 wait_ms)
         return rc;
     }
     admit_theft(e);
-    if (how != SHARE_TURN_TAKEN) (void)share_reap(&e->share);
+    if (how != SHARE_TURN_TAKEN) {
+        atomic_store(&e->share.m->turn_long, 0);
+        (void)share_reap(&e->share);
+    }
     rc = refresh(e);
     if (rc) head_release_turn(e);
     return rc;

@@ -74,7 +74,7 @@ int recover_create(struct env *e)
     if (!rc) rc = log_open(&e->log, e->os, path, e->instance);
     if (!rc) rc = log_remove_after(&e->log, 0);
     if (!rc) rc = log_begin_segment(&e->log, &at, 1, FIRST_SEQ + 1,
-                                    LOG_SEGMENT_MIN);
+                                    LOG_SEGMENT_MIN, 0);
     if (!rc) rc = log_sync(&e->log, 1, &at);
     if (!rc) rc = first_superblock(e, &at);
     if (!rc) rc = e->os->sync_dir(e->os, e->path);

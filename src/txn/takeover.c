@@ -9,7 +9,7 @@
  *                  he was stopped.  The runs stay in KEPT until he admits the
  *                  theft or dies; shared memory that he may store into is left
  *                  to him with the old arena, the log goes on in a new segment
- *                  that he does not know (log.h L5), and the old arena's
+ *                  that he does not know (log.h L6), and the old arena's
  *                  `current` is set so that his flip fails.
  * Not here: how a theft comes about (share/turn.c).
  */
@@ -191,7 +191,7 @@ static int fill_arena(struct env *e, struct txn_arena *a, u64 bytes)
     atomic_store(&a->current, generation << HEAD_FLIP_BITS);
     return log_begin_segment(&e->log, &head->log, head->log.segment + 1 +
                              (generation - old->generation), head->seq + 1,
-                             LOG_SEGMENT_MIN);
+                             LOG_SEGMENT_MIN, LOG_AFTER_THEFT);
 }
 
 int takeover_theft(struct env *e)

@@ -3,6 +3,8 @@
  */
 #include "txn/txn.h"
 
+enum { TRY_LOOKS_MAX = 500, TRY_NAP_US = 100 };
+
 int env_usable(struct env *e)
 {
     int broken = atomic_load_explicit(&e->broken, memory_order_relaxed);
@@ -76,11 +78,25 @@ void txn_free_idle(struct env *e)
 
 /* --------------------------------------------------------------- begin -- */
 
+/* BUSY at once if an application holds the turn; a commit or a checkpoint that
+ * is under way is waited for. */
+static int try_turn(struct env *e)
+{
+    int rc = head_take_turn(e, 0);
+    for (int i = 0; rc == LUGE_BUSY && i < TRY_LOOKS_MAX; i++) {
+        if (atomic_load(&e->share.m->turn_long)) return rc;
+        os_sleep_us(TRY_NAP_US);
+        rc = head_take_turn(e, 0);
+    }
+    return rc;
+}
+
 static int begin_turn(struct luge_txn *txn)
 {
     struct env *e = txn->env;
-    u32 wait = txn->flags & LUGE_TRY ? 0 : e->options.busy_timeout_ms;
-    int rc = head_take_turn(e, wait);
+    int rc = txn->flags & LUGE_TRY
+                 ? try_turn(e)
+                 : head_take_turn(e, e->options.busy_timeout_ms);
     if (rc) return rc;
     atomic_store(&e->share.m->turn_long, 1);
     head_mark(e, &txn->mark);
@@ -216,7 +232,10 @@ int txn_commit(struct luge_txn *txn, u64 *seq)
     leave(txn);
     if (rc) return rc;
     share_raise(&e->last_committed, *seq);
-    if (full) rc = commit_wait(e, *seq);
+    /* A commit that stands behind one that is not durable yet cannot be shown
+     * yet either.  Whoever made it must find it when it begins again. */
+    if (full || atomic_load(&e->share.m->shown) < *seq)
+        rc = commit_wait(e, *seq);
     leave_to_caretaker(e);
     return rc;
 }
