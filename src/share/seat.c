@@ -54,7 +54,7 @@ int share_create(struct share *s, const char *path, const u8 instance[16],
     memcpy(m->instance, instance, 16);
     (void)os_boot_id(m->boot);
     m->arena_at = head;
-    m->file_bytes = head + arena_bytes;
+    m->arena_bytes = arena_bytes;
     m->arena = head;
     memcpy(m->magic, "lugeshm", 8);
     return 0;
@@ -149,17 +149,20 @@ void share_unmap(struct share *s)
     s->shm_file = NULL;
 }
 
-int share_grow(struct share *s, u64 bytes)
+u64 share_arena_place(const struct share *s, u64 generation)
 {
-    u64 have = s->m->file_bytes;
-    if (bytes <= have) return 0;
-    bytes = round_up(bytes, KIB(64));
-    if (bytes > s->map_bytes)
+    u64 stride = s->map_bytes / SHARE_ARENAS_MAX / 4096 * 4096;
+    return s->m->arena_at + generation % SHARE_ARENAS_MAX * stride;
+}
+
+int share_grow(struct share *s, u64 at, u64 bytes)
+{
+    u64 stride = s->map_bytes / SHARE_ARENAS_MAX / 4096 * 4096;
+    u64 within = (at - s->m->arena_at) % stride;
+    if (within + bytes > stride - 4096 || at + bytes > s->map_bytes)
         return fail(LUGE_LIMIT, "the free-space lists outgrew %llu bytes",
-                    (unsigned long long)s->map_bytes);
-    int rc = s->os->allocate(s->shm_file, have, bytes - have);
-    if (!rc) s->m->file_bytes = bytes;
-    return rc;
+                    (unsigned long long)stride);
+    return s->os->allocate(s->shm_file, at, bytes);
 }
 
 bool share_seat_lives(struct share *s, u32 seat)

@@ -25,6 +25,7 @@ enum {
     SHARE_SLOTS_MAX = 2048,  /* readers; 64 bytes each: 128 KiB of shm */
     SHARE_LAYOUT = 1,        /* raise with any change of these structs */
     SHARE_NO_SLOT = 0xffffffff,
+    SHARE_ARENAS_MAX = 128,  /* places; used again after as many thefts */
 };
 
 /* Bytes of the `lock` file, each a lock of its own. */
@@ -61,7 +62,7 @@ struct share_memory {
     u8 instance[16];             /* of conf */
     u8 boot[16];
     u64 arena_at;                /* offset of the first arena in the file */
-    u64 file_bytes;              /* allocated size of shm; grows under turn */
+    u64 arena_bytes;             /* and its size at first */
     u8 pad0[64];
 
     /* --- the turn: who may land --- */
@@ -133,8 +134,11 @@ int share_join(struct share *s, const char *path, const u8 instance[16]);
 int share_sit(struct share *s);
 void share_stand(struct share *s);
 void share_unmap(struct share *s);
-/* Make the shared file at least BYTES long; blocks exist afterwards. */
-int share_grow(struct share *s, u64 bytes);
+/* Where the arena of turn generation GENERATION lies: each has a place of its
+ * own, so that two thieves of the turn never meet in one.  The file is sparse. */
+u64 share_arena_place(const struct share *s, u64 generation);
+/* Make sure that [AT, AT + BYTES) of the shared file has blocks. */
+int share_grow(struct share *s, u64 at, u64 bytes);
 
 /* Is SEAT's process alive?  Ours counts as alive. */
 bool share_seat_lives(struct share *s, u32 seat);

@@ -198,10 +198,11 @@ int checkpoint_write(struct env *e)
 
 /* ------------------------------------------------------------ the log -- */
 
-/* TURN: the oldest segment becomes the next one, or goes. */
-static int retire(struct env *e, u64 oldest, u64 newest)
+/* TURN: the oldest segment becomes the next one, or goes.  A robbed writer may
+ * still have a write under way to those he knew: they only go. */
+static int retire(struct env *e, u64 oldest, u64 newest, u64 tainted)
 {
-    int rc = log_exists(&e->log, newest + 1)
+    int rc = log_exists(&e->log, newest + 1) || oldest <= tainted
                  ? log_remove(&e->log, oldest)
                  : log_recycle(&e->log, oldest, newest + 1);
     return rc == LUGE_NOTFOUND ? 0 : rc;
@@ -220,7 +221,8 @@ int checkpoint_tend_log(struct env *e)
         if (!needed) {
             next.log_oldest++;
             rc = head_flip(e, &next, false);
-            if (!rc) rc = retire(e, oldest, next.log.segment);
+            if (!rc)
+                rc = retire(e, oldest, next.log.segment, next.log_tainted);
         }
         head_release_turn(e);
         if (needed) break;

@@ -22,7 +22,8 @@ static int grow_chunks(void *context, u32 chunks)
     struct env *e = context;
     u64 head = round_up(sizeof(struct txn_arena), 4096);
     u64 bytes = head + ((u64)chunks + 15) * 4096;
-    int rc = share_grow(&e->share, e->arena_at + bytes);
+    u64 have = e->arena->bytes;
+    int rc = share_grow(&e->share, e->arena_at + have, bytes - have);
     if (rc) return rc;
     e->arena->bytes = bytes;
     e->space.chunk_limit = (u32)((bytes - head) / 4096);
@@ -48,7 +49,7 @@ void head_init_arena(struct env *e, const struct txn_head *first)
     struct txn_arena *a =
         (struct txn_arena *)(void *)((u8 *)m + m->arena_at);
     memset(a, 0, sizeof *a);
-    a->bytes = m->file_bytes - m->arena_at;
+    a->bytes = m->arena_bytes;
     a->heads[0] = *first;
     a->work = first->space;
     a->generation = atomic_load(&m->turn_generation);

@@ -9,7 +9,8 @@
  *                  he was stopped.  The runs stay in KEPT until he admits the
  *                  theft or dies; shared memory that he may store into is left
  *                  to him with the old arena, the log goes on in a new segment
- *                  that he does not know (log.h L6), and the old arena's
+ *                  that he does not know (log.h L6), the segments he may have
+ *                  open are never recycled, and the old arena's
  *                  `current` is set so that his flip fails.
  * Not here: how a theft comes about (share/turn.c).
  */
@@ -189,24 +190,24 @@ static int fill_arena(struct env *e, struct txn_arena *a, u64 bytes)
     a->generation = generation;
     a->bytes = bytes;
     atomic_store(&a->current, generation << HEAD_FLIP_BITS);
-    return log_begin_segment(&e->log, &head->log, head->log.segment + 1 +
-                             (generation - old->generation), head->seq + 1,
+    u64 segment = head->log.segment + 1 + (generation - old->generation);
+    head->log_tainted = segment - 1;
+    return log_begin_segment(&e->log, &head->log, segment, head->seq + 1,
                              LOG_SEGMENT_MIN, LOG_AFTER_THEFT);
 }
 
 int takeover_theft(struct env *e)
 {
     struct txn_arena *old = e->arena;
-    u64 at = round_up(e->share.m->file_bytes, 4096);
+    u64 at = share_arena_place(&e->share, e->share.incarnation);
     if (e->share.incarnation - old->generation >= LOG_SUCCESSOR_MAX)
         return fail(LUGE_BROKEN, "the turn was stolen %u times in a row",
                     LOG_SUCCESSOR_MAX);
     poison(old, e->share.incarnation);
     u64 bytes = round_up(sizeof *old, 4096) +
                 4096 * chunks_for(&env_head(e)->space);
-    int rc = share_grow(&e->share, at + bytes);
+    int rc = share_grow(&e->share, at, bytes);
     if (rc) return rc;
-    bytes = e->share.m->file_bytes - at;
     rc = fill_arena(e, (struct txn_arena *)(void *)((u8 *)e->share.m + at),
                     bytes);
     if (rc) return rc;
