@@ -1061,10 +1061,14 @@ static void judge_house(struct storm *s, struct worker *w, uint64_t live)
     must(w, luge_stat(w->db, &t), "luge_stat");
     snprintf(log, sizeof log, "%s/log", s->path);
     printf("  at the end: %llu KiB live, db %llu KiB, log %llu KiB, "
-           "%llu takeovers\n", (unsigned long long)live / 1024,
+           "%llu takeovers; of %llu pages %llu free, %llu pending\n",
+           (unsigned long long)live / 1024,
            (unsigned long long)t.file_bytes / 1024,
            (unsigned long long)tree_size(log) / 1024,
-           (unsigned long long)t.takeovers);
+           (unsigned long long)t.takeovers,
+           (unsigned long long)t.pages_total,
+           (unsigned long long)t.pages_free,
+           (unsigned long long)t.pages_pending);
     if (t.processes != 1 || t.readers)
         lost(s, "K4: %u seats and %u readers are left", t.processes,
              t.readers);

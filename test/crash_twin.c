@@ -8,7 +8,8 @@
  * how a failing run is made small.
  *   W1  Every answer of the engine is the twin's answer.
  *   W2  A commit lands iff the twin says it may (model.h, M2); a conflict where
- *       nobody wrote into what was read is a failure, too.
+ *       nobody wrote into what was read is a failure, too, unless the log that
+ *       would prove it may have been recycled (log_keep_bytes).
  *   W3  After each commit a fresh snapshot has the twin's content; a snapshot
  *       that was open before still has its own, in the bytes it gave out.
  *   W4  luge_check finds nothing after each step that could change a page
@@ -70,6 +71,7 @@ struct twin {
     bool dead[HANDS];
     struct model_txn *txns[HANDS][SLOTS];
     uint64_t seq_low, seq_high, leases, id_last;
+    uint64_t volume, begun_volume[HANDS][SLOTS];  /* bytes that were put */
     struct { uint64_t model, engine; } sums[SUMS];
     unsigned sum_count;
     char *path;
@@ -262,6 +264,7 @@ static void call(struct twin *t, const struct step *s, struct outcome *seen)
 {
     uint64_t from = now_ns();
     hand_step(&t->hands[s->hand], s, seen);
+    t->volume += blob_bytes(s->key).size + blob_bytes(s->value).size;
     uint64_t took = now_ns() - from;
     if (took > t->watch->wait_max_ns) t->watch->wait_max_ns = took;
     t->watch->ticks++;
@@ -349,6 +352,7 @@ static void begin(struct twin *t, unsigned hand, unsigned slot, struct dice *d)
     if (!seen.rc) {
         seq_check(t, &s, &seen);
         t->txns[hand][slot] = model_begin(&t->model, s.flags);
+        t->begun_volume[hand][slot] = t->volume;
     }
     outcome_free(&seen);
 }
@@ -368,13 +372,20 @@ static bool may_commit(struct twin *t, const struct model_txn *txn)
     return !holder || holder == txn || !(txn->flags & LUGE_WRITE);
 }
 
+/* So much was put since it began that its log may be gone. */
+static bool log_gone(const struct twin *t, const struct step *s)
+{
+    uint64_t keep = t->profile.options.log_keep_bytes;
+    return keep && t->volume - t->begun_volume[s->hand][s->slot] > keep / 2;
+}
+
 static void commit_judge(struct twin *t, const struct step *s,
                          const struct outcome *seen, enum verdict verdict)
 {
     struct outcome expected = {0};
     if (seen->rc && seen->rc != LUGE_CONFLICT)
         wrong(t, s, seen, &expected, "luge_commit");
-    if (verdict == MUST_LAND && seen->rc)
+    if (verdict == MUST_LAND && seen->rc && !log_gone(t, s))
         wrong(t, s, seen, &expected, "W2: a false conflict");
     expected.rc = LUGE_CONFLICT;
     if (verdict == MUST_CONFLICT && !seen->rc)
@@ -764,32 +775,68 @@ static void bury(struct twin *t, unsigned hand)
     t->watch->kills++;
 }
 
-/* TXN was committing when its process was killed.  Did it land? */
+/* One put by a survivor.  It must take the turn, and whoever takes it decides
+ * what becomes of a record that was written but not shown. */
+static void mark(struct twin *t, struct step *s, struct dice *d)
+{
+    uint64_t value = dice_next(d);
+    struct batch_op op = {false, LUGE_MAIN, luge_str("a mark"),
+                          luge_bytes_of(&value, sizeof value)};
+    struct outcome seen;
+    *s = (struct step){.kind = STEP_BATCH, .hand = some_hand(t, d),
+                       .slot = NO_SLOT, .flags = LUGE_TXN_FULL};
+    batch_add(&s->value, &op);
+    call(t, s, &seen);
+    /* what the dead one did may land between its begin and its commit */
+    if (seen.rc == LUGE_CONFLICT) call(t, s, &seen);
+    if (seen.rc) wrong(t, s, &seen, NULL, "W5: writing after a kill");
+    outcome_free(&seen);
+}
+
+/* TXN was committing when its process was killed: before the next commit of
+ * another it may appear at any moment, after it no more. */
+static void settle_unknown(struct twin *t, const struct step *s,
+                           struct model_txn *txn, struct dice *d)
+{
+    const struct outcome none = {0};
+    bool may = model_judge(txn) != MUST_CONFLICT && model_wrote(txn);
+    uint64_t before = state_digest(&t->model.head);
+    uint64_t first = demand(t, STEP_DIGEST, some_hand(t, d), 0,
+                            "W5: reading after a kill");
+    struct step put;
+    struct outcome o;
+    mark(t, &put, d);
+    struct model_txn *marker = model_begin(&t->model, LUGE_TURN);
+    model_step(marker, &put, &none, &o);
+    step_free(&put);
+    outcome_free(&o);
+    uint64_t now = demand(t, STEP_DIGEST, some_hand(t, d), 0,
+                          "W5: reading after the next commit");
+    bool shows = now != model_digest_after(marker);
+    if (!shows && first != before)
+        wrong(t, s, NULL, NULL, "W5: what had landed is gone");
+    if (shows && !may) wrong(t, s, NULL, NULL, "W5: what must not land did");
+    t->watch->in_flight++;
+    t->seq_high++;
+    /* If landing does not show, it may have: its spans count. */
+    if (shows || (may && model_digest_after(txn) == before)) model_land(txn);
+    else model_forget(txn);
+    landed(t, marker);
+    head_check(t, d);
+}
+
 static void settle(struct twin *t, const struct step *s,
                    const struct outcome *seen, struct model_txn *txn,
                    struct dice *d)
 {
-    enum verdict verdict = model_judge(txn);
-    uint64_t before = state_digest(&t->model.head);
     if (seen->rc == HAND_GONE) {
-        uint64_t now = demand(t, STEP_DIGEST, some_hand(t, d), 0,
-                              "W5: reading after a kill");
-        t->watch->in_flight++;
-        t->seq_high++;
-        if (now == before) {
-            /* If landing would not show, it may have: its spans count. */
-            if (model_digest_after(txn) != before) model_forget(txn);
-            else model_land(txn);
-            return;
-        }
-        if (verdict == MUST_CONFLICT || !model_wrote(txn))
-            wrong(t, s, seen, NULL, "W5: what must not land did");
-    } else {
-        commit_judge(t, s, seen, verdict);
-        if (seen->rc) {
-            model_forget(txn);
-            return;
-        }
+        settle_unknown(t, s, txn, d);
+        return;
+    }
+    commit_judge(t, s, seen, model_judge(txn));
+    if (seen->rc) {
+        model_forget(txn);
+        return;
     }
     landed(t, txn);
     head_check(t, d);
@@ -899,7 +946,7 @@ static void start(struct twin *t)
         struct outcome seen = {.rc = rc};
         if (rc) wrong(t, NULL, &seen, NULL, "the first opening");
     }
-    t->leases = 8;             /* what creation does, too; the first begin tells */
+    t->leases = 8;             /* as creation does; the first begin tells */
 }
 
 /* End all, open once more alone, compare once more. */
