@@ -28,7 +28,8 @@ static int path_of(const struct log *log, u64 number, char *path)
 
 static int spare_path(const struct log *log, char *path)
 {
-    int n = snprintf(path, PATH_BYTES, "%s/spare", log->directory);
+    int n = snprintf(path, PATH_BYTES, "%s/spare-%u", log->directory,
+                     log->owner);
     if (n < 0 || n >= PATH_BYTES)
         return fail(LUGE_INVALID, "the path of the log is too long");
     return 0;
@@ -350,6 +351,20 @@ static int survey_name(void *context, const char *name)
     if (!survey->oldest || number < survey->oldest) survey->oldest = number;
     if (number > survey->newest) survey->newest = number;
     return 0;
+}
+
+static int remove_spare(void *context, const char *name)
+{
+    struct log *log = context;
+    char path[PATH_BYTES];
+    if (strncmp(name, "spare-", 6)) return 0;
+    int n = snprintf(path, PATH_BYTES, "%s/%s", log->directory, name);
+    return n < PATH_BYTES ? log->os->unlink(log->os, path) : 0;
+}
+
+int log_remove_spares(struct log *log)
+{
+    return log->os->list(log->os, log->directory, remove_spare, log);
 }
 
 int log_remove_after(struct log *log, u64 number)

@@ -54,6 +54,7 @@ struct log {
     struct os *os;
     const char *directory;   /* owned; "DIR/log" */
     u8 instance[16];
+    u32 owner;               /* seat: in the name of this process's spare */
     pthread_mutex_t lock;
     u64 clock;
     struct log_segment open[LOG_OPEN_MAX];
@@ -78,14 +79,18 @@ int log_append(struct log *log, struct log_position *at, u8 *frame, u32 size,
 /* Make everything before AT durable, from segment FROM on. */
 int log_sync(struct log *log, u64 from, const struct log_position *at);
 
-/* Make a file "spare" of BYTES: zero-filled and durable, so that a sync later
- * overwrites blocks (155 us) instead of adding some (235 us). */
+/* Make a file "spare-SEAT" of BYTES: zero-filled and durable, so that a sync
+ * later overwrites blocks (155 us) instead of adding some (235 us).  Each
+ * process has its own: one that still writes zeros must not meet with another
+ * that has put the file to use. */
 int log_prepare(struct log *log, u64 bytes);
 /* Make the spare, or a segment no longer needed, the ready segment NUMBER.
  * Needs the turn: nobody may begin NUMBER meanwhile. */
 int log_use_spare(struct log *log, u64 number);
 int log_recycle(struct log *log, u64 old_number, u64 number);
 int log_remove(struct log *log, u64 number);
+/* Remove the spares of the dead: nobody is seated. */
+int log_remove_spares(struct log *log);
 /* Remove every segment above NUMBER. */
 int log_remove_after(struct log *log, u64 number);
 bool log_exists(struct log *log, u64 number);

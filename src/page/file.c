@@ -418,7 +418,7 @@ int page_extent_write(struct page_work *w, luge_bytes value,
 {
     struct page_file *f = w->file;
     extent->size = value.size;
-    extent->birth = w->seq;
+    extent->birth = w->birth;
     if (!w->may_write) {
         extent->first = PAGE_PRIVATE | (u64)(uintptr_t)value.data;
         extent->sum = 0;

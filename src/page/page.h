@@ -43,7 +43,7 @@ enum page_kind {
 /* The first bytes of every page but superblocks and extents (format.md 3). */
 struct page_head {
     u64 sum;     /* XXH3 of the rest of the page, seeded with its number */
-    u64 birth;   /* seq of the commit that published it; 0 while private */
+    u64 birth;   /* publication it began with; 0 while private */
     u8 kind;     /* of page_kind */
     u8 level;    /* 0 for leaves; a parent is one above its children */
     u16 count;   /* the layers above own these five fields */
@@ -61,7 +61,7 @@ struct page_extent {
     u64 first;   /* page number; or PAGE_PRIVATE | address of the bytes */
     u64 size;    /* bytes */
     u64 sum;     /* XXH3 of the bytes, seeded with SIZE */
-    u64 birth;   /* seq of the commit that wrote it: there is no page head */
+    u64 birth;   /* publication it began with: there is no page head */
 };
 
 /* The validator of a kind: called once on the first touch of a file page,
@@ -76,6 +76,7 @@ struct page_work {
     struct page_file *file;
     u64 seq;            /* the commit these pages will belong to */
     u64 tag;            /* unique to this work: frames carry it (P2) */
+    u64 birth;          /* publication its pages will be part of */
     u32 epoch;          /* savepoints taken; older frames are frozen */
     bool may_write;     /* holds the turn: extents go to the file at once */
     struct space *space;          /* with may_write: where numbers come from */

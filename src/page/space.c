@@ -14,6 +14,7 @@ enum {
     CHUNK_RUNS = (CHUNK_BYTES - 16) / sizeof(struct space_run),
     SEARCH_RUNS_MAX = 32,    /* runs looked at for a large value */
     MIXED_AGE_MAX = 256,
+    TIDY_SHARE = 8,          /* an eighth of the file freed: join */
 };
 
 struct chunk {
@@ -148,14 +149,15 @@ int space_take_page(struct space *s, u64 *page)
 int space_give(struct space *s, u64 first, u32 pages)
 {
     struct space_run run = {.first = first, .pages = pages};
+    s->state->given += pages;
     return space_push(s, pages == 1 ? SPACE_ONE : SPACE_MANY, &run);
 }
 
-int space_take_run(struct space *s, u32 pages, u64 *first)
+/* One of the first runs that is long enough; NOTFOUND. */
+static int find_run(struct space *s, u32 pages, u64 *first)
 {
     struct space_state *st = s->state;
     struct space_run run;
-    if (pages == 1) return space_take_page(s, first);
     u64 looks = min_u64(st->queue[SPACE_MANY].runs, SEARCH_RUNS_MAX);
     while (looks--) {
         if (!space_pop(s, SPACE_MANY, &run)) break;
@@ -167,6 +169,26 @@ int space_take_run(struct space *s, u32 pages, u64 *first)
         int rc = space_push(s, SPACE_MANY, &run);
         if (rc) return rc;
     }
+    return LUGE_NOTFOUND;
+}
+
+/* Enough was freed since the last time to make joining worth its cost. */
+static bool tidy_is_due(const struct space_state *st, u32 pages)
+{
+    return space_free_pages(st) > 2 * (u64)pages &&
+           st->given > st->page_count / TIDY_SHARE + pages;
+}
+
+int space_take_run(struct space *s, u32 pages, u64 *first)
+{
+    struct space_state *st = s->state;
+    if (pages == 1) return space_take_page(s, first);
+    int rc = find_run(s, pages, first);
+    if (rc == LUGE_NOTFOUND && tidy_is_due(st, pages)) {
+        rc = space_tidy(s);
+        if (!rc) rc = find_run(s, pages, first);
+    }
+    if (rc != LUGE_NOTFOUND) return rc;
     *first = st->page_count;
     st->page_count += pages;
     return 0;
@@ -270,6 +292,7 @@ int space_tidy(struct space *s)
         st->page_count = runs[--count].first;
     for (size_t i = 0; i < count && !rc; i++)
         rc = space_give(s, runs[i].first, runs[i].pages);
+    st->given = 0;
     base_free(runs);
     return rc;
 }

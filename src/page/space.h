@@ -52,6 +52,7 @@ struct space_state {
     u32 chunk_count;             /* chunks ever used; chunk 0 is not */
     u64 blocker[SPACE_HELD_QUEUES]; /* the pin each HELD queue waits for */
     u64 mixed_age;               /* reclaims since HELD_MIXED was looked at */
+    u64 given;                   /* pages freed since free runs were joined */
     struct space_queue queue[SPACE_QUEUES];
 };
 

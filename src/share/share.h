@@ -48,10 +48,10 @@ struct share_seat {              /* one line of cache */
 _Static_assert(sizeof(struct share_seat) == 64, "a cache line");
 
 struct share_slot {              /* one reader */
-    _Atomic u64 pin;             /* published seq it reads; 0: none */
+    _Atomic u64 pin;             /* publication it reads; 0: none */
     _Atomic u32 owner;           /* seat + 1; 0: free */
     u32 reserved;
-    u64 since_ns;                /* monotonic, for statistics */
+    _Atomic u64 seq;             /* of the version it reads, for people */
     u8 pad[64 - 24];
 };
 _Static_assert(sizeof(struct share_slot) == 64, "a cache line");
@@ -85,10 +85,10 @@ struct share_memory {
     _Atomic u64 durable;         /* by whoever synced; <= committed */
     _Atomic u64 last_full;       /* newest commit that asked for durability */
     _Atomic u64 shown;           /* newest seq a reader may see */
-    _Atomic u64 floor;           /* older published versions are unreachable */
+    _Atomic u64 floor;           /* older publications are unreachable */
     _Atomic u64 synced_segment;  /* log segments before it are durable */
-    _Atomic u64 checkpoint;      /* seq of the durable superblock: a pin */
-    _Atomic u64 checkpoint_next; /* seq of the one being written: a pin; or 0 */
+    _Atomic u64 checkpoint;      /* publication it is of: a pin */
+    _Atomic u64 checkpoint_next; /* of the one being written: a pin; or 0 */
 
     _Atomic u64 next_id;         /* luge_next_id */
     _Atomic u64 id_limit;        /* durable; ids below it may be given out */

@@ -174,6 +174,7 @@ static int join(struct env *e)
     snprintf(path, sizeof path, "%s/shm", e->path);
     int rc = share_join(&e->share, path, e->instance);
     if (!rc) rc = share_sit(&e->share);
+    e->log.owner = e->share.seat;
     if (!rc) head_attach(e);
     return rc;
 }

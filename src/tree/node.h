@@ -28,8 +28,11 @@
  *   N7  At least 60 bytes of the page follow the heads, so they may be read in
  *       blocks of 16.  (A leaf: 6 bytes follow for each head, and with 10 or
  *       fewer the heads end before 1100.  A branch: 2, with 30, before 1430.)
- *   N8  A cell takes at most a third of what a page can hold (node_cell_max),
- *       so an overfull page can always be cut in two that are not.
+ *   N8  A cell and its slot take at most half of what a page can hold
+ *       (node_cell_max).  So an overfull leaf can be cut beside the item that
+ *       overfilled it: were both [left + it] and [it + right] too large, it
+ *       would be more than half, as left + right did fit.  In a branch, where
+ *       one item goes up, a third is needed; a key's limit sees to that.
  * Not here: other pages.  Nothing in node.c and strip.c reads a file, takes a
  * lock or allocates: bytes in, bytes out.
  */
@@ -126,18 +129,23 @@ static inline u32 node_used(const struct page_head *n, u32 bytes)
     return node_slots_end(n) + (bytes - node_cell_low(n)) - n->dead;
 }
 
+/* 8: what a prefix is rounded up to may be missing in either half. */
 static inline u32 node_cell_max(u32 bytes)
 {
-    return (bytes - (u32)sizeof(struct page_head)) / 3;            /* N8 */
+    return (bytes - (u32)sizeof(struct page_head) - 8) / 2;       /* N8 */
 }
 
-/* Does a value lie in its leaf?  Up to a quarter page with key and slot; and
- * always if its extent would not be smaller. */
+_Static_assert(NODE_BRANCH_SLOT + NODE_BRANCH_CELL + LUGE_KEY_SIZE_MAX <=
+                   (4096 - sizeof(struct page_head) - 16) / 3, "N8");
+
+/* Does a value lie in its leaf?  As long as it may (two to a page still waste
+ * less than an extent's whole page for each), and always if its extent would
+ * not be smaller. */
 static inline bool node_value_inline(u32 bytes, size_t key, size_t value)
 {
     return value <= sizeof(struct page_extent) ||
-           (value < bytes / 4 &&
-            NODE_LEAF_SLOT + NODE_LEAF_CELL + key + value <= bytes / 4);
+           (value < bytes && NODE_LEAF_SLOT + NODE_LEAF_CELL + key + value <=
+                                 node_cell_max(bytes));
 }
 
 /* ------------------------------------------------------------ the cells -- */

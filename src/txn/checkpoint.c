@@ -14,7 +14,7 @@
  */
 #include "txn/env.h"
 
-enum { SPARE_RUNS = 8 };
+enum { SPARE_RUNS = 8, SLACK_BYTES = 1 << 20 };
 
 int superblock_write(struct env *e, const struct superblock *s)
 {
@@ -74,8 +74,8 @@ static int store_free_list(struct env *e, struct txn_head *next)
 {
     struct gather g = {0};
     struct space_run old = {
-        .first = next->stored_first, .birth = next->checkpoint,
-        .death = next->seq, .pages = next->stored_pages,
+        .first = next->stored_first, .birth = next->checkpoint_publication,
+        .death = next->publication, .pages = next->stored_pages,
     };
     int rc = 0;
     if (old.pages) rc = space_push(&e->space, SPACE_PENDING, &old);
@@ -88,7 +88,7 @@ static int store_free_list(struct env *e, struct txn_head *next)
     if (!g.runs) rc = NOMEM();
     if (!rc) rc = gather_free(e, &g);
     if (!rc) rc = space_store(&e->pages, next->stored_first,
-                              next->stored_pages, next->seq, g.runs, g.count);
+                              next->stored_pages, next->publication, g.runs, g.count);
     base_free(g.runs);
     return rc;
 }
@@ -101,7 +101,7 @@ static void describe(struct env *e, const struct txn_head *h,
     *s = (struct superblock){
         .magic = "lugedb", .format = ENV_FORMAT,
         .page_bytes = e->options.page_bytes, .number = h->superblocks + 1,
-        .seq = h->published, .time_ns = h->time_ns, .catalog = h->catalog,
+        .seq = h->published, .publication = h->publication, .time_ns = h->time_ns, .catalog = h->catalog,
         .catalog_count = h->catalog_count, .page_count = h->space.page_count,
         .stored_first = h->stored_first, .stored_pages = h->stored_pages,
         .log = h->published_log,
@@ -119,13 +119,15 @@ static int prepare(struct env *e, struct superblock *s, u64 *log_total)
     atomic_store(&e->share.m->checkpoint_next, 0); /* a dead one's, if any */
     head_mark(e, &mark);
     e->arena->work.mixed_age = UINT32_MAX;         /* look at all of HELD */
-    if (env_head(e)->seq == env_head(e)->checkpoint) rc = LUGE_NOTFOUND;
+    if (env_head(e)->seq == env_head(e)->checkpoint &&
+        env_head(e)->publication == env_head(e)->checkpoint_publication)
+        rc = LUGE_NOTFOUND;
     if (!rc) rc = publish_head(e);
     if (rc) goto done;
     head_mark(e, &mark);
     next = *env_head(e);
     rc = store_free_list(e, &next);
-    atomic_store(&e->share.m->checkpoint_next, next.published);
+    atomic_store(&e->share.m->checkpoint_next, next.publication);
     if (!rc) rc = head_flip(e, &next, true);
     if (!rc) {
         describe(e, env_head(e), s);
@@ -140,6 +142,18 @@ done:
     return rc;
 }
 
+/* TURN: what lies behind the last page in use goes back to the file system.
+ * Nobody can reach it: a page is given back only when no pin needs it (D1). */
+static int give_back_end(struct env *e)
+{
+    u64 size = 0, end = max_u64(e->arena->work.page_count,
+                                env_head(e)->space.page_count);
+    end *= e->options.page_bytes;
+    int rc = e->os->size(e->db, &size);
+    if (rc || size <= end + SLACK_BYTES) return rc;
+    return e->os->resize(e->db, end);
+}
+
 /* Step 5. */
 static int settle(struct env *e, const struct superblock *s, u64 log_total)
 {
@@ -147,15 +161,17 @@ static int settle(struct env *e, const struct superblock *s, u64 log_total)
     if (rc) return rc;
     struct txn_head next = *env_head(e);
     next.checkpoint = s->seq;
+    next.checkpoint_publication = s->publication;
     next.checkpoint_log = s->log;
     next.checkpoint_total = log_total;
     next.superblocks = s->number;
     rc = head_flip(e, &next, false);
     if (!rc) {
-        atomic_store(&e->share.m->checkpoint, s->seq);
+        atomic_store(&e->share.m->checkpoint, s->publication);
         atomic_store(&e->share.m->checkpoint_next, 0);
         atomic_fetch_add(&e->share.m->checkpoints, 1);
     }
+    if (!rc) rc = give_back_end(e);
     head_release_turn(e);
     return rc;
 }

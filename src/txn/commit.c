@@ -83,15 +83,17 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
 {
     struct txn_head next = *env_head(e);
     bool publish = atomic_load(&e->share.m->attached) > 1;
+    u64 publication = next.publication + 1;
     next.seq = e->head.seq + 1;
     next.time_ns = max_u64(e->os->wall_ns(e->os), next.time_ns + 1);
     int rc = 0;
-    if (publish) rc = publish_pages(e, view, next.seq);
-    if (publish && !rc) rc = publish_drops(e, next.seq);
+    if (publish) rc = publish_pages(e, view, publication);
+    if (publish && !rc) rc = publish_drops(e, publication);
     if (!rc) rc = head_prepare(e, view);
     if (!rc) rc = append_chunks(e, ops, &next, log_flags);
     if (!rc && publish) {
         next.published = next.seq;
+        next.publication = publication;
         next.catalog = view->catalog.root;
         next.catalog_count = view->catalog.count;
         next.published_log = next.log;
@@ -104,7 +106,7 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
     /* Cannot fail from here (H3). */
     struct version v = {
         next.seq, 2 * next.seq + publish, view->catalog.root,
-        view->catalog.count, publish ? next.seq : e->head.base, next.log,
+        view->catalog.count, publish ? publication : e->head.base, next.log,
     };
     if (publish) publish_done(e, v.order - 1);
     head_adopt(e, view, &v);

@@ -11,7 +11,9 @@
  *   E1  A version's order is 2 * seq for a private root, 2 * seq + 1 for a
  *       published one.  A frame born at order b and dead at d is in the version
  *       of order r iff b <= r < d.
- *   E2  A reader pins its order here and its published base in shared memory.
+ *   E2  A reader pins its order here and its base in shared memory: the number of
+ *       the publication whose pages it may read.  One seq may be published more
+ *       than once (compaction), so publications have numbers of their own.
  *   E3  Everything in `struct env` marked TURN is touched only with head_lock,
  *       which the holder of the turn takes as well; a reader that cannot wait
  *       for the turn takes only the lock (head.c, shadow).
@@ -38,7 +40,7 @@ struct version {
     u64 seq, order;
     page_ref catalog;
     u64 catalog_count;
-    u64 base;                   /* published seq it stands on */
+    u64 base;                   /* publication it stands on */
     struct log_position log;    /* behind its record */
 };
 
@@ -49,10 +51,13 @@ struct txn_head {
     u64 seq, time_ns;
     struct log_position log;            /* where the next record goes */
     u64 published;                      /* seq of the newest published root */
+    u64 publication;                    /* its number: births and deaths of
+                                           pages and readers' pins */
     page_ref catalog;
     u64 catalog_count;
     struct log_position published_log;  /* behind the record of `published` */
     u64 checkpoint;                     /* seq of the durable superblock */
+    u64 checkpoint_publication;
     struct log_position checkpoint_log;
     u64 superblocks;                    /* how many were written: which slot */
     u64 stored_first;                   /* where its free list is stored */
@@ -257,16 +262,16 @@ int takeover_space(struct env *e);
 /* TURN: the turn was stolen from a stopped process, now or by a thief who died:
  * move to a new arena and a new segment, out of its reach. */
 int takeover_theft(struct env *e);
-/* TURN: runs kept for owners who no longer need them are dead at SEQ. */
-int takeover_release_kept(struct env *e, u64 seq);
+/* TURN: runs kept for owners who no longer need them die at PUBLICATION. */
+int takeover_release_kept(struct env *e, u64 publication);
 
 /* --- publish.c --- */
 
 /* TURN: write every private page reachable from VIEW into the file; its roots
  * become page numbers.  Nothing is visible before the flip. */
-int publish_pages(struct env *e, struct view *view, u64 seq);
-/* TURN: hand all dropped file pages to the allocator: dead at SEQ. */
-int publish_drops(struct env *e, u64 seq);
+int publish_pages(struct env *e, struct view *view, u64 publication);
+/* TURN: hand all dropped file pages to the allocator: dead at PUBLICATION. */
+int publish_drops(struct env *e, u64 publication);
 /* TURN: after the flip: the frames that were published die at order DEATH. */
 void publish_done(struct env *e, u64 death);
 /* TURN: publish the head as it is. */
@@ -308,7 +313,8 @@ struct superblock {
     u64 page_count;
     u64 stored_first, stored_pages;    /* the free list */
     struct log_position log;
-    u64 reserved[5];
+    u64 publication;
+    u64 reserved[4];
     u64 sum;
 };
 _Static_assert(sizeof(struct superblock) == 168, "format.md 2");

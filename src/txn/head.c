@@ -114,6 +114,7 @@ void head_mark(struct env *e, struct head_mark *mark)
 void head_view(struct env *e, struct view *view, u64 seq)
 {
     page_work_begin(&e->work, &e->pages, seq, &e->space);
+    e->work.birth = env_head(e)->publication + 1;
     view_begin(view, &e->pages, &e->work, e->head.catalog,
                e->head.catalog_count, seq);
 }
@@ -367,7 +368,7 @@ int head_find_end(struct env *e, const struct log_position *at, u64 seq,
 static bool head_is_ours(const struct env *e, const struct txn_head *h)
 {
     const struct txn_arena *a = e->arena;
-    return e->head.seq == h->seq && e->head.base == h->published &&
+    return e->head.seq == h->seq && e->head.base == h->publication &&
            a->work_owner == e->share.seat + 1 && a->work_serial == e->serial;
 }
 
@@ -385,7 +386,7 @@ static void adopt_published(struct env *e, const struct txn_head *h)
 {
     e->head = (struct version){
         h->published, 2 * h->published + 1, h->catalog, h->catalog_count,
-        h->published, h->published_log,
+        h->publication, h->published_log,
     };
 }
 
@@ -395,7 +396,8 @@ static void tell_again(struct env *e, const struct txn_head *h)
     struct share_memory *m = e->share.m;
     struct txn_arena *a = e->arena;
     u64 n = atomic_load(&a->ring_count);
-    if (!n || atomic_load(&a->ring[(n - 1) % VERSION_RING].seq) != h->published)
+    if (!n || atomic_load(&a->ring[(n - 1) % VERSION_RING].base) !=
+                  h->publication)
         version_publish(e, &e->head);
     if (atomic_load(&m->committed) < h->seq) {
         /* Whether it asked for durability is not known: assume so. */
@@ -476,7 +478,7 @@ static int catch_up_with_turn(struct env *e)
 {
     int rc = head_take_turn(e, CATCH_UP_MS);
     if (rc) return rc;
-    bool unpublished = e->head.base != e->head.seq;
+    bool unpublished = !(e->head.order & 1);
     bool shared = atomic_load(&e->share.m->attached) > 1;
     if (unpublished && shared) rc = publish_head(e);
     head_release_turn(e);
@@ -492,9 +494,9 @@ static int shadow_build(struct env *e, u32 slot)
     struct share_memory *m = e->share.m;
     struct txn_head now, last;
     head_copy(e, &now);
-    atomic_store(&m->slots[slot].pin, now.published);
+    atomic_store(&m->slots[slot].pin, now.publication);
     atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load(&m->floor) > now.published) return 0; /* it moves: again */
+    if (atomic_load(&m->floor) > now.publication) return 0; /* it moves: again */
     int rc = forget_lineage(e);
     if (rc) return rc;
     e->serial = 0;

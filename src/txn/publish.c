@@ -54,7 +54,7 @@ static page_ref published_ref(struct env *e, page_ref ref)
 
 /* -------------------------------------------------------------- write -- */
 
-static void stage(struct env *e, const struct publish_item *item, u64 seq,
+static void stage(struct env *e, const struct publish_item *item, u64 birth,
                   u8 *to)
 {
     u32 size = e->pages.map.page_bytes, count = 0;
@@ -63,22 +63,22 @@ static void stage(struct env *e, const struct publish_item *item, u64 seq,
     page_ref *children = tree_page_children(page, &count);
     for (u32 i = 0; children && i < count; i++)
         children[i] = published_ref(e, children[i]);
-    page_seal(page, item->number, seq, size);
+    page_seal(page, item->number, birth, size);
 }
 
-static int write_run(struct env *e, size_t first, size_t count, u64 seq)
+static int write_run(struct env *e, size_t first, size_t count, u64 birth)
 {
     struct page_file *f = &e->pages;
     const struct publish_item *items = &e->publishing.items[first];
     for (size_t i = 0; i < count; i++)
-        stage(e, &items[i], seq, e->publishing.staging +
+        stage(e, &items[i], birth, e->publishing.staging +
                                      (i << f->map.page_shift));
     return e->os->write(e->db, e->publishing.staging,
                         count << f->map.page_shift,
                         items[0].number << f->map.page_shift);
 }
 
-static int write_from(struct env *e, size_t first, u64 seq)
+static int write_from(struct env *e, size_t first, u64 birth)
 {
     const struct publish_list *list = &e->publishing;
     size_t run_max = max_u64(STAGING_BYTES / e->pages.map.page_bytes, 1);
@@ -86,7 +86,7 @@ static int write_from(struct env *e, size_t first, u64 seq)
     for (size_t i = first, n; i < list->count && !rc; i += n) {
         for (n = 1; n < run_max && i + n < list->count; n++)
             if (list->items[i + n].number != list->items[i].number + n) break;
-        rc = write_run(e, i, n, seq);
+        rc = write_run(e, i, n, birth);
     }
     for (size_t i = first; i < list->count && !rc; i++) {
         page_file_grown(&e->pages, list->items[i].number + 1);
@@ -120,7 +120,7 @@ static int publish_trees(struct env *e, struct view *view)
     return rc;
 }
 
-int publish_pages(struct env *e, struct view *view, u64 seq)
+int publish_pages(struct env *e, struct view *view, u64 publication)
 {
     struct publish_list *list = &e->publishing;
     list->count = 0;
@@ -134,31 +134,31 @@ int publish_pages(struct env *e, struct view *view, u64 seq)
     int rc = version_reclaim_pages(e, wanted);
     if (!rc) rc = publish_trees(e, view);
     if (!rc) rc = collect(e, view->catalog.root);
-    if (!rc) rc = write_from(e, 0, seq);
+    if (!rc) rc = write_from(e, 0, publication);
     if (!rc) view->catalog.root = published_ref(e, view->catalog.root);
     return rc;
 }
 
 /* --------------------------------------------------------------- drops -- */
 
-static int pend(struct env *e, const struct page_drop *drop, u64 seq)
+static int pend(struct env *e, const struct page_drop *drop, u64 death)
 {
     if (page_is_private(drop->ref)) return 0;
     /* Born within our lineage: its readers here pin the base. */
     struct space_run run = {
         .first = drop->ref, .birth = min_u64(drop->birth, e->head.base),
-        .death = seq, .pages = drop->pages,
+        .death = death, .pages = drop->pages,
     };
     return space_push(&e->space, SPACE_PENDING, &run);
 }
 
-int publish_drops(struct env *e, u64 seq)
+int publish_drops(struct env *e, u64 publication)
 {
-    int rc = takeover_release_kept(e, seq);
+    int rc = takeover_release_kept(e, publication);
     for (size_t i = 0; i < e->drop_count && !rc; i++)
-        rc = pend(e, &e->drops[i], seq);
+        rc = pend(e, &e->drops[i], publication);
     for (size_t i = 0; i < e->work.drop_count && !rc; i++)
-        rc = pend(e, &e->work.drops[i], seq);
+        rc = pend(e, &e->work.drops[i], publication);
     return rc;
 }
 
@@ -178,11 +178,12 @@ int publish_head(struct env *e)
     struct view view = {0};
     struct head_mark mark;
     u64 seq = e->head.seq;
-    if (e->head.base == seq) return 0;
+    u64 publication = env_head(e)->publication + 1;
+    if (e->head.order & 1) return 0;
     head_mark(e, &mark);
     head_view(e, &view, seq);
-    int rc = publish_pages(e, &view, seq);
-    if (!rc) rc = publish_drops(e, seq);
+    int rc = publish_pages(e, &view, publication);
+    if (!rc) rc = publish_drops(e, publication);
     if (!rc) rc = head_prepare(e, &view);
     if (rc) {
         head_abandon(e, &view, &mark);
@@ -190,6 +191,7 @@ int publish_head(struct env *e)
     }
     struct txn_head next = *env_head(e);
     next.published = seq;
+    next.publication = publication;
     next.catalog = view.catalog.root;
     next.catalog_count = view.catalog.count;
     next.published_log = next.log;
@@ -199,7 +201,7 @@ int publish_head(struct env *e)
         return rc;
     }
     struct version v = {seq, 2 * seq + 1, next.catalog, next.catalog_count,
-                        seq, next.log};
+                        publication, next.log};
     publish_done(e, v.order);
     head_adopt(e, &view, &v);
     head_announce(e, &v, 0);

@@ -29,6 +29,7 @@ static int first_superblock(struct env *e, const struct log_position *log)
     struct superblock s = {
         .magic = "lugedb", .format = ENV_FORMAT,
         .page_bytes = e->options.page_bytes, .number = 1, .seq = FIRST_SEQ,
+        .publication = 1,
         .page_count = SUPERBLOCKS, .log = *log,
     };
     memcpy(s.instance, e->instance, sizeof s.instance);
@@ -110,6 +111,7 @@ static int sane(struct env *e, const struct superblock *s)
     if (rc) return rc;
     u64 pages = size / e->options.page_bytes;
     if (s->page_bytes != e->options.page_bytes || !s->seq ||
+        !s->publication ||
         s->catalog >= s->page_count || s->page_count >= PAGE_NUMBER_MAX ||
         s->stored_pages > s->page_count ||
         s->stored_first > s->page_count - s->stored_pages)
@@ -159,9 +161,11 @@ static void describe_head(const struct superblock *s, struct txn_head *h)
 {
     *h = (struct txn_head){
         .seq = s->seq, .time_ns = s->time_ns, .log = s->log,
-        .published = s->seq, .catalog = s->catalog,
+        .published = s->seq, .publication = s->publication,
+        .catalog = s->catalog,
         .catalog_count = s->catalog_count, .published_log = s->log,
-        .checkpoint = s->seq, .checkpoint_log = s->log,
+        .checkpoint = s->seq, .checkpoint_publication = s->publication,
+        .checkpoint_log = s->log,
         .superblocks = s->number, .stored_first = s->stored_first,
         .stored_pages = (u32)s->stored_pages,
     };
@@ -171,8 +175,8 @@ static void describe_head(const struct superblock *s, struct txn_head *h)
 static void describe_memory(struct env *e, const struct superblock *s)
 {
     struct share_memory *m = e->share.m;
-    m->committed = m->durable = m->shown = m->floor = s->seq;
-    m->checkpoint = s->seq;
+    m->committed = m->durable = m->shown = s->seq;
+    m->checkpoint = m->floor = s->publication;
     m->synced_segment = s->log.segment;
 }
 
@@ -231,6 +235,8 @@ int recover_open(struct env *e)
     if (rc) return rc;
     e->arena->heads[0].space = e->arena->work;
     rc = share_sit(&e->share);
+    e->log.owner = e->share.seat;
+    if (!rc) rc = log_remove_spares(&e->log);
     if (!rc) rc = txn_load_ids(e);
     return rc ? rc : replay_all(e);
 }

@@ -100,7 +100,7 @@ int takeover_space(struct env *e)
         own_space(e);
         return 0;
     }
-    struct kept k = {&e->space, owner, next.published, 0};
+    struct kept k = {&e->space, owner, next.publication, 0};
     count_popped(e, &before, &after, popped);
     a->work = before;
     own_space(e);
@@ -178,7 +178,7 @@ static int fill_arena(struct env *e, struct txn_arena *a, u64 bytes)
     memset(a, 0, first);
     *head = *env_head(e);
     struct space_state before = head->space, after = old->work;
-    struct kept k = {&to, old->work_owner, head->published, generation};
+    struct kept k = {&to, old->work_owner, head->publication, generation};
     count_popped(e, &before, &after, popped);
     int rc = copy_queues(e, &before, &to);
     if (!rc && old->work_owner) rc = keep_taken(&k, popped, &before, &after);
@@ -228,14 +228,14 @@ static bool may_release(struct env *e, const struct space_run *run)
     return !share_seat_lives(&e->share, run->owner - 1);
 }
 
-int takeover_release_kept(struct env *e, u64 seq)
+int takeover_release_kept(struct env *e, u64 publication)
 {
     u64 runs = e->arena->work.queue[SPACE_KEPT].runs;
     struct space_run run;
     int rc = 0;
     while (runs-- && !rc && space_pop(&e->space, SPACE_KEPT, &run)) {
         bool release = may_release(e, &run);
-        if (release) run.death = seq;
+        if (release) run.death = publication;
         rc = space_push(&e->space, release ? SPACE_PENDING : SPACE_KEPT, &run);
     }
     return rc;

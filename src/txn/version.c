@@ -105,6 +105,8 @@ int version_pin(struct env *e, u32 slot, struct version *v)
             continue;
         }
         atomic_store_explicit(&e->pins[slot], v->order, memory_order_relaxed);
+        atomic_store_explicit(&m->slots[slot].seq, v->seq,
+                              memory_order_relaxed);
         atomic_store_explicit(&m->slots[slot].pin, v->base,
                               memory_order_relaxed);              /* E2 */
         atomic_thread_fence(memory_order_seq_cst);
@@ -233,7 +235,7 @@ static u64 published_floor(struct env *e)
     struct version v;
     u64 shown = atomic_load(&e->share.m->shown);
     return ring_find(e->arena->ring, &e->arena->ring_count, shown, &v)
-               ? v.seq : 0;
+               ? v.base : 0;
 }
 
 int version_reclaim_pages(struct env *e, u64 limit)
