@@ -202,7 +202,8 @@ static luge_bytes make_value(struct dice *d, u32 page_bytes_, u8 *space)
 {
     u32 kind = dice_below(d, 100), size = dice_below(d, 24);
     if (kind < 40) size = dice_below(d, 200);
-    else if (kind < 50) size = page_bytes_ / 4 - 60 + dice_below(d, 80);
+    else if (kind < 45) size = page_bytes_ / 4 + dice_below(d, 400);
+    else if (kind < 50) size = page_bytes_ / 2 - 80 + dice_below(d, 80);
     else if (kind < 53) size = dice_below(d, 3 * page_bytes_);
     memset(space, (int)dice_below(d, 256), size);
     if (size >= 8) store64(space, dice_next(d));
