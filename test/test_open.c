@@ -1,0 +1,813 @@
+/* test/test_open.c -- directories, handles, processes and forks.
+ *
+ * Holds: how a database is opened, made, shared and closed; what a second
+ * process sees; what is left after one that died; what a forked child may do;
+ * and what happens where the system says no.
+ * Not here: damaged content (test_damage.c), storms (crash_storm.c).
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "rig.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void opens(int code, const char *path, unsigned flags)
+{
+    struct luge_options o = {.flags = flags};
+    luge_db *db = NULL;
+    answers(code, luge_open(path, &o, &db));
+    if (!code) fine(luge_close(db));
+}
+
+static char *inside(struct rig *r, const char *name)
+{
+    static char path[700];
+    snprintf(path, sizeof path, "%s/%s", r->path, name);
+    return path;
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* ------------------------------------------------------------- opening -- */
+
+static void creating(void **state)
+{
+    struct rig *r = *state;
+    opens(LUGE_NOTFOUND, r->path, LUGE_MUST_EXIST);
+    opens(LUGE_NOTFOUND, r->path, LUGE_READ_ONLY);
+    assert_int_not_equal(access(r->path, F_OK), 0);   /* nothing was made */
+    rig_open(r, NULL);
+    assert_int_equal(luge_was_recovered(r->db), 0);
+    commit_put(r, "k", "v");
+    rig_reopen(r);
+    assert_int_equal(luge_was_recovered(r->db), 1);
+    now_holds(r, LUGE_MAIN, "k", "v");
+    rig_close(r);
+    opens(LUGE_EXISTS, r->path, LUGE_CREATE_NEW);
+    opens(0, r->path, LUGE_MUST_EXIST);
+    opens(0, r->path, LUGE_READ_ONLY);
+    rig_open(r, NULL);
+    now_holds(r, LUGE_MAIN, "k", "v");
+    fine(luge_close(NULL));
+}
+
+static void in_an_empty_directory(void **state)
+{
+    struct rig *r = *state;
+    assert_int_equal(mkdir(r->path, 0777), 0);
+    opens(LUGE_NOTFOUND, r->path, LUGE_MUST_EXIST);
+    opens(0, r->path, LUGE_CREATE_NEW);
+    opens(0, r->path, LUGE_MUST_EXIST);
+}
+
+static void no_such_parent(void **state)
+{
+    struct rig *r = *state;
+    char path[700];
+    snprintf(path, sizeof path, "%s/no/such/place", r->path);
+    opens(LUGE_NOTFOUND, path, 0);
+}
+
+static void not_a_luge_directory(void **state)
+{
+    struct rig *r = *state;
+    assert_int_equal(mkdir(r->path, 0777), 0);
+    write_file(inside(r, "letters.txt"), "somebody's letters");
+    opens(LUGE_NOTLUGE, r->path, 0);
+    opens(LUGE_NOTLUGE, r->path, LUGE_CREATE_NEW);
+    assert_int_equal(unlink(inside(r, "letters.txt")), 0);
+    DIR *dir = opendir(r->path);           /* nothing was left there */
+    int names = 0;
+    while (readdir(dir)) names++;
+    closedir(dir);
+    assert_int_equal(names, 2);
+    write_file(inside(r, "conf"), "some other program's\n");
+    opens(LUGE_NOTLUGE, r->path, 0);
+    assert_int_equal(unlink(inside(r, "conf")), 0);
+    assert_int_equal(rmdir(r->path), 0);
+    write_file(r->path, "a file where a directory is expected");
+    luge_db *db;
+    int rc = luge_open(r->path, NULL, &db);
+    assert_true(rc == LUGE_NOTLUGE || rc == LUGE_EXISTS);
+}
+
+static void a_newer_format(void **state)
+{
+    struct rig *r = *state;
+    char text[4096] = "", changed[4200];
+    rig_open(r, NULL);
+    commit_put(r, "k", "v");
+    rig_close(r);
+    FILE *f = fopen(inside(r, "conf"), "r");
+    assert_non_null(f);
+    assert_true(fread(text, 1, sizeof text - 1, f) > 0);
+    fclose(f);
+    char *at = strstr(text, "format ");
+    assert_non_null(at);
+    int used;
+    assert_int_equal(sscanf(at, "format %*d%n", &used), 0);
+    snprintf(changed, sizeof changed, "%.*sformat 999%s", (int)(at - text),
+             text, at + used);
+    write_file(inside(r, "conf"), changed);
+    opens(LUGE_VERSION, r->path, 0);
+    opens(LUGE_VERSION, r->path, LUGE_READ_ONLY);
+    write_file(inside(r, "conf"), text);
+    rig_open(r, NULL);
+    now_holds(r, LUGE_MAIN, "k", "v");
+}
+
+static void options_out_of_range(void **state)
+{
+    struct rig *r = *state;
+    static const uint32_t pages[] = {1, 512, 2048, 4097, 5000, 131072};
+    luge_db *db;
+    for (size_t i = 0; i < COUNT_OF(pages); i++) {
+        struct luge_options o = {.page_bytes = pages[i]};
+        answers(LUGE_INVALID, luge_open(r->path, &o, &db));
+    }
+    struct luge_options o = {.durability = 17};
+    answers(LUGE_INVALID, luge_open(r->path, &o, &db));
+}
+
+static void page_sizes(void **state)
+{
+    struct rig *r = *state;
+    for (uint32_t bytes = 4096; bytes <= 65536; bytes *= 2) {
+        struct luge_options o = {.page_bytes = bytes}, other = o;
+        luge_db *db;
+        struct luge_stats s;
+        rig_open(r, &o);
+        for (int i = 0; i < 500; i++) {
+            char key[16];
+            sprintf(key, "%d", i);
+            commit_put(r, key, "some value of a middling length");
+        }
+        other.page_bytes = bytes == 4096 ? 8192 : 4096;
+        answers(LUGE_INVALID, luge_open(r->path, &other, &db));
+        rig_close(r);
+        answers(LUGE_INVALID, luge_open(r->path, &other, &db));
+        rig_open(r, NULL);
+        fine(luge_stat(r->db, &s));
+        assert_int_equal(s.page_bytes, bytes);
+        now_holds(r, LUGE_MAIN, "499", "some value of a middling length");
+        fine(luge_check(r->db, NULL, NULL));
+        rig_close(r);
+        tree_remove(r->path);
+    }
+}
+
+static void temporary(void **state)
+{
+    struct rig *r = *state;
+    struct luge_options o = {.flags = LUGE_TEMPORARY};
+    luge_db *one, *two;
+    rig_open(r, &o);
+    commit_put(r, "k", "v");
+    fine(luge_open(r->path, NULL, &one));
+    rig_close(r);
+    assert_int_equal(access(r->path, F_OK), 0);       /* not the last one */
+    fine(luge_close(one));
+    assert_int_not_equal(access(r->path, F_OK), 0);
+    fine(luge_open(NULL, &o, &one));
+    fine(luge_open(NULL, &o, &two));
+    struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("k"), luge_str("v")};
+    luge_txn *txn;
+    luge_bytes v;
+    fine(luge_apply(one, 0, &op, 1));
+    fine(luge_begin(two, LUGE_READ, &txn));
+    answers(LUGE_NOTFOUND, luge_get(txn, LUGE_MAIN, op.key, &v));
+    luge_abort(txn);
+    fine(luge_close(one));
+    fine(luge_close(two));
+    o.flags = 0;
+    answers(LUGE_INVALID, luge_open(NULL, &o, &one));
+}
+
+/* --------------------------------------------------------- two handles -- */
+
+static void two_handles(void **state)
+{
+    struct rig *r = *state;
+    char link[640], *dots = inside(r, "../db");
+    luge_db *again[3];
+    struct luge_stats s;
+    rig_open(r, NULL);
+    snprintf(link, sizeof link, "%s/link", r->base);
+    assert_int_equal(symlink(r->path, link), 0);
+    fine(luge_open(r->path, NULL, &again[0]));
+    fine(luge_open(link, NULL, &again[1]));
+    fine(luge_open(dots, NULL, &again[2]));
+    commit_put(r, "k", "v");
+    for (int i = 0; i < 3; i++) {
+        luge_txn *txn;
+        fine(luge_begin(again[i], LUGE_WRITE, &txn));
+        holds(txn, LUGE_MAIN, "k", "v");
+        put(txn, LUGE_MAIN, "other", "handle");
+        fine(luge_commit(txn));
+        now_holds(r, LUGE_MAIN, "other", "handle");
+        fine(luge_stat(again[i], &s));
+        assert_int_equal(s.processes, 1);
+    }
+    rig_close(r);
+    for (int i = 0; i < 3; i++) {
+        luge_txn *txn;
+        fine(luge_begin(again[i], LUGE_READ, &txn));
+        holds(txn, LUGE_MAIN, "k", "v");
+        luge_abort(txn);
+        fine(luge_close(again[i]));
+    }
+}
+
+static void closing_while_in_use(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r, NULL);
+    static const unsigned flags[] = {LUGE_READ, LUGE_WRITE, LUGE_TURN};
+    for (int i = 0; i < 3; i++) {
+        luge_txn *txn = begin(r, flags[i]);
+        answers(LUGE_BUSY, luge_close(r->db));
+        if (i) put(txn, LUGE_MAIN, "k", "still works");
+        fine(luge_commit(txn));
+    }
+    now_holds(r, LUGE_MAIN, "k", "still works");
+    /* of two handles each minds its own transactions */
+    luge_db *other;
+    fine(luge_open(r->path, NULL, &other));
+    luge_txn *txn = begin(r, LUGE_READ);
+    fine(luge_close(other));
+    answers(LUGE_BUSY, luge_close(r->db));
+    luge_abort(txn);
+}
+
+static void read_only_handles(void **state)
+{
+    struct rig *r = *state;
+    struct luge_options o = {.flags = LUGE_READ_ONLY};
+    uint64_t id;
+    luge_txn *txn;
+    struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("k"), luge_str("w")};
+    rig_open(r, NULL);
+    commit_put(r, "k", "v");
+    rig_close(r);
+    rig_open(r, &o);
+    now_holds(r, LUGE_MAIN, "k", "v");
+    answers(LUGE_READONLY, luge_begin(r->db, LUGE_WRITE, &txn));
+    answers(LUGE_READONLY, luge_begin(r->db, LUGE_TURN, &txn));
+    answers(LUGE_READONLY, luge_apply(r->db, 0, &op, 1));
+    answers(LUGE_READONLY, luge_next_id(r->db, &id));
+    answers(LUGE_READONLY, luge_next_ids(r->db, 3, &id));
+    answers(LUGE_READONLY, luge_checkpoint(r->db));
+    fine(luge_check(r->db, NULL, NULL));
+    now_holds(r, LUGE_MAIN, "k", "v");
+}
+
+/* ------------------------------------------------------- two processes -- */
+
+static int put_from_elsewhere(struct rig *r)
+{
+    luge_db *db;
+    struct luge_stats s;
+    uint64_t id, *ids = (uint64_t *)(void *)r->base;   /* shared, see below */
+    struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("from"),
+                         luge_str("elsewhere")};
+    luge_txn *txn;
+    luge_bytes v;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_READ, &txn));
+    CHILD_ANSWERS(0, luge_get(txn, LUGE_MAIN, luge_str("k"), &v));
+    CHILD_MUST(is(v, "from here"));
+    luge_abort(txn);
+    CHILD_ANSWERS(0, luge_apply(db, 0, &op, 1));
+    CHILD_ANSWERS(0, luge_next_id(db, &id));
+    CHILD_MUST(id > ids[0]);
+    ids[0] = id;
+    CHILD_ANSWERS(0, luge_stat(db, &s));
+    CHILD_MUST(s.processes == ids[1]);
+    CHILD_ANSWERS(0, luge_check(db, NULL, NULL));
+    CHILD_ANSWERS(0, luge_close(db));
+    return 0;
+}
+
+/* The child opens while we have it open, and while we have not. */
+static void another_process(void **state)
+{
+    struct rig *r = *state;
+    char *base = r->base;
+    uint64_t *ids = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(ids != MAP_FAILED);
+    for (int round = 0; round < 20; round++) {
+        uint64_t id;
+        rig_open(r, NULL);
+        fine(luge_next_id(r->db, &id));
+        assert_true(id > ids[0]);
+        ids[0] = id;
+        commit_put(r, "k", "from here");
+        commit_put(r, "from", "here");
+        if (round % 2) rig_close(r);
+        ids[1] = round % 2 ? 1 : 2;
+        r->base = (char *)(void *)ids;
+        assert_int_equal(in_child(put_from_elsewhere, r), 0);
+        r->base = base;
+        if (round % 2) rig_open(r, NULL);
+        now_holds(r, LUGE_MAIN, "from", "elsewhere");
+        rig_close(r);
+    }
+    munmap(ids, 4096);
+}
+
+static int read_only_elsewhere(struct rig *r)
+{
+    struct luge_options o = {.flags = LUGE_READ_ONLY};
+    luge_db *db;
+    luge_txn *txn;
+    luge_bytes v;
+    CHILD_ANSWERS(0, luge_open(r->path, &o, &db));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_READ, &txn));
+    CHILD_ANSWERS(0, luge_get(txn, LUGE_MAIN, luge_str("k"), &v));
+    CHILD_MUST(is(v, "fresh"));
+    CHILD_ANSWERS(LUGE_READONLY, luge_put(txn, LUGE_MAIN, luge_str("k"), v));
+    luge_abort(txn);
+    CHILD_ANSWERS(0, luge_close(db));
+    return 0;
+}
+
+static void a_reader_beside_a_writer(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r, NULL);
+    commit_put(r, "k", "fresh");
+    assert_int_equal(in_child(read_only_elsewhere, r), 0);
+    rig_close(r);
+    assert_int_equal(in_child(read_only_elsewhere, r), 0);
+}
+
+static int open_and_close(struct rig *r)
+{
+    for (int i = 0; i < 60; i++) {
+        luge_db *db;
+        luge_txn *txn;
+        CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+        CHILD_ANSWERS(0, luge_begin(db, i % 5 ? LUGE_READ : LUGE_WRITE, &txn));
+        if (i % 5 == 0)
+            CHILD_ANSWERS(0, luge_put(txn, LUGE_MAIN, luge_str("k"),
+                                      luge_bytes_of(&i, sizeof i)));
+        CHILD_ANSWERS(0, luge_commit(txn));
+        CHILD_ANSWERS(0, luge_close(db));
+    }
+    return 0;
+}
+
+/* First in, last out, and everything between, at the same time. */
+static void opening_and_closing_at_once(void **state)
+{
+    struct rig *r = *state;
+    pid_t pids[6];
+    for (size_t i = 0; i < COUNT_OF(pids); i++) {
+        fflush(NULL);
+        pids[i] = fork();
+        assert_true(pids[i] >= 0);
+        if (!pids[i]) {
+            alarm(60);
+            _exit(open_and_close(r));
+        }
+    }
+    for (size_t i = 0; i < COUNT_OF(pids); i++) {
+        int status;
+        waitpid(pids[i], &status, 0);
+        assert_int_equal(status, 0);
+    }
+    struct luge_stats s;
+    rig_open(r, NULL);
+    fine(luge_stat(r->db, &s));
+    assert_int_equal(s.processes, 1);
+    assert_int_equal(s.readers, 0);
+}
+
+static int die_with_open_transactions(struct rig *r)
+{
+    luge_db *db;
+    luge_txn *a, *b, *c;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_READ, &a));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_WRITE, &b));
+    CHILD_ANSWERS(0, luge_put(b, LUGE_MAIN, luge_str("k"), luge_str("half")));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_TURN, &c));
+    for (int i = 0; i < 3000; i++)
+        CHILD_ANSWERS(0, luge_put(c, LUGE_MAIN,
+                                  luge_bytes_of(&i, sizeof i),
+                                  luge_str("what never was")));
+    kill(getpid(), SIGKILL);
+    return 1;
+}
+
+static void a_process_dies_with_the_turn(void **state)
+{
+    struct rig *r = *state;
+    struct luge_stats s;
+    rig_open(r, NULL);
+    commit_put(r, "k", "v");
+    uint64_t sum = checksum(r);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(in_child(die_with_open_transactions, r),
+                         1000 + SIGKILL);
+        if (i == 3) rig_reopen(r);
+        uint64_t from = now_ns();
+        assert_int_equal(checksum(r), sum);
+        commit_put(r, "k", "v");
+        assert_true(now_ns() - from < 1000000000u);
+        fine(luge_check(r->db, NULL, NULL));
+    }
+    fine(luge_stat(r->db, &s));
+    assert_int_equal(s.processes, 1);
+    assert_int_equal(s.readers, 0);
+}
+
+static int die_after_commits(struct rig *r)
+{
+    luge_db *db;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    for (int i = 0; i < 300; i++) {
+        struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN,
+                             luge_bytes_of(&i, sizeof i), luge_str("there")};
+        CHILD_ANSWERS(0, luge_apply(db, i % 2 ? LUGE_TXN_ASYNC : 0, &op, 1));
+    }
+    kill(getpid(), SIGKILL);
+    return 1;
+}
+
+/* Also without what is only for coordination, and with rubbish in its place. */
+static void recovery(void **state)
+{
+    struct rig *r = *state;
+    static const char *const lost[] = {NULL, "shm", "lock", "notify", "shm"};
+    for (size_t round = 0; round < COUNT_OF(lost); round++) {
+        assert_int_equal(in_child(die_after_commits, r), 1000 + SIGKILL);
+        if (lost[round]) unlink(inside(r, lost[round]));
+        if (round == 4) write_file(inside(r, "shm"), "rubbish");
+        rig_open(r, NULL);
+        assert_int_equal(luge_was_recovered(r->db), 1);
+        luge_txn *txn = begin(r, LUGE_READ);
+        for (int i = 0; i < 300; i++) {
+            luge_bytes v;
+            fine(luge_get(txn, LUGE_MAIN, luge_bytes_of(&i, sizeof i), &v));
+        }
+        luge_abort(txn);
+        fine(luge_check(r->db, NULL, NULL));
+        rig_close(r);
+    }
+}
+
+static void a_copy_is_a_database(void **state)
+{
+    struct rig *r = *state;
+    char copy[640];
+    rig_open(r, NULL);
+    for (int i = 0; i < 500; i++) {
+        char key[16];
+        sprintf(key, "%d", i);
+        commit_put(r, key, "some value");
+    }
+    uint64_t sum = checksum(r), id, id2;
+    fine(luge_next_id(r->db, &id));
+    rig_close(r);
+    snprintf(copy, sizeof copy, "%s/copy", r->base);
+    tree_copy(r->path, copy);
+    rig_open(r, NULL);
+    strcpy(r->path, copy);
+    luge_db *original = r->db;
+    rig_open(r, NULL);
+    assert_int_equal(checksum(r), sum);
+    commit_put(r, "only", "in the copy");
+    fine(luge_next_id(r->db, &id2));
+    assert_true(id2 > id);
+    struct rig other = {.db = original};
+    now_holds(&other, LUGE_MAIN, "only", NULL);
+    fine(luge_close(original));
+}
+
+/* --------------------------------------------------------------- forks -- */
+
+static luge_txn *fork_read, *fork_write;   /* from before the fork */
+static luge_cursor *fork_cursor;
+
+static int forked(struct rig *r)
+{
+    luge_bytes k = luge_str("k"), v;
+    luge_db *db;
+    luge_txn *txn;
+    struct luge_stats s;
+    struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, k, k};
+    uint64_t n;
+    uint32_t point;
+    CHILD_ANSWERS(LUGE_FORKED, luge_begin(r->db, LUGE_READ, &txn));
+    CHILD_ANSWERS(LUGE_FORKED, luge_begin(r->db, LUGE_WRITE, &txn));
+    CHILD_ANSWERS(LUGE_FORKED, luge_begin(r->db, LUGE_TURN, &txn));
+    CHILD_ANSWERS(LUGE_FORKED, luge_apply(r->db, 0, &op, 1));
+    CHILD_ANSWERS(LUGE_FORKED, luge_next_id(r->db, &n));
+    CHILD_ANSWERS(LUGE_FORKED, luge_sync(r->db));
+    CHILD_ANSWERS(LUGE_FORKED, luge_checkpoint(r->db));
+    CHILD_ANSWERS(LUGE_FORKED, luge_stat(r->db, &s));
+    CHILD_ANSWERS(LUGE_FORKED, luge_check(r->db, NULL, NULL));
+    CHILD_ANSWERS(LUGE_FORKED, luge_get(fork_read, LUGE_MAIN, k, &v));
+    CHILD_ANSWERS(LUGE_FORKED, luge_near(fork_read, LUGE_MAIN, LUGE_FIRST, k,
+                                         &v, &v));
+    CHILD_ANSWERS(LUGE_FORKED, luge_tree_count(fork_read, LUGE_MAIN, &n));
+    CHILD_ANSWERS(LUGE_FORKED, luge_checksum(fork_read, &n));
+    CHILD_ANSWERS(LUGE_FORKED, luge_renew(fork_read));
+    CHILD_ANSWERS(LUGE_FORKED, luge_cursor_next(fork_cursor, &v, &v));
+    CHILD_ANSWERS(LUGE_FORKED, luge_put(fork_write, LUGE_MAIN, k, k));
+    CHILD_ANSWERS(LUGE_FORKED, luge_del_range(fork_write, LUGE_MAIN, NULL,
+                                              NULL, NULL));
+    CHILD_ANSWERS(LUGE_FORKED, luge_savepoint(fork_write, &point));
+    CHILD_ANSWERS(LUGE_FORKED, luge_commit(fork_write));
+    luge_abort(fork_read);
+    int rc = luge_close(r->db);        /* of no use to the child either way */
+    CHILD_MUST(rc == 0 || rc == LUGE_FORKED);
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    CHILD_ANSWERS(0, luge_apply(db, 0, &op, 1));
+    CHILD_ANSWERS(0, luge_check(db, NULL, NULL));
+    CHILD_ANSWERS(0, luge_stat(db, &s));
+    CHILD_MUST(s.processes == 2);
+    CHILD_ANSWERS(0, luge_close(db));
+    return 0;
+}
+
+static void after_fork(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r, NULL);
+    commit_put(r, "k", "v");
+    for (int i = 0; i < 2; i++) {
+        fork_read = begin(r, LUGE_READ);
+        fork_write = begin(r, LUGE_WRITE);
+        put(fork_write, LUGE_MAIN, "parent", "goes on");
+        fine(luge_cursor_open(fork_read, LUGE_MAIN, &fork_cursor));
+        assert_int_equal(in_child(forked, r), 0);
+        holds(fork_read, LUGE_MAIN, "k", i ? "k" : "v");
+        luge_abort(fork_read);
+        fine(luge_commit(fork_write));
+        now_holds(r, LUGE_MAIN, "parent", "goes on");
+        now_holds(r, LUGE_MAIN, "k", "k");
+    }
+}
+
+static int outlive(struct rig *r)
+{
+    pid_t child = fork();
+    if (child < 0) return 1;
+    if (child) kill(getpid(), SIGKILL);     /* with its database open */
+    (void)r;
+    nap_us(3000000);
+    _exit(0);
+}
+
+static int open_and_outlive(struct rig *r)
+{
+    luge_db *db;
+    luge_txn *txn;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_TURN, &txn));
+    return outlive(r);
+}
+
+/* A child that lives on must not keep its dead parent's locks alive. */
+static void the_parent_dies_first(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r, NULL);
+    assert_int_equal(in_child(open_and_outlive, r), 1000 + SIGKILL);
+    uint64_t from = now_ns();
+    commit_put(r, "k", "v");
+    assert_true(now_ns() - from < 1000000000u);
+}
+
+/* ------------------------------------------------- where the system says no */
+
+static int nobody_opens(struct rig *r)
+{
+    luge_db *db;
+    if (!getuid()) {
+        CHILD_MUST(!setgid(65534) && !setuid(65534));
+    }
+    CHILD_ANSWERS(LUGE_PERMISSION, luge_open(r->path, NULL, &db));
+    CHILD_MUST(luge_last_error()->system_errno == EACCES ||
+               luge_last_error()->system_errno == EPERM);
+    return 0;
+}
+
+static void no_permission(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r, NULL);
+    commit_put(r, "k", "v");
+    rig_close(r);
+    assert_int_equal(chmod(r->base, 0755), 0);
+    assert_int_equal(chmod(r->path, 0), 0);
+    assert_int_equal(in_child(nobody_opens, r), 0);
+    assert_int_equal(chmod(r->path, 0755), 0);
+    assert_int_equal(chmod(inside(r, "db"), 0), 0);
+    assert_int_equal(in_child(nobody_opens, r), 0);
+    assert_int_equal(chmod(inside(r, "db"), 0644), 0);
+    rig_open(r, NULL);
+    now_holds(r, LUGE_MAIN, "k", "v");
+}
+
+static const char *const our_files[] = {"conf", "db", "lock", "shm"};
+
+/* A link planted where a file of ours should be is not followed. */
+static void planted_links(void **state)
+{
+    struct rig *r = *state;
+    char target[640];
+    snprintf(target, sizeof target, "%s/target", r->base);
+    for (size_t i = 0; i < COUNT_OF(our_files); i++) {
+        luge_db *db;
+        struct stat st;
+        rig_open(r, NULL);
+        commit_put(r, "k", "v");
+        rig_close(r);
+        write_file(target, "precious");
+        unlink(inside(r, our_files[i]));
+        assert_int_equal(symlink(target, inside(r, our_files[i])), 0);
+        int rc = luge_open(r->path, NULL, &db);
+        if (!rc) fine(luge_close(db));
+        assert_int_equal(stat(target, &st), 0);
+        assert_int_equal(st.st_size, 8);      /* not a byte of it changed */
+        tree_remove(r->path);
+    }
+}
+
+/* Files opened while 0, 1 and 2 are closed must not become stdout. */
+static int without_standard_files(struct rig *r)
+{
+    luge_db *db;
+    close(0);
+    close(1);
+    close(2);
+    if (luge_open(r->path, NULL, &db)) return 2;
+    for (int fd = 0; fd < 3; fd++)
+        for (int i = 0; i < 100; i++)
+            if (write(fd, "some message for people\n", 24) > 0) return 3;
+    struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("k"), luge_str("v")};
+    if (luge_apply(db, 0, &op, 1)) return 4;
+    return luge_close(db) ? 5 : 0;
+}
+
+static void low_descriptors(void **state)
+{
+    struct rig *r = *state;
+    assert_int_equal(in_child(without_standard_files, r), 0);
+    rig_open(r, NULL);
+    now_holds(r, LUGE_MAIN, "k", "v");
+}
+
+/* What a program that we start inherits of our files: nothing. */
+static int leaks_no_descriptor(struct rig *r)
+{
+    luge_db *db;
+    char path[64], target[700];
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    int open_files = 0;
+    for (int fd = 3; fd < 200; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(path, target, sizeof target - 1);
+        if (n < 0) continue;
+        target[n] = 0;
+        if (!strstr(target, "luge-test-")) continue;
+        open_files++;
+        CHILD_MUST(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    }
+    CHILD_MUST(open_files >= 2);
+    CHILD_ANSWERS(0, luge_close(db));
+    return 0;
+}
+
+static void no_descriptor_is_inherited(void **state)
+{
+    assert_int_equal(in_child(leaks_no_descriptor, *state), 0);
+}
+
+/* As large as files may be: an error with a name, and nothing is lost. */
+static int fill_the_limit(struct rig *r)
+{
+    struct rlimit limit = {4 << 20, RLIM_INFINITY};
+    struct luge_options o = {.checkpoint_bytes = 1 << 20,
+                             .log_keep_bytes = 1 << 20};
+    luge_db *db;
+    char value[20000];
+    uint64_t landed = 0, n;
+    luge_txn *txn;
+    luge_bytes v;
+    signal(SIGXFSZ, SIG_IGN);
+    memset(value, 'v', sizeof value);
+    CHILD_ANSWERS(0, luge_open(r->path, &o, &db));
+    CHILD_MUST(!setrlimit(RLIMIT_FSIZE, &limit));
+    for (int i = 0, rc = 0; !rc; i++) {
+        struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN,
+                             luge_bytes_of(&i, sizeof i),
+                             luge_bytes_of(value, sizeof value)};
+        CHILD_MUST(i < 2000);
+        rc = luge_apply(db, 0, &op, 1);
+        if (!rc) landed++;
+        else CHILD_MUST(rc == LUGE_NOSPACE || rc == LUGE_IO);
+    }
+    CHILD_MUST(landed > 50);
+    /* reading goes on; nothing of the refused one is there */
+    if (!luge_begin(db, LUGE_READ, &txn)) {
+        CHILD_ANSWERS(0, luge_tree_count(txn, LUGE_MAIN, &n));
+        CHILD_MUST(n == landed);
+        luge_abort(txn);
+    }
+    (void)luge_close(db);
+    limit.rlim_cur = RLIM_INFINITY;
+    CHILD_MUST(!setrlimit(RLIMIT_FSIZE, &limit));
+    CHILD_ANSWERS(0, luge_open(r->path, &o, &db));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_READ, &txn));
+    CHILD_ANSWERS(0, luge_tree_count(txn, LUGE_MAIN, &n));
+    CHILD_MUST(n == landed);
+    for (int i = 0; (uint64_t)i < landed; i++) {
+        CHILD_ANSWERS(0, luge_get(txn, LUGE_MAIN, luge_bytes_of(&i, sizeof i),
+                                  &v));
+        CHILD_MUST(v.size == sizeof value && !memcmp(v.data, value, v.size));
+    }
+    luge_abort(txn);
+    CHILD_ANSWERS(0, luge_check(db, NULL, NULL));
+    CHILD_ANSWERS(0, luge_close(db));
+    return 0;
+}
+
+static void no_space(void **state)
+{
+    assert_int_equal(in_child(fill_the_limit, *state), 0);
+}
+
+/* The same, without enough descriptors. */
+static int without_descriptors(struct rig *r)
+{
+    struct rlimit limit;
+    luge_db *db;
+    for (rlim_t n = 4; n < 32; n++) {
+        limit.rlim_cur = n;
+        limit.rlim_max = 64;
+        if (setrlimit(RLIMIT_NOFILE, &limit)) return 2;
+        int rc = luge_open(r->path, NULL, &db);
+        if (!rc) {
+            CHILD_ANSWERS(0, luge_close(db));
+            CHILD_MUST(n > 4);
+            return 0;
+        }
+        CHILD_MUST(rc != LUGE_CORRUPT && rc != LUGE_NOTLUGE &&
+                   rc != LUGE_NOTFOUND && rc != LUGE_BUSY);
+    }
+    return 3;
+}
+
+static void too_few_descriptors(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r, NULL);
+    commit_put(r, "k", "v");
+    rig_close(r);
+    assert_int_equal(in_child(without_descriptors, r), 0);
+    rig_open(r, NULL);
+    now_holds(r, LUGE_MAIN, "k", "v");
+}
+
+int main(void)
+{
+#define CLOSED(test)                                                          \
+    cmocka_unit_test_setup_teardown(test, rig_setup_closed, rig_teardown)
+    const struct CMUnitTest tests[] = {
+        CLOSED(creating), CLOSED(in_an_empty_directory),
+        CLOSED(no_such_parent), CLOSED(not_a_luge_directory),
+        CLOSED(a_newer_format), CLOSED(options_out_of_range),
+        CLOSED(page_sizes), CLOSED(temporary), CLOSED(two_handles),
+        CLOSED(closing_while_in_use), CLOSED(read_only_handles),
+        CLOSED(another_process), CLOSED(a_reader_beside_a_writer),
+        CLOSED(opening_and_closing_at_once),
+        CLOSED(a_process_dies_with_the_turn), CLOSED(recovery),
+        CLOSED(a_copy_is_a_database), CLOSED(after_fork),
+        CLOSED(the_parent_dies_first), CLOSED(no_permission),
+        CLOSED(planted_links), CLOSED(low_descriptors),
+        CLOSED(no_descriptor_is_inherited), CLOSED(no_space),
+        CLOSED(too_few_descriptors),
+    };
+    return cmocka_run_group_tests_name("open", tests, NULL, NULL);
+}
