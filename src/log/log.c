@@ -207,6 +207,7 @@ int log_begin_segment(struct log *log, struct log_position *at, u64 number,
     header.bytes = segment->size;
     rc = log->os->random(log->os, &header.nonce, sizeof header.nonce);
     header.sum = base_hash(&header, offsetof(struct log_header, sum), number);
+    if (!rc && log->may_write) rc = log->may_write(log->context);
     if (!rc)
         rc = log->os->write(segment->file, &header, sizeof header, 0);
     log_segment_put(log, segment);
@@ -245,7 +246,8 @@ int log_append(struct log *log, struct log_position *at, u8 *frame, u32 size,
     u64 sum = log_frame_sum(frame, size, at->chain);              /* L1 */
     store64(frame + 24, sum);
     memset(frame + LOG_FRAME_HEAD + size, 0, need - LOG_FRAME_HEAD - size);
-    rc = log->os->write(segment->file, frame, need, at->offset);
+    if (log->may_write) rc = log->may_write(log->context);
+    if (!rc) rc = log->os->write(segment->file, frame, need, at->offset);
     log_segment_put(log, segment);
     if (rc) return rc;
     at->offset += need;

@@ -55,6 +55,8 @@ struct log {
     const char *directory;   /* owned; "DIR/log" */
     u8 instance[16];
     u32 owner;               /* seat: in the name of this process's spare */
+    int (*may_write)(void *context); /* L4, asked before each write; or NULL */
+    void *context;
     pthread_mutex_t lock;
     u64 clock;
     struct log_segment open[LOG_OPEN_MAX];

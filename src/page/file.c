@@ -428,6 +428,8 @@ int page_extent_write(struct page_work *w, luge_bytes value,
     extent->sum = page_extent_sum(value);
     int rc = space_take_run(w->space, pages, &extent->first);
     if (rc) return rc;
+    rc = w->space->may_write(w->space->context);
+    if (rc) return rc;
     for (u32 i = 0; i < pages; i++)
         clear_bit(f->map.checked, extent->first + i);
     /* Whole pages, so that the file's size always covers what is in use. */

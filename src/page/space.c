@@ -7,6 +7,8 @@
  * because the last flipped state still reads `next` of a chunk that the working
  * state has already emptied (D2).
  */
+#include <stdlib.h>
+
 #include "page/space.h"
 
 enum {
@@ -14,6 +16,7 @@ enum {
     CHUNK_RUNS = (CHUNK_BYTES - 16) / sizeof(struct space_run),
     SEARCH_RUNS_MAX = 32,    /* runs looked at for a large value */
     MIXED_AGE_MAX = 256,
+    MANY_PAGES = 32,
     TIDY_SHARE = 8,          /* an eighth of the file freed: join */
 };
 
@@ -132,6 +135,7 @@ int space_take_page(struct space *s, u64 *page)
     struct space_state *st = s->state;
     struct space_run run;
     if (!st->current_pages && (space_pop(s, SPACE_ONE, &run) ||
+                               space_pop(s, SPACE_FEW, &run) ||
                                space_pop(s, SPACE_MANY, &run))) {
         st->current_first = run.first;
         st->current_pages = run.pages;
@@ -150,26 +154,35 @@ int space_give(struct space *s, u64 first, u32 pages)
 {
     struct space_run run = {.first = first, .pages = pages};
     s->state->given += pages;
-    return space_push(s, pages == 1 ? SPACE_ONE : SPACE_MANY, &run);
+    return space_push(s, pages == 1             ? SPACE_ONE
+                         : pages < MANY_PAGES ? SPACE_FEW
+                                              : SPACE_MANY, &run);
 }
 
 /* One of the first runs that is long enough; NOTFOUND. */
-static int find_run(struct space *s, u32 pages, u64 *first)
+static int find_in(struct space *s, enum space_queue_name name, u32 pages,
+                   u64 *first)
 {
-    struct space_state *st = s->state;
     struct space_run run;
-    u64 looks = min_u64(st->queue[SPACE_MANY].runs, SEARCH_RUNS_MAX);
+    u64 looks = min_u64(s->state->queue[name].runs, SEARCH_RUNS_MAX);
     while (looks--) {
-        if (!space_pop(s, SPACE_MANY, &run)) break;
+        if (!space_pop(s, name, &run)) break;
         if (run.pages >= pages) {
             *first = run.first;
             if (run.pages == pages) return 0;
             return space_give(s, run.first + pages, run.pages - pages);
         }
-        int rc = space_push(s, SPACE_MANY, &run);
+        int rc = space_push(s, name, &run);
         if (rc) return rc;
     }
     return LUGE_NOTFOUND;
+}
+
+static int find_run(struct space *s, u32 pages, u64 *first)
+{
+    int rc = LUGE_NOTFOUND;
+    if (pages < MANY_PAGES) rc = find_in(s, SPACE_FEW, pages, first);
+    return rc == LUGE_NOTFOUND ? find_in(s, SPACE_MANY, pages, first) : rc;
 }
 
 /* Enough was freed since the last time to make joining worth its cost. */
@@ -271,10 +284,19 @@ int space_reclaim(struct space *s, u64 floor, const u64 *pins, u32 pin_count,
     return 0;
 }
 
+static int longest_first(const void *a, const void *b)
+{
+    const struct space_run *x = a, *y = b;
+    if (x->pages >= MANY_PAGES || y->pages >= MANY_PAGES)
+        if (x->pages != y->pages) return x->pages < y->pages ? 1 : -1;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
 int space_tidy(struct space *s)
 {
     struct space_state *st = s->state;
-    size_t room = st->queue[SPACE_ONE].runs + st->queue[SPACE_MANY].runs + 1;
+    size_t room = st->queue[SPACE_ONE].runs + st->queue[SPACE_FEW].runs +
+                  st->queue[SPACE_MANY].runs + 1;
     size_t count = 0;
     int rc = 0;
     struct space_run *runs = base_alloc(room * sizeof *runs);
@@ -285,11 +307,13 @@ int space_tidy(struct space *s)
         };
     st->current_pages = 0;
     while (space_pop(s, SPACE_ONE, &runs[count])) count++;
+    while (space_pop(s, SPACE_FEW, &runs[count])) count++;
     while (space_pop(s, SPACE_MANY, &runs[count])) count++;
     count = space_join(runs, count);
     if (count && runs[count - 1].first + runs[count - 1].pages ==
                      st->page_count)
         st->page_count = runs[--count].first;
+    qsort(runs, count, sizeof *runs, longest_first);
     for (size_t i = 0; i < count && !rc; i++)
         rc = space_give(s, runs[i].first, runs[i].pages);
     st->given = 0;

@@ -2,7 +2,8 @@
  *
  * Queues of page runs live in shared memory, in 4 KiB chunks:
  *
- *   ONE      free single pages          MANY   free runs of several
+ *   ONE      free single pages     FEW   free runs of 2 to 31
+ *   MANY     free runs of 32 and more, the longest first when last joined
  *   PENDING  dropped, death not yet below the floor; in order of death
  *   HELD     dropped, but some pin r has birth <= r < death; seven queues, each
  *            for one pin (the smallest that blocks), and a mixed one
@@ -24,7 +25,7 @@
 #include "page/page.h"
 
 enum space_queue_name {
-    SPACE_ONE, SPACE_MANY, SPACE_PENDING, SPACE_KEPT, SPACE_HELD,
+    SPACE_ONE, SPACE_FEW, SPACE_MANY, SPACE_PENDING, SPACE_KEPT, SPACE_HELD,
     SPACE_HELD_MIXED = SPACE_HELD + 7,
     SPACE_QUEUES
 };
@@ -62,6 +63,9 @@ struct space {
     u8 *chunks;                  /* chunk N at chunks + 4096 N */
     u32 chunk_limit;             /* allocated chunks */
     int (*grow)(void *context, u32 chunks);  /* make that many exist */
+    /* Between taking pages and writing to them: is the turn still ours?  If it
+     * is, a thief will know that the pages are taken. */
+    int (*may_write)(void *context);
     void *context;
     u32 *limbo;                  /* chunks to free after the next flip */
     size_t limbo_count, limbo_capacity;
@@ -97,8 +101,8 @@ u64 space_popped(const struct space *s, const struct space_state *before,
                  const struct space_state *after, enum space_queue_name name);
 static inline u64 space_free_pages(const struct space_state *s)
 {
-    return s->queue[SPACE_ONE].pages + s->queue[SPACE_MANY].pages +
-           s->current_pages;
+    return s->queue[SPACE_ONE].pages + s->queue[SPACE_FEW].pages +
+           s->queue[SPACE_MANY].pages + s->current_pages;
 }
 
 /* --- the persisted form: page/space_store.c --- */

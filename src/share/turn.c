@@ -59,10 +59,13 @@ static int inherit(struct share *s, u32 word, enum share_turn_how *how)
     if (held_ns < (u64)TURN_STOPPED_MS * 1000000 ||
         !share_seat_stopped(s, owner))
         return 0;
+    /* The generation first: whoever inherits from a thief that dies here must
+     * find that there was a theft.  If the owner wakes up instead, it finds the
+     * same and gives up one commit. */
     u64 generation = atomic_load(&s->m->turn_generation);
-    if (!atomic_compare_exchange_strong(&s->m->turn, &word, mine)) return 0;
     atomic_compare_exchange_strong(&s->m->turn_generation, &generation,
                                    generation + 1);
+    if (!atomic_compare_exchange_strong(&s->m->turn, &word, mine)) return 0;
     atomic_fetch_add(&s->m->thefts, 1);
     *how = SHARE_TURN_STOLEN;
     return 1;

@@ -165,7 +165,10 @@ static int open_files(struct env *e)
                             tree_page_validate);
     if (rc) return rc;
     snprintf(path, sizeof path, "%s/log", e->path);
-    return log_open(&e->log, e->os, path, e->instance);
+    rc = log_open(&e->log, e->os, path, e->instance);
+    e->log.may_write = head_may_write;
+    e->log.context = e;
+    return rc;
 }
 
 static int join(struct env *e)
@@ -295,11 +298,13 @@ static int open_env(struct os *os, const char *path,
         free_env(s);
         return rc;
     }
+    e->has_gate = true;
     rc = attach(e, options->page_bytes);
     if (rc) {
         txn_free_idle(e);
         stand_up(e);
     }
+    e->has_gate = false;
     os->unlock(e->share.lock_file, SHARE_LOCK_GATE);
     if (!rc) rc = care_start(e);
     if (rc) free_env(s);
@@ -449,6 +454,7 @@ static int close_env(struct store_env *s)
     care_stop(e);
     bool gate = !e->os->lock(e->share.lock_file, SHARE_LOCK_GATE, true,
                              e->options.busy_timeout_ms);
+    e->has_gate = gate;
     if (!env_usable(e)) {
         rc = commit_sync(e);
         if (!rc && gate) rc = share_alone(&e->share, &alone);

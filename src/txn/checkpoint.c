@@ -87,6 +87,7 @@ static int store_free_list(struct env *e, struct txn_head *next)
     g.runs = base_alloc(g.capacity * sizeof *g.runs);
     if (!g.runs) rc = NOMEM();
     if (!rc) rc = gather_free(e, &g);
+    if (!rc) rc = head_may_write(e);
     if (!rc) rc = space_store(&e->pages, next->stored_first,
                               next->stored_pages, next->publication, g.runs, g.count);
     base_free(g.runs);
@@ -142,16 +143,30 @@ done:
     return rc;
 }
 
-/* TURN: what lies behind the last page in use goes back to the file system.
- * Nobody can reach it: a page is given back only when no pin needs it (D1). */
-static int give_back_end(struct env *e)
+static int cut_end(struct env *e)
 {
+    bool alone = false;
     u64 size = 0, end = max_u64(e->arena->work.page_count,
                                 env_head(e)->space.page_count);
     end *= e->options.page_bytes;
     int rc = e->os->size(e->db, &size);
     if (rc || size <= end + SLACK_BYTES) return rc;
-    return e->os->resize(e->db, end);
+    rc = share_alone(&e->share, &alone);
+    return rc || !alone ? rc : e->os->resize(e->db, end);
+}
+
+/* TURN: what lies behind the last page in use goes back to the file system.
+ * Nobody can reach it: a page is given back only when no pin needs it (D1).
+ * Only with the gate and alone: were we stopped within the call and robbed, we
+ * would later cut off what the thief has written. */
+static int give_back_end(struct env *e)
+{
+    if (e->has_gate) return cut_end(e);
+    int rc = e->os->lock(e->share.lock_file, SHARE_LOCK_GATE, true, 0);
+    if (rc) return rc == LUGE_BUSY ? 0 : rc;
+    rc = cut_end(e);
+    e->os->unlock(e->share.lock_file, SHARE_LOCK_GATE);
+    return rc;
 }
 
 /* Step 5. */

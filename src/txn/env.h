@@ -136,6 +136,7 @@ struct env {
     struct log log;
     volatile const u32 *fork_sentinel;  /* 1 here, 0 in a child */
     bool existed, temporary, threaded;
+    bool has_gate;                      /* this thread is opening or closing */
     _Atomic int broken;                 /* luge code, sticky */
 
     _Atomic u32 head_lock;              /* share_word_lock */
@@ -236,6 +237,8 @@ int head_prepare(struct env *e, const struct view *view);
 void head_adopt(struct env *e, struct view *view, const struct version *v);
 /* TURN: every flipped commit is also in words and rings that others read. */
 void head_announce(struct env *e, const struct version *v, unsigned log_flags);
+/* TURN: 0, or CONFLICT after a theft.  CONTEXT is the env. */
+int head_may_write(void *context);
 /* TURN: map the arena that shared memory names. */
 void head_attach(struct env *e);
 /* Nobody is seated: the first arena, with FIRST as its head. */

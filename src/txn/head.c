@@ -30,6 +30,16 @@ static int grow_chunks(void *context, u32 chunks)
     return 0;
 }
 
+/* A robbed holder learns it here, before it touches a file again. */
+int head_may_write(void *context)
+{
+    struct env *e = context;
+    atomic_thread_fence(memory_order_seq_cst);
+    if (share_turn_mine(&e->share)) return 0;
+    return fail(LUGE_CONFLICT, "this process was stopped, and another took "
+                "the turn");
+}
+
 void head_attach(struct env *e)
 {
     u64 head = round_up(sizeof(struct txn_arena), 4096);
@@ -40,6 +50,7 @@ void head_attach(struct env *e)
     e->space.chunks = (u8 *)e->arena + head - 4096;
     e->space.chunk_limit = (u32)((e->arena->bytes - head) / 4096);
     e->space.grow = grow_chunks;
+    e->space.may_write = head_may_write;
     e->space.context = e;
 }
 

@@ -82,7 +82,7 @@ static int write_from(struct env *e, size_t first, u64 birth)
 {
     const struct publish_list *list = &e->publishing;
     size_t run_max = max_u64(STAGING_BYTES / e->pages.map.page_bytes, 1);
-    int rc = 0;
+    int rc = head_may_write(e);
     for (size_t i = first, n; i < list->count && !rc; i += n) {
         for (n = 1; n < run_max && i + n < list->count; n++)
             if (list->items[i + n].number != list->items[i].number + n) break;
