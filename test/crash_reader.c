@@ -53,7 +53,7 @@ static void good(int rc)
     assert_int_equal(rc, 0);
 }
 
-static uint64_t record(uint32_t i, uint64_t round, char key[16],
+static uint64_t record(uint32_t i, uint64_t round, char key[32],
                        char value[VALUE_SIZE])
 {
     sprintf(key, "key-%08u", i);
@@ -76,7 +76,7 @@ static void write_some(struct house *h, const uint32_t *order, uint32_t count)
     luge_txn *txn;
     good(luge_begin(h->db, LUGE_WRITE, &txn));
     for (uint32_t i = 0; i < count; i++) {
-        char key[16], value[VALUE_SIZE];
+        char key[32], value[VALUE_SIZE];
         uint64_t size = record(order[i], h->round, key, value);
         good(luge_put(txn, LUGE_MAIN, luge_bytes_of(key, size),
                       luge_bytes_of(value, VALUE_SIZE)));
@@ -375,7 +375,7 @@ static void many_killed(void **state)
 static void churn(struct house *h, struct dice *d, luge_bytes big)
 {
     luge_txn *txn;
-    char key[16], value[VALUE_SIZE];
+    char key[32], value[VALUE_SIZE];
     good(luge_begin(h->db, LUGE_WRITE, &txn));
     for (uint32_t i = 1 + dice_below(d, 4); i; i--) {
         uint32_t n = dice_below(d, h->count);
@@ -461,7 +461,7 @@ static void peer_overwrite(struct peer *p, struct house *h)
         assert_int_equal(p->txn_begin(p->env, NULL, 0, &txn), 0);
         assert_int_equal(p->dbi_open(txn, NULL, 0, &p->dbi), 0);
         for (uint32_t i = 0; i < BATCH && at < h->count; i++, at++) {
-            char key[16], value[VALUE_SIZE];
+            char key[32], value[VALUE_SIZE];
             uint32_t n = h->round > 1 ? dice_below(&d, h->count) : at;
             struct mdb_val k = {record(n, h->round, key, value), key};
             struct mdb_val v = {VALUE_SIZE, value};

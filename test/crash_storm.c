@@ -1072,7 +1072,7 @@ static void judge_house(struct storm *s, struct worker *w, uint64_t live)
     if (t.processes != 1 || t.readers)
         lost(s, "K4: %u seats and %u readers are left", t.processes,
              t.readers);
-    if (t.file_bytes > (64u << 20) + 4 * live)
+    if (t.file_bytes > (32u << 20) + 8 * live)
         lost(s, "K4: %llu bytes of file for %llu of content",
              (unsigned long long)t.file_bytes, (unsigned long long)live);
     if (tree_size(log) > 128u << 20)

@@ -784,7 +784,9 @@ static void mark(struct twin *t, struct step *s, struct dice *d)
                           luge_bytes_of(&value, sizeof value)};
     struct outcome seen;
     *s = (struct step){.kind = STEP_BATCH, .hand = some_hand(t, d),
-                       .slot = NO_SLOT, .flags = LUGE_TXN_FULL};
+                       .slot = NO_SLOT,
+                       .flags = dice_chance(d, 50) ? LUGE_TXN_FULL
+                                                   : LUGE_TXN_ASYNC};
     batch_add(&s->value, &op);
     call(t, s, &seen);
     /* what the dead one did may land between its begin and its commit */
@@ -1042,6 +1044,8 @@ static int run_in_child(const struct order *o, struct watch *w)
             if (!(seed % 4096) && !o->quiet)
                 fprintf(stderr, "  seed %llu\n", (unsigned long long)seed);
         }
+        free(base);
+        free(o->skip);
         exit(0);   /* not _exit: a leak checker has its say here */
     }
     int status = watch_child(child, w);
@@ -1074,6 +1078,7 @@ static void shrink(const struct order *failing, struct watch *w,
         }
     fprintf(stderr, "  with fewer steps:\n");
     replay_print(&o, seed, steps);
+    if (!failing->skip) free(o.skip);
 }
 
 static int run(const struct order *o)
@@ -1089,7 +1094,7 @@ static int run(const struct order *o)
         fprintf(stderr, "crash_twin: %s at seed %llu, step %u\n", why,
                 (unsigned long long)seed, steps - 1);
         replay_print(o, seed, o->steps);
-        if (o->shrink) shrink(o, w, seed, steps == o->steps ? o->steps : steps);
+        if (o->shrink) shrink(o, w, seed, steps);
         return 1;
     }
     printf("%u process%s: %llu seeds, %llu steps, %llu commits, %llu conflicts"
@@ -1148,7 +1153,11 @@ int main(int argc, char **argv)
     const char *length = getenv("LUGE_TEST");
     struct order o = {.seed_from = 1, .seed_to = 1, .steps = 120,
                       .processes = 1, .shrink = true};
-    if (parse(&o, argc, argv)) return run(&o);
+    if (parse(&o, argc, argv)) {
+        int answer = run(&o);
+        free(o.skip);
+        return answer;
+    }
     bool brief = length && !strcmp(length, "short");
     bool lengthy = length && !strcmp(length, "long");
     o.seed_to = lengthy ? 200000 : brief ? 300 : 3000;

@@ -395,7 +395,7 @@ static void merge_registered(void **state)
 static void fill_even(luge_txn *txn, luge_tree tree)
 {
     for (int i = 0; i < 100; i += 2) {
-        char key[8];
+        char key[32];
         sprintf(key, "%02d", i);
         put(txn, tree, key, key);
     }
@@ -498,7 +498,7 @@ static void pops(void **state)
     fill_even(txn, LUGE_MAIN);
     assert_true(is(key, "98") && is(value, "98"));
     for (int i = 0; i < 50; i++) {
-        char expected[8];
+        char expected[16];
         sprintf(expected, "%02d", i % 2 ? 98 - (i / 2) * 2 : (i / 2) * 2);
         fine((i % 2 ? luge_pop_max : luge_pop_min)(txn, LUGE_MAIN, &key,
                                                    NULL));
@@ -669,7 +669,7 @@ static void cursor_survives_writes(void **state)
     fine(luge_cursor_del(c));
     PREV(c, "48");
     for (int i = 0; i < 3000; i++) {     /* the tree gets another shape */
-        char key[16];
+        char key[32];
         sprintf(key, "48/%05d", i * 7919 % 3000);
         put(txn, LUGE_MAIN, key, "some value that fills a page soon");
     }
@@ -891,7 +891,7 @@ static void inspection(void **state)
     struct luge_stats s;
     struct luge_tree_stats t;
     luge_txn *txn = begin(r, LUGE_WRITE);
-    char key[16], *big = grab(100000);
+    char key[32], *big = grab(100000);
     memset(big, 'b', 100000);
     for (int i = 0; i < 2000; i++) {
         sprintf(key, "%08d", i);
@@ -940,17 +940,17 @@ static void checksums(void **state)
     fine(luge_tree_drop(txn, other));
     fine(luge_tree_clear(txn, LUGE_MAIN));
     for (int i = 2000; i-- > 0;) {
-        char key[8];
+        char key[32];
         sprintf(key, "%04d", i);
         put(txn, LUGE_MAIN, key, key);
     }
     for (int i = 98; i >= 0; i -= 2) {
-        char key[8];
+        char key[32];
         sprintf(key, "%02d", i);
         put(txn, LUGE_MAIN, key, key);
     }
     for (int i = 0; i < 2000; i++) {
-        char key[8];
+        char key[32];
         sprintf(key, "%04d", i);
         fine(luge_del(txn, LUGE_MAIN, luge_str(key)));
     }

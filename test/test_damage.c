@@ -187,9 +187,9 @@ static void accept(struct tally *t, int status, bool prefix_allowed,
                                 (report->seen == SEEN_PREFIX &&
                                  prefix_allowed));
     if (!fine && t->bad++ < 5)
-        print_error("%s: %s was seen (version %d of %d), child's end %d, code %d:"
-                    " %s\n", where, seen_names[report->seen], report->prefix,
-                    COMMITS, status, report->rc, report->text);
+        print_error("%s: %s was seen (version %d of %d), child's end %d, "
+                    "code %d: %s\n", where, seen_names[report->seen],
+                    report->prefix, COMMITS, status, report->rc, report->text);
     t->same += report->seen == SEEN_SAME;
     t->errors += report->seen == SEEN_ERROR;
     t->prefixes += report->seen == SEEN_PREFIX;

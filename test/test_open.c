@@ -154,7 +154,7 @@ static void page_sizes(void **state)
         struct luge_stats s;
         rig_open(r, &o);
         for (int i = 0; i < 500; i++) {
-            char key[16];
+            char key[32];
             sprintf(key, "%d", i);
             commit_put(r, key, "some value of a middling length");
         }
@@ -480,7 +480,7 @@ static void a_copy_is_a_database(void **state)
     char copy[640];
     rig_open(r, NULL);
     for (int i = 0; i < 500; i++) {
-        char key[16];
+        char key[32];
         sprintf(key, "%d", i);
         commit_put(r, key, "some value");
     }

@@ -20,7 +20,7 @@ static void snapshots_stay(void **state)
     struct rig *r = *state;
     luge_txn *old[10];
     luge_bytes kept[10];
-    char value[16];
+    char value[32];
     for (int i = 0; i < 10; i++) {
         sprintf(value, "version %d", i);
         commit_put(r, "k", value);
@@ -388,7 +388,7 @@ static void a_conflict_changes_nothing(void **state)
     luge_txn *txn = begin(r, LUGE_WRITE);
     holds(txn, LUGE_MAIN, "a", "1");
     for (int i = 0; i < 500; i++) {
-        char key[16];
+        char key[32];
         sprintf(key, "more/%d", i);
         put(txn, LUGE_MAIN, key, "of what will not be");
     }
@@ -502,7 +502,7 @@ static void savepoints_of_many(void **state)
     struct rig *r = *state;
     luge_txn *txn = begin(r, LUGE_WRITE);
     uint32_t points[200];
-    char key[16];
+    char key[32];
     for (int i = 0; i < 200; i++) {
         fine(luge_savepoint(txn, &points[i]));
         for (int j = 0; j < 20; j++) {
@@ -764,7 +764,7 @@ static void a_large_transaction(void **state)
     rig_open(r, &o);
     for (int round = 0; round < 3; round++) {
         luge_txn *txn = begin(r, round == 1 ? LUGE_TURN : LUGE_WRITE);
-        char key[16], value[200];
+        char key[32], value[200];
         memset(value, '0' + round, sizeof value);
         for (int i = 0; i < 60000; i++) {
             sprintf(key, "%08d", i * 7919 % 60000);
