@@ -71,7 +71,8 @@ struct twin {
     bool dead[HANDS];
     struct model_txn *txns[HANDS][SLOTS];
     uint64_t seq_low, seq_high, leases, id_last;
-    uint64_t volume, begun_volume[HANDS][SLOTS];  /* bytes that were put */
+    /* bytes: that were committed, ever and before a begin; that wait for it */
+    uint64_t volume, begun_volume[HANDS][SLOTS], waiting[HANDS][SLOTS];
     struct { uint64_t model, engine; } sums[SUMS];
     unsigned sum_count;
     char *path;
@@ -260,11 +261,25 @@ static unsigned some_hand(struct twin *t, struct dice *d)
     return t->dead[h] ? 1 - h : h;
 }
 
+/* How much log a step may have made. */
+static void volume_add(struct twin *t, const struct step *s)
+{
+    uint64_t size = blob_bytes(s->key).size + blob_bytes(s->value).size;
+    if (s->slot == NO_SLOT) {
+        t->volume += size;
+        return;
+    }
+    uint64_t *waiting = &t->waiting[s->hand][s->slot];
+    *waiting += size;
+    if (s->kind == STEP_COMMIT) t->volume += *waiting;
+    if (s->kind == STEP_COMMIT || s->kind == STEP_BEGIN) *waiting = 0;
+}
+
 static void call(struct twin *t, const struct step *s, struct outcome *seen)
 {
     uint64_t from = now_ns();
     hand_step(&t->hands[s->hand], s, seen);
-    t->volume += blob_bytes(s->key).size + blob_bytes(s->value).size;
+    volume_add(t, s);
     uint64_t took = now_ns() - from;
     if (took > t->watch->wait_max_ns) t->watch->wait_max_ns = took;
     t->watch->ticks++;
@@ -851,6 +866,7 @@ static void kill_in_commit(struct twin *t, unsigned hand, unsigned slot,
     struct step s = {.kind = STEP_COMMIT, .hand = hand, .slot = slot};
     struct outcome seen;
     t->txns[hand][slot] = NULL;
+    volume_add(t, &s);
     hand_send(&t->hands[hand], &s);
     nap_us(dice_below(d, 2u << dice_below(d, 10)));
     kill(t->hands[hand].child, SIGKILL);
@@ -1147,22 +1163,32 @@ static bool parse(struct order *o, int argc, char **argv)
     return argc > 1;
 }
 
-/* Without arguments: what LUGE_TEST asks for, in one process and in two. */
+/* Without arguments: many short runs and some long ones, in one process and in
+ * two.  Long runs fill logs and caches, short ones start from little. */
 int main(int argc, char **argv)
 {
+    static const struct { unsigned processes, steps, brief, usual, lengthy; }
+    parts[] = {
+        {1, 120, 300, 3000, 100000}, {1, 3000, 4, 40, 2000},
+        {2, 120, 30, 300, 10000},    {2, 3000, 1, 8, 300},
+    };
     const char *length = getenv("LUGE_TEST");
+    bool brief = length && !strcmp(length, "short");
+    bool lengthy = length && !strcmp(length, "long");
     struct order o = {.seed_from = 1, .seed_to = 1, .steps = 120,
                       .processes = 1, .shrink = true};
+    int answer = 0;
     if (parse(&o, argc, argv)) {
-        int answer = run(&o);
+        answer = run(&o);
         free(o.skip);
         return answer;
     }
-    bool brief = length && !strcmp(length, "short");
-    bool lengthy = length && !strcmp(length, "long");
-    o.seed_to = lengthy ? 200000 : brief ? 300 : 3000;
-    int rc = run(&o);
-    o.seed_to = lengthy ? 20000 : brief ? 40 : 300;
-    o.processes = 2;
-    return rc | run(&o);
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        o.processes = parts[i].processes;
+        o.steps = parts[i].steps;
+        o.seed_to = lengthy ? parts[i].lengthy
+                    : brief ? parts[i].brief : parts[i].usual;
+        answer |= run(&o);
+    }
+    return answer;
 }
