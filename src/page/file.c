@@ -45,8 +45,8 @@ static int map_file(struct page_file *f)
 static int reserve_tables(struct page_file *f)
 {
     u8 *p = NULL;
-    u64 pages = f->map_bytes >> f->map.page_shift;
-    f->checked_bytes = round_up(pages / 8 + 8, 4096);
+    /* For every number that a file may name, mapped or not. */
+    f->checked_bytes = PAGE_NUMBER_MAX / 8;
     int rc = os_reserve(f->checked_bytes, false, &p);
     if (rc) return rc;
     f->map.checked = (u64 *)(void *)p;
@@ -443,6 +443,15 @@ int page_extent_write(struct page_work *w, luge_bytes value,
     return 0;
 }
 
+static int extent_within_file(struct page_file *f,
+                              const struct page_extent *extent)
+{
+    if (extent->size > LUGE_VALUE_SIZE_MAX || !extent->size)
+        return CORRUPT("a value of %llu bytes",
+                       (unsigned long long)extent->size);
+    return within_file(f, extent->first, page_extent_pages(f, extent->size));
+}
+
 int page_extent_read(struct page_file *f, const struct page_extent *extent,
                      luge_bytes *value)
 {
@@ -451,16 +460,11 @@ int page_extent_read(struct page_file *f, const struct page_extent *extent,
         value->data = (const void *)(uintptr_t)(extent->first & ~PAGE_PRIVATE);
         return 0;
     }
-    value->data = f->map.base + (extent->first << f->map.page_shift);
-    if (extent->first < PAGE_NUMBER_MAX &&
-        f->checked_extents[extent->first >> 6] &
-            ((u64)1 << (extent->first & 63)))
-        return 0;
-    if (extent->size > LUGE_VALUE_SIZE_MAX || !extent->size)
-        return CORRUPT("a value of %llu bytes",
-                       (unsigned long long)extent->size);
-    int rc = within_file(f, extent->first, page_extent_pages(f, extent->size));
+    int rc = extent_within_file(f, extent);
     if (rc) return rc;
+    value->data = f->map.base + (extent->first << f->map.page_shift);
+    u64 word = f->checked_extents[extent->first >> 6];
+    if (word & ((u64)1 << (extent->first & 63))) return 0;
     if (page_extent_sum(*value) != extent->sum)
         return CORRUPT("the large value at page %llu fails its checksum",
                        (unsigned long long)extent->first);
@@ -471,6 +475,8 @@ int page_extent_read(struct page_file *f, const struct page_extent *extent,
 int page_extent_drop(struct page_work *w, const struct page_extent *extent)
 {
     if (extent->first & PAGE_PRIVATE) return 0;
+    int rc = extent_within_file(w->file, extent);
+    if (rc) return rc;
     clear_bit(w->file->checked_extents, extent->first);
     return remember_drop(w, extent->first, extent->birth,
                          page_extent_pages(w->file, extent->size));
