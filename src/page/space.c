@@ -321,6 +321,33 @@ int space_tidy(struct space *s)
     return rc;
 }
 
+int space_set_aside(struct space *s, u64 limit, struct space_run **runs,
+                    size_t *count)
+{
+    struct space_state *st = s->state;
+    struct space_run run;
+    int rc = space_tidy(s);
+    *count = 0;
+    *runs = base_alloc((st->queue[SPACE_ONE].runs + st->queue[SPACE_FEW].runs +
+                        st->queue[SPACE_MANY].runs + 1) * sizeof **runs);
+    if (!*runs) return NOMEM();
+    for (u32 q = SPACE_ONE; q <= SPACE_MANY && !rc; q++) {
+        u64 n = st->queue[q].runs;
+        while (n-- && !rc && space_pop(s, q, &run)) {
+            u64 low = run.first >= limit ? 0 : limit - run.first;
+            if (low >= run.pages) {
+                rc = space_push(s, q, &run);
+                continue;
+            }
+            (*runs)[(*count)++] = (struct space_run){
+                .first = run.first + low, .pages = (u32)(run.pages - low),
+            };
+            if (low) rc = space_give(s, run.first, (u32)low);
+        }
+    }
+    return rc;
+}
+
 int space_each(const struct space *s, const struct space_state *state,
                enum space_queue_name name,
                int (*each)(void *context, const struct space_run *run),

@@ -89,6 +89,10 @@ int space_reclaim(struct space *s, u64 floor, const u64 *pins, u32 pin_count,
 /* Join free runs that touch, in order of place; a last one gives back the end
  * of the file.  Takes time in proportion to the free runs. */
 int space_tidy(struct space *s);
+/* Take every free page at LIMIT or above out of the queues, into *runs (the
+ * caller's); space_give puts them back. */
+int space_set_aside(struct space *s, u64 limit, struct space_run **runs,
+                    size_t *count);
 /* After a flip: the chunks emptied before it may be used again. */
 void space_flipped(struct space *s);
 /* Call EACH for every run of queue NAME in STATE. */

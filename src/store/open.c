@@ -460,7 +460,7 @@ static int close_env(struct store_env *s)
         if (!rc && gate) rc = share_alone(&e->share, &alone);
         if (!rc && alone && !e->temporary &&
             !(e->options.flags & LUGE_READ_ONLY))
-            rc = checkpoint_write(e);
+            rc = checkpoint_write(e, 0);
     } else {
         rc = LUGE_BROKEN;
     }

@@ -155,7 +155,7 @@ int luge_checkpoint(luge_db *db)
     int rc = env_usable(&db->store->env);
     if (!rc && (db->flags & LUGE_READ_ONLY))
         rc = fail(LUGE_READONLY, "the database was opened read-only");
-    return rc ? rc : checkpoint_write(&db->store->env);
+    return rc ? rc : checkpoint_write(&db->store->env, 4);
 }
 
 int luge_next_ids(luge_db *db, uint32_t count, uint64_t *first)

@@ -39,6 +39,11 @@ int tree_del(struct page_work *w, struct tree *t, luge_bytes key);
 /* Drop every page of the tree; it is empty afterwards. */
 int tree_clear(struct page_work *w, struct tree *t);
 
+/* Give every page and large value at LIMIT or above a new place, until *moved
+ * reaches BUDGET.  Content stays.  Errors as tree_put. */
+int tree_move(struct page_work *w, struct tree *t, page_ref limit, u64 budget,
+              u64 *moved);
+
 /* A position in a tree: a path from the root.  Plain memory, no resources;
  * valid while the pages are.  After a change of the tree seek again. */
 struct tree_cursor {

@@ -14,7 +14,13 @@
  */
 #include "txn/env.h"
 
-enum { SPARE_RUNS = 8, SLACK_BYTES = 1 << 20 };
+enum {
+    SPARE_RUNS = 8,
+    SLACK_BYTES = 256 << 10,
+    MOVE_PAGES_MAX = 4096,      /* 16 MiB, about 10 ms of the turn */
+    MOVE_WORTH_PAGES = 256,     /* smaller files are left as they are */
+    MOVE_PASSES_MAX = 64,
+};
 
 int superblock_write(struct env *e, const struct superblock *s)
 {
@@ -169,6 +175,18 @@ static int give_back_end(struct env *e)
     return rc;
 }
 
+/* TURN: what only the old checkpoint needed is free now. */
+static int free_old(struct env *e)
+{
+    struct txn_head next = *env_head(e);
+    int rc = version_reclaim_pages(e, UINT64_MAX);
+    if (!rc) rc = space_tidy(&e->space);
+    /* While the working space is ahead of the flipped one (a lineage), only
+     * its owner knows what he took: the next publication flips it. */
+    if (rc || !(e->head.order & 1)) return rc;
+    return head_flip(e, &next, true);
+}
+
 /* Step 5. */
 static int settle(struct env *e, const struct superblock *s, u64 log_total)
 {
@@ -185,10 +203,32 @@ static int settle(struct env *e, const struct superblock *s, u64 log_total)
         atomic_store(&e->share.m->checkpoint, s->publication);
         atomic_store(&e->share.m->checkpoint_next, 0);
         atomic_fetch_add(&e->share.m->checkpoints, 1);
+        rc = free_old(e);
     }
     if (!rc) rc = give_back_end(e);
     head_release_turn(e);
     return rc;
+}
+
+/* Pages at the end of the file move into holes before it, if much is free.  In
+ * one turn no more than MOVE_PAGES_MAX: others wait.  1: something moved. */
+static int move_down(struct env *e, u64 share)
+{
+    u64 moved = 0;
+    int rc = head_take_turn(e, e->options.busy_timeout_ms);
+    if (rc) return rc;
+    const struct space_state *st = &e->arena->work;
+    u64 total = st->page_count, freed = space_free_pages(st);
+    bool worth = total > MOVE_WORTH_PAGES && freed * share >= total &&
+                 (e->head.order & 1);
+    if (worth)
+        rc = publish_moved(e, max_u64(total - freed, total > MOVE_PAGES_MAX
+                                                         ? total -
+                                                               MOVE_PAGES_MAX
+                                                         : 0),
+                           MOVE_PAGES_MAX, &moved);
+    head_release_turn(e);
+    return rc ? rc : moved > 0;
 }
 
 static int steps(struct env *e)
@@ -213,7 +253,7 @@ static int steps(struct env *e)
     return rc ? rc : checkpoint_tend_log(e);
 }
 
-int checkpoint_write(struct env *e)
+int checkpoint_write(struct env *e, u32 share)
 {
     pthread_mutex_lock(&e->checkpoint_lock);
     atomic_store(&e->care_wants_checkpoint, 0);
@@ -221,6 +261,11 @@ int checkpoint_write(struct env *e)
                          e->options.busy_timeout_ms);
     if (!rc) {
         rc = steps(e);
+        for (u32 i = 0; i < MOVE_PASSES_MAX && !rc && share; i++) {
+            rc = move_down(e, share);
+            if (rc <= 0) break;
+            rc = steps(e);
+        }
         e->os->unlock(e->share.lock_file, SHARE_LOCK_CHECKPOINT);
     }
     pthread_mutex_unlock(&e->checkpoint_lock);

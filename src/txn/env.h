@@ -279,6 +279,9 @@ int publish_drops(struct env *e, u64 publication);
 void publish_done(struct env *e, u64 death);
 /* TURN: publish the head as it is. */
 int publish_head(struct env *e);
+/* TURN: publish the head anew, with what lies at page LIMIT or above moved down
+ * into free pages, BUDGET pages at most.  *moved counts them. */
+int publish_moved(struct env *e, u64 limit, u64 budget, u64 *moved);
 /* TURN: every frame of the private head dies at order DEATH. */
 int publish_forget(struct env *e, u64 death);
 
@@ -299,7 +302,9 @@ int commit_sync(struct env *e);
 
 /* --- checkpoint.c, recover.c --- */
 
-int checkpoint_write(struct env *e);
+/* SHARE: if a SHARE-th of the file or more is free, pages at its end are moved
+ * down and the end is given back; 0: never. */
+int checkpoint_write(struct env *e, u32 share);
 int recover_create(struct env *e);     /* a new database's files */
 int recover_open(struct env *e);       /* first in the directory */
 /* Drop segments and prepare the next one. */

@@ -173,40 +173,128 @@ void publish_done(struct env *e, u64 death)
     e->publishing.count = 0;
 }
 
-int publish_head(struct env *e)
+/* Free runs that were kept out of the way while pages found their places. */
+struct aside {
+    struct space_run *runs;
+    size_t count;
+};
+
+static int put_back(struct env *e, const struct aside *aside)
 {
-    struct view view = {0};
-    struct head_mark mark;
-    u64 seq = e->head.seq;
-    u64 publication = env_head(e)->publication + 1;
-    if (e->head.order & 1) return 0;
-    head_mark(e, &mark);
-    head_view(e, &view, seq);
-    int rc = publish_pages(e, &view, publication);
+    int rc = 0;
+    for (size_t i = 0; i < aside->count && !rc; i++)
+        rc = space_give(&e->space, aside->runs[i].first,
+                        aside->runs[i].pages);
+    return rc;
+}
+
+/* VIEW is complete: write it, flip, and make it the head. */
+static int publish_view(struct env *e, struct view *view,
+                        const struct head_mark *mark,
+                        const struct aside *aside)
+{
+    u64 seq = e->head.seq, publication = env_head(e)->publication + 1;
+    struct txn_head next;
+    int rc = publish_pages(e, view, publication);
     if (!rc) rc = publish_drops(e, publication);
-    if (!rc) rc = head_prepare(e, &view);
-    if (rc) {
-        head_abandon(e, &view, &mark);
-        return rc;
+    if (!rc) rc = put_back(e, aside);
+    if (!rc) rc = head_prepare(e, view);
+    if (!rc) {
+        next = *env_head(e);
+        next.published = seq;
+        next.publication = publication;
+        next.catalog = view->catalog.root;
+        next.catalog_count = view->catalog.count;
+        next.published_log = next.log;
+        rc = head_flip(e, &next, true);
     }
-    struct txn_head next = *env_head(e);
-    next.published = seq;
-    next.publication = publication;
-    next.catalog = view.catalog.root;
-    next.catalog_count = view.catalog.count;
-    next.published_log = next.log;
-    rc = head_flip(e, &next, true);
     if (rc) {
-        head_abandon(e, &view, &mark);
+        head_abandon(e, view, mark);
         return rc;
     }
     struct version v = {seq, 2 * seq + 1, next.catalog, next.catalog_count,
                         publication, next.log};
     publish_done(e, v.order);
-    head_adopt(e, &view, &v);
+    head_adopt(e, view, &v);
     head_announce(e, &v, 0);
     version_reclaim_frames(e);
     return 0;
+}
+
+int publish_head(struct env *e)
+{
+    struct view view = {0};
+    struct head_mark mark;
+    struct aside nothing = {0};
+    if (e->head.order & 1) return 0;
+    head_mark(e, &mark);
+    head_view(e, &view, e->head.seq);
+    return publish_view(e, &view, &mark, &nothing);
+}
+
+/* ---------------------------------------------------------------- move -- */
+
+struct tree_numbers {
+    u64 *numbers;
+    size_t count, capacity;
+};
+
+static int add_number(void *context, u64 number, const struct tree *tree,
+                      luge_bytes name)
+{
+    struct tree_numbers *t = context;
+    (void)tree;
+    (void)name;
+    if (t->count == t->capacity) {
+        size_t capacity = t->capacity ? 2 * t->capacity : 64;
+        u64 *more = base_realloc(t->numbers, capacity * sizeof *more);
+        if (!more) return NOMEM();
+        t->numbers = more;
+        t->capacity = capacity;
+    }
+    t->numbers[t->count++] = number;
+    return 0;
+}
+
+static int move_tree(struct view *view, u64 number, u64 limit, u64 budget,
+                     u64 *moved)
+{
+    struct view_tree *t;
+    int rc = view_find(view, number, &t);
+    if (rc) return rc;
+    page_ref before = t->tree.root;
+    rc = tree_move(view->work, &t->tree, limit, budget, moved);
+    if (t->tree.root != before) t->dirty = true;
+    return rc;
+}
+
+static int move_trees(struct view *view, u64 limit, u64 budget, u64 *moved)
+{
+    struct tree_numbers trees = {0};
+    int rc = view_each(view, add_number, &trees);
+    for (size_t i = 0; i < trees.count && !rc && *moved < budget; i++)
+        rc = move_tree(view, trees.numbers[i], limit, budget, moved);
+    if (!rc) rc = view_flush(view);
+    if (!rc) rc = tree_move(view->work, &view->catalog, limit, budget, moved);
+    base_free(trees.numbers);
+    return rc;
+}
+
+int publish_moved(struct env *e, u64 limit, u64 budget, u64 *moved)
+{
+    struct view view = {0};
+    struct head_mark mark;
+    struct aside aside = {0};
+    head_mark(e, &mark);
+    head_view(e, &view, e->head.seq);
+    *moved = 0;
+    /* New places are found below the limit only. */
+    int rc = space_set_aside(&e->space, limit, &aside.runs, &aside.count);
+    if (!rc) rc = move_trees(&view, limit, budget, moved);
+    if (rc || !*moved) head_abandon(e, &view, &mark);
+    else rc = publish_view(e, &view, &mark, &aside);
+    base_free(aside.runs);
+    return rc;
 }
 
 /* -------------------------------------------------------------- forget -- */
