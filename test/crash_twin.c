@@ -391,7 +391,7 @@ static bool may_commit(struct twin *t, const struct model_txn *txn)
 static bool log_gone(const struct twin *t, const struct step *s)
 {
     uint64_t keep = t->profile.options.log_keep_bytes;
-    return keep && t->volume - t->begun_volume[s->hand][s->slot] > keep / 2;
+    return keep && t->volume - t->begun_volume[s->hand][s->slot] > keep / 16;
 }
 
 static void commit_judge(struct twin *t, const struct step *s,
