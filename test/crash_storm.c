@@ -672,16 +672,26 @@ static void work_id(struct worker *w)
         if (atomic_compare_exchange_weak(&b->id_max, &max, id)) break;
 }
 
+/* A call that takes the turn may have lost it in a stop. */
+static void must_unless_stopped(struct worker *w, int rc, const char *what)
+{
+    if (was_stopped(w) && (rc == LUGE_CONFLICT || rc == LUGE_BUSY))
+        w->place->evicted++;
+    else must(w, rc, what);
+}
+
 static void work_house(struct worker *w)
 {
     uint32_t roll = dice_below(&w->dice, 100);
+    w->stops_seen = atomic_load(&w->place->stops);
     if (roll < 35) {
-        must(w, TIMED(w, CHECKPOINT, luge_checkpoint(w->db)),
-             "luge_checkpoint");
+        int rc = TIMED(w, CHECKPOINT, luge_checkpoint(w->db));
+        must_unless_stopped(w, rc, "luge_checkpoint");
     } else if (roll < 70) {
         must(w, TIMED(w, SYNC, luge_sync(w->db)), "luge_sync");
     } else if (roll < 75) {
-        must(w, TIMED(w, CHECK, luge_check(w->db, NULL, NULL)), "luge_check");
+        int rc = TIMED(w, CHECK, luge_check(w->db, NULL, NULL));
+        must_unless_stopped(w, rc, "luge_check");
     } else {
         db_close(w);
         db_open(w);
