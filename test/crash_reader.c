@@ -121,7 +121,7 @@ static uint64_t db_bytes(const struct house *h)
 {
     char path[620];
     snprintf(path, sizeof path, "%s/db", h->path);
-    return file_size(path);
+    return tree_size(path);  /* blocks: holes do not count */
 }
 
 static double ratio(const struct house *h)
@@ -413,7 +413,10 @@ static void steady_state(void **state)
                   (unsigned long long)sizes[1] / 1024,
                   (unsigned long long)sizes[2] / 1024,
                   (unsigned long long)sizes[3] / 1024);
-    assert_true(sizes[3] <= sizes[1] + sizes[1] / 4 + (1 << 20));  /* R4 */
+    /* It shrinks and grows within a band, which does not rise. */
+    uint64_t most = sizes[0] > sizes[1] ? sizes[0] : sizes[1];
+    assert_true(sizes[2] <= most + most / 4 + (1 << 20));         /* R4 */
+    assert_true(sizes[3] <= most + most / 4 + (1 << 20));         /* R4 */
     free(big);
     house_end(&h);
 }

@@ -894,7 +894,9 @@ static void halt(struct storm *s, unsigned i, struct dice *d)
 {
     uint64_t ms = dice_chance(d, 50)   ? dice_below(d, 50)
                   : dice_chance(d, 80) ? dice_below(d, 500)
-                                       : dice_below(d, 3000);
+                                       : dice_below(d, 700);
+    /* Longer stops wait for the theft of the turn (share/turn.c): a writer
+     * stopped within a commit makes others wait as long as it is stopped. */
     unsigned running = 0;
     for (unsigned j = 0; j < s->workers; j++)
         running += s->pids[j] && !s->resume_ns[j];

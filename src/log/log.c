@@ -131,6 +131,10 @@ int log_segment_get(struct log *log, u64 number, struct log_segment **segment)
 int log_segment_map(struct log *log, struct log_segment *segment)
 {
     int rc = 0;
+    if (segment->size < LOG_DATA_AT)
+        return CORRUPT("log segment %llu is cut short: %llu bytes",
+                       (unsigned long long)segment->number,
+                       (unsigned long long)segment->size);
     pthread_mutex_lock(&log->lock);
     if (!segment->base)
         rc = log->os->map_read(segment->file, segment->size, &segment->base);
@@ -202,7 +206,8 @@ int log_begin_segment(struct log *log, struct log_position *at, u64 number,
         .previous_chain = at->chain, .first_seq = first_seq,
     };
     memcpy(header.instance, log->instance, 16);
-    int rc = ready_file(log, number, bytes, &segment);
+    int rc = log->may_begin ? log->may_begin(log->context, number) : 0;
+    if (!rc) rc = ready_file(log, number, bytes, &segment);
     if (rc) return rc;
     header.bytes = segment->size;
     rc = log->os->random(log->os, &header.nonce, sizeof header.nonce);
@@ -383,11 +388,12 @@ int log_remove_after(struct log *log, u64 number)
     return rc;
 }
 
-int log_oldest(struct log *log, u64 *number)
+int log_span(struct log *log, u64 *oldest, u64 *newest)
 {
     struct survey survey = {.log = log};
     int rc = log->os->list(log->os, log->directory, survey_name, &survey);
-    *number = survey.oldest;
+    *oldest = survey.oldest;
+    *newest = survey.newest;
     if (!rc && !survey.oldest) rc = LUGE_NOTFOUND;
     return rc;
 }

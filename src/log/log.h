@@ -29,7 +29,6 @@ enum {
     LOG_FRAME_HEAD = 32,
     LOG_OPEN_MAX = 16,          /* segments kept open by a process */
     LOG_SEGMENT_MIN = 256 << 10,
-    LOG_SUCCESSOR_MAX = 16,     /* thefts in a row that a segment survives */
 };
 #define LOG_SEGMENT_MAX MIB(16)  /* unless one frame needs more */
 
@@ -56,6 +55,8 @@ struct log {
     u8 instance[16];
     u32 owner;               /* seat: in the name of this process's spare */
     int (*may_write)(void *context); /* L4, asked before each write; or NULL */
+    /* the same before segment NUMBER is touched: it is noted for a thief */
+    int (*may_begin)(void *context, u64 number);
     void *context;
     pthread_mutex_t lock;
     u64 clock;
@@ -96,8 +97,8 @@ int log_remove_spares(struct log *log);
 /* Remove every segment above NUMBER. */
 int log_remove_after(struct log *log, u64 number);
 bool log_exists(struct log *log, u64 number);
-/* The smallest segment that exists and its first seq; NOTFOUND if none. */
-int log_oldest(struct log *log, u64 *number);
+/* The smallest and the greatest segment that exist; NOTFOUND if none. */
+int log_span(struct log *log, u64 *oldest, u64 *newest);
 u64 log_bytes(struct log *log);
 
 /* --- scanning: log/scan.c --- */

@@ -68,12 +68,14 @@ static int peek_header(struct log *log, u64 number, struct log_header *header)
 static int find_successor(struct log_scan *scan)
 {
     struct log_header header;
-    u64 here = scan->at.segment;
+    u64 here = scan->at.segment, oldest, newest;
     scan->limit = UINT64_MAX;
     scan->successor = 0;
     if (scan->to_end && scan->end.segment == here) return 0;
-    for (u64 n = here + LOG_SUCCESSOR_MAX; n > here; n--) {
-        int rc = peek_header(scan->log, n, &header);
+    int rc = log_span(scan->log, &oldest, &newest);
+    if (rc) return rc;
+    for (u64 n = newest; n > here; n--) {
+        rc = peek_header(scan->log, n, &header);
         if (rc == LUGE_NOTFOUND) continue;
         if (rc) return rc;
         if (header.previous_segment != here) continue;
@@ -131,7 +133,8 @@ static bool at_end(const struct log_scan *scan)
 
 static int no_frame(const struct log_scan *scan)
 {
-    if (!scan->to_end) return LUGE_NOTFOUND;
+    /* After a theft the end is where a segment begins. */
+    if (!scan->to_end || at_end(scan)) return LUGE_NOTFOUND;
     return CORRUPT("log segment %llu is unreadable at offset %llu",
                    (unsigned long long)scan->at.segment,
                    (unsigned long long)scan->at.offset);
@@ -142,7 +145,10 @@ int log_next(struct log_scan *scan, struct log_frame *frame)
     int rc = 0;
     if (at_end(scan)) return LUGE_NOTFOUND;
     if (!scan->segment) rc = enter(scan);
-    while (!rc && !frame_here(scan, frame)) rc = follow(scan);
+    while (!rc && !frame_here(scan, frame)) {
+        rc = follow(scan);
+        if (!rc && at_end(scan)) return LUGE_NOTFOUND; /* a thief's new one */
+    }
     if (rc == LUGE_NOTFOUND) return no_frame(scan);
     if (rc) return rc;
     scan->at.chain = load64((const u8 *)frame->payload.data - 8);

@@ -357,6 +357,18 @@ static int linux_resize(struct os_file *file, u64 size)
     return 0;
 }
 
+static int linux_punch(struct os_file *file, u64 offset, u64 size)
+{
+    struct linux_file *f = linux_of(file);
+    int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    while (fallocate(f->descriptor, mode, (off_t)offset, (off_t)size)) {
+        if (errno == EOPNOTSUPP || errno == ENOSYS) return 0; /* a courtesy */
+        if (errno != EINTR)
+            return transfer_failed(f, "fallocate", errno, offset, size);
+    }
+    return 0;
+}
+
 /* For file systems without fallocate: zeros beyond the file's end.  A hole
  * before the end stays one, since filling it could undo somebody's write; a
  * later write there may then report NOSPACE, which is still no signal. */
@@ -677,6 +689,7 @@ struct os *os_native(void)
         .sync_start = linux_sync_start,
         .size = linux_size,
         .resize = linux_resize,
+        .punch = linux_punch,
         .allocate = linux_allocate,
         .map_read = linux_map_read,
         .map_shared = linux_map_shared,

@@ -53,6 +53,8 @@ struct os {
                                      /* begin write-back, do not wait; a hint */
     int (*size)(struct os_file *, u64 *size);
     int (*resize)(struct os_file *, u64 size);      /* ftruncate: sparse */
+    /* Give back the blocks of a range, which reads as zeros then; or NULL. */
+    int (*punch)(struct os_file *, u64 offset, u64 size);
     int (*allocate)(struct os_file *, u64 offset, u64 size);
                                      /* blocks are there afterwards; NOSPACE */
 

@@ -61,7 +61,7 @@ struct page_extent {
     u64 first;   /* page number; or PAGE_PRIVATE | address of the bytes */
     u64 size;    /* bytes */
     u64 sum;     /* XXH3 of the bytes, seeded with SIZE */
-    u64 birth;   /* publication it began with: there is no page head */
+    u64 birth;   /* publication that its first version stood on */
 };
 
 /* The validator of a kind: called once on the first touch of a file page,
@@ -76,7 +76,7 @@ struct page_work {
     struct page_file *file;
     u64 seq;            /* the commit these pages will belong to */
     u64 tag;            /* unique to this work: frames carry it (P2) */
-    u64 birth;          /* publication its pages will be part of */
+    u64 birth;          /* of large values: the base of this lineage */
     u32 epoch;          /* savepoints taken; older frames are frozen */
     bool may_write;     /* holds the turn: extents go to the file at once */
     struct space *space;          /* with may_write: where numbers come from */

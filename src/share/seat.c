@@ -100,8 +100,10 @@ static void bury_predecessor(struct share *s, u32 seat)
     u32 word = atomic_load(&m->turn), leader = seat + 1;
     reap_slots(s, seat);
     atomic_compare_exchange_strong(&m->leader, &leader, 0);
-    while ((word & ~SHARE_WAITERS) == seat + 1) {
-        if (!atomic_compare_exchange_strong(&m->turn, &word, 0)) continue;
+    while (share_turn_owner(word) == seat + 1) {
+        if (!atomic_compare_exchange_strong(&m->turn, &word,
+                                            share_turn_freed(word)))
+            continue;
         atomic_store(&m->turn_long, 0);
         atomic_fetch_add(&m->takeovers, 1);
         os_futex_wake(&m->turn, 1);

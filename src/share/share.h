@@ -66,7 +66,7 @@ struct share_memory {
     u8 pad0[64];
 
     /* --- the turn: who may land --- */
-    _Atomic u32 turn;            /* 0, or seat + 1, plus SHARE_WAITERS */
+    _Atomic u32 turn;            /* share_turn_owner, a count, SHARE_WAITERS */
     _Atomic u32 turn_long;       /* held by an application on purpose */
     _Atomic u64 turn_generation; /* rises with each theft */
     _Atomic u64 turn_since_ns;   /* monotonic */
@@ -107,7 +107,24 @@ struct share_memory {
     struct share_slot slots[SHARE_SLOTS_MAX];
 };
 
+/* The word of the turn: seat + 1 of its holder (0: nobody), how often it was
+ * taken, and whether somebody sleeps on it.  The count tells one holding from
+ * the next by the same seat: a theft is of one holding. */
 #define SHARE_WAITERS ((u32)1 << 31)
+enum { SHARE_OWNER_MASK = 0x1ff, SHARE_TAKEN_ONE = 0x200 };
+static inline u32 share_turn_owner(u32 word)
+{
+    return word & SHARE_OWNER_MASK;
+}
+static inline u32 share_turn_freed(u32 word)
+{
+    return word & ~(SHARE_WAITERS | SHARE_OWNER_MASK);
+}
+static inline u32 share_turn_taken(u32 word, u32 seat)
+{
+    u32 count = (word + SHARE_TAKEN_ONE) & ~(SHARE_WAITERS | SHARE_OWNER_MASK);
+    return count | (seat + 1);
+}
 
 /* This process's side. */
 struct share {

@@ -116,10 +116,12 @@ static int note_forward(luge_cursor *c, luge_bytes start,
                         const luge_bytes *key)
 {
     if (!txn_validates(c->txn)) return 0;
-    if (!key && c->has_to) key = &c->to;
-    if (!c->reads) return reads_begin(c, start, key);
-    int rc = reads_extend_low(&c->txn->reads, c->range, &start);
-    return rc ? rc : reads_extend_high(&c->txn->reads, c->range, key);
+    bool to_bound = !key && c->has_to;
+    int rc = c->reads ? reads_extend_low(&c->txn->reads, c->range, &start)
+                      : reads_begin(c, start, to_bound ? &start : key);
+    if (rc) return rc;
+    if (to_bound) return reads_extend_to(&c->txn->reads, c->range, c->to);
+    return reads_extend_high(&c->txn->reads, c->range, key);
 }
 
 static int note_backward(luge_cursor *c, const luge_bytes *start,
@@ -128,9 +130,12 @@ static int note_backward(luge_cursor *c, const luge_bytes *start,
     luge_bytes low = c->has_from ? c->from : luge_bytes_of("", 0);
     if (!txn_validates(c->txn)) return 0;
     if (!key) key = &low;
-    if (!c->reads) return reads_begin(c, *key, start);
-    int rc = reads_extend_low(&c->txn->reads, c->range, key);
-    return rc ? rc : reads_extend_high(&c->txn->reads, c->range, start);
+    bool to_bound = start == &c->to;
+    int rc = c->reads ? reads_extend_low(&c->txn->reads, c->range, key)
+                      : reads_begin(c, *key, to_bound ? key : start);
+    if (rc) return rc;
+    if (to_bound) return reads_extend_to(&c->txn->reads, c->range, c->to);
+    return reads_extend_high(&c->txn->reads, c->range, start);
 }
 
 /* ------------------------------------------------------------- arriving -- */

@@ -124,6 +124,31 @@ static int foreign_name(void *context, const char *name)
     return 1;
 }
 
+static int other_segment(void *context, const char *name)
+{
+    bool *other = context;
+    if (strcmp(name, "0000000001")) *other = true;
+    return 0;
+}
+
+/* Is there more than a creation leaves that crashed before conf was written? */
+static bool holds_records(struct env *e)
+{
+    char path[PATH_BYTES];
+    u8 frame[LOG_FRAME_HEAD], nothing[LOG_FRAME_HEAD] = {0};
+    struct os_file *file = NULL;
+    bool more = false;
+    snprintf(path, sizeof path, "%s/log", e->path);
+    if (e->os->list(e->os, path, other_segment, &more)) return false;
+    snprintf(path, sizeof path, "%s/log/0000000001", e->path);
+    if (e->os->open(e->os, path, OS_READ, &file)) return more;
+    if (!e->os->read(file, frame, sizeof frame, LOG_DATA_AT) &&
+        memcmp(frame, nothing, sizeof frame))
+        more = true;
+    e->os->close(file);
+    return more;
+}
+
 /* A directory without conf is taken only if nobody else's files are in it. */
 static int may_create(struct env *e)
 {
@@ -131,6 +156,8 @@ static int may_create(struct env *e)
     if (e->options.flags & (LUGE_MUST_EXIST | LUGE_READ_ONLY))
         return fail(LUGE_NOTFOUND, "there is no database in %s", e->path);
     int rc = e->os->list(e->os, e->path, foreign_name, &foreign);
+    if (!foreign && holds_records(e))
+        return CORRUPT("%s holds a database whose conf is missing", e->path);
     if (foreign)
         return fail(LUGE_NOTLUGE, "%s holds other files and no luge database",
                     e->path);
@@ -147,6 +174,7 @@ static int open_lock_file(struct env *e)
     snprintf(path, sizeof path, "%s/conf", e->path);
     int rc = e->os->stat(e->os, path, &conf);
     if (rc == LUGE_NOTFOUND) rc = may_create(e);
+    else if (!rc && read_conf(e, 0) == LUGE_NOTLUGE) rc = LUGE_NOTLUGE;
     snprintf(path, sizeof path, "%s/lock", e->path);
     if (!rc)
         rc = e->os->open(e->os, path, OS_WRITE | OS_CREATE,
@@ -167,6 +195,7 @@ static int open_files(struct env *e)
     snprintf(path, sizeof path, "%s/log", e->path);
     rc = log_open(&e->log, e->os, path, e->instance);
     e->log.may_write = head_may_write;
+    e->log.may_begin = head_may_begin;
     e->log.context = e;
     return rc;
 }

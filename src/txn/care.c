@@ -42,7 +42,8 @@ static int prepare_segment(struct env *e)
     if (!rc) rc = head_take_turn(e, e->options.busy_timeout_ms);
     if (rc) return rc;
     u64 next = env_head(e)->log.segment + 1;
-    if (!log_exists(&e->log, next)) rc = log_use_spare(&e->log, next);
+    rc = head_may_begin(e, next);
+    if (!rc && !log_exists(&e->log, next)) rc = log_use_spare(&e->log, next);
     head_release_turn(e);
     return rc;
 }

@@ -20,6 +20,7 @@ enum {
     MOVE_PAGES_MAX = 4096,      /* 16 MiB, about 10 ms of the turn */
     MOVE_WORTH_PAGES = 256,     /* smaller files are left as they are */
     MOVE_PASSES_MAX = 64,
+    THEFTS_MAX = 8,
 };
 
 int superblock_write(struct env *e, const struct superblock *s)
@@ -175,12 +176,24 @@ static int give_back_end(struct env *e)
     return rc;
 }
 
+/* TURN: the pages at the end that were just taken out of use, up to COUNT, give
+ * their blocks back even while others are attached.  Until the flip they are
+ * taken in the working space: a thief of the turn would leave them alone. */
+static int punch_end(struct env *e, u64 count)
+{
+    u64 from = e->arena->work.page_count, page = e->options.page_bytes;
+    if (!e->os->punch || from >= count) return 0;
+    int rc = head_may_write(e);
+    return rc ? rc : e->os->punch(e->db, from * page, (count - from) * page);
+}
+
 /* TURN: what only the old checkpoint needed is free now. */
 static int free_old(struct env *e)
 {
     struct txn_head next = *env_head(e);
     int rc = version_reclaim_pages(e, UINT64_MAX);
     if (!rc) rc = space_tidy(&e->space);
+    if (!rc) rc = punch_end(e, next.space.page_count);
     /* While the working space is ahead of the flipped one (a lineage), only
      * its owner knows what he took: the next publication flips it. */
     if (rc || !(e->head.order & 1)) return rc;
@@ -260,12 +273,18 @@ int checkpoint_write(struct env *e, u32 share)
     int rc = e->os->lock(e->share.lock_file, SHARE_LOCK_CHECKPOINT, true,
                          e->options.busy_timeout_ms);
     if (!rc) {
-        rc = steps(e);
+        (void)share_reap(&e->share);     /* the dead pin nothing */
+        /* A theft of the turn undoes what was prepared: once more, then. */
+        for (u32 i = 0; i < THEFTS_MAX; i++) {
+            rc = steps(e);
+            if (rc != LUGE_CONFLICT) break;
+        }
         for (u32 i = 0; i < MOVE_PASSES_MAX && !rc && share; i++) {
             rc = move_down(e, share);
             if (rc <= 0) break;
             rc = steps(e);
         }
+        if (rc == LUGE_CONFLICT) rc = 0; /* the checkpoint itself stands */
         e->os->unlock(e->share.lock_file, SHARE_LOCK_CHECKPOINT);
     }
     pthread_mutex_unlock(&e->checkpoint_lock);
@@ -278,7 +297,9 @@ int checkpoint_write(struct env *e, u32 share)
  * still have a write under way to those he knew: they only go. */
 static int retire(struct env *e, u64 oldest, u64 newest, u64 tainted)
 {
-    int rc = log_exists(&e->log, newest + 1) || oldest <= tainted
+    int rc = head_may_begin(e, newest + 1);
+    if (rc) return rc;
+    rc = log_exists(&e->log, newest + 1) || oldest <= tainted
                  ? log_remove(&e->log, oldest)
                  : log_recycle(&e->log, oldest, newest + 1);
     return rc == LUGE_NOTFOUND ? 0 : rc;

@@ -78,6 +78,7 @@ struct txn_ring_entry {
 struct txn_arena {
     _Atomic u64 current;                /* generation, flips: HEAD_... below */
     u64 generation;                     /* of the turn, when it was made */
+    _Atomic u64 segment_high;           /* newest log segment ever begun */
     u64 bytes;                          /* of the arena, chunks included */
     u32 work_owner;                     /* seat + 1: whose lineage `work` is */
     u32 reserved;
@@ -239,6 +240,8 @@ void head_adopt(struct env *e, struct view *view, const struct version *v);
 void head_announce(struct env *e, const struct version *v, unsigned log_flags);
 /* TURN: 0, or CONFLICT after a theft.  CONTEXT is the env. */
 int head_may_write(void *context);
+/* The same before log segment NUMBER is begun, which a thief will avoid. */
+int head_may_begin(void *context, u64 number);
 /* TURN: map the arena that shared memory names. */
 void head_attach(struct env *e);
 /* Nobody is seated: the first arena, with FIRST as its head. */

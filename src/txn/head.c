@@ -23,7 +23,9 @@ static int grow_chunks(void *context, u32 chunks)
     u64 head = round_up(sizeof(struct txn_arena), 4096);
     u64 bytes = head + ((u64)chunks + 15) * 4096;
     u64 have = e->arena->bytes;
-    int rc = share_grow(&e->share, e->arena_at + have, bytes - have);
+    int rc = 0;
+    if (bytes <= have) bytes = have; /* another process made it larger */
+    else rc = share_grow(&e->share, e->arena_at + have, bytes - have);
     if (rc) return rc;
     e->arena->bytes = bytes;
     e->space.chunk_limit = (u32)((bytes - head) / 4096);
@@ -38,6 +40,13 @@ int head_may_write(void *context)
     if (share_turn_mine(&e->share)) return 0;
     return fail(LUGE_CONFLICT, "this process was stopped, and another took "
                 "the turn");
+}
+
+int head_may_begin(void *context, u64 number)
+{
+    struct env *e = context;
+    share_raise(&e->arena->segment_high, number);
+    return head_may_write(e);
 }
 
 void head_attach(struct env *e)
@@ -125,7 +134,9 @@ void head_mark(struct env *e, struct head_mark *mark)
 void head_view(struct env *e, struct view *view, u64 seq)
 {
     page_work_begin(&e->work, &e->pages, seq, &e->space);
-    e->work.birth = env_head(e)->publication + 1;
+    /* What goes to the file now is read by versions of this lineage too, and
+     * their readers pin its base. */
+    e->work.birth = env_head(e)->publication;
     view_begin(view, &e->pages, &e->work, e->head.catalog,
                e->head.catalog_count, seq);
 }

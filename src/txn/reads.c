@@ -127,8 +127,18 @@ int reads_extend_high(struct reads *r, size_t index, const luge_bytes *key)
         range->to_end = true;
         return 0;
     }
-    if (bytes_compare(range->high, *key) >= 0) return 0;
+    int order = bytes_compare(range->high, *key);
+    if (order > 0 || (order == 0 && !range->open)) return 0;
+    range->open = false;
     return copy_key(&range->high, *key);
+}
+
+int reads_extend_to(struct reads *r, size_t index, luge_bytes bound)
+{
+    struct read_range *range = &r->ranges[index];
+    if (range->to_end || bytes_compare(range->high, bound) >= 0) return 0;
+    range->open = true;
+    return copy_key(&range->high, bound);
 }
 
 static bool key_touched(const struct reads *r, u64 tree, luge_bytes key)
@@ -137,7 +147,8 @@ static bool key_touched(const struct reads *r, u64 tree, luge_bytes key)
     for (size_t i = 0; i < r->range_count; i++) {
         const struct read_range *range = &r->ranges[i];
         if (range->tree == tree && bytes_compare(range->low, key) <= 0 &&
-            (range->to_end || bytes_compare(key, range->high) <= 0))
+            (range->to_end ||
+             bytes_compare(key, range->high) < !range->open))
             return true;
     }
     return false;

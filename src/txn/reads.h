@@ -16,6 +16,7 @@ struct read_range {
     u64 tree;
     luge_bytes low, high;       /* inclusive; owned */
     bool to_end;                /* no upper bound */
+    bool open;                  /* high itself was not read */
 };
 
 struct reads {
@@ -37,6 +38,8 @@ static inline bool reads_any(const struct reads *r)
 {
     return r->point_count || r->range_count;
 }
+/* The same up to, but without, BOUND. */
+int reads_extend_to(struct reads *r, size_t index, luge_bytes bound);
 /* Does OP change anything that was read? */
 bool reads_touched(const struct reads *r, const struct op *op);
 void reads_clear(struct reads *r);

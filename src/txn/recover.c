@@ -191,7 +191,8 @@ static int replay_all(struct env *e)
         rc = CORRUPT("log segment %llu is missing",
                      (unsigned long long)last.log.segment);
     struct log_position start = last.log, end;
-    if (!rc) rc = log_oldest(&e->log, &last.log_oldest);
+    u64 newest;
+    if (!rc) rc = log_span(&e->log, &last.log_oldest, &newest);
     if (!rc) rc = head_find_end(e, &start, last.seq, &end);
     if (!rc) rc = head_replay(e, &start, &end, &last, false);
     if (!rc) rc = log_remove_after(&e->log, last.log.segment);

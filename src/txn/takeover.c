@@ -184,13 +184,15 @@ static int fill_arena(struct env *e, struct txn_arena *a, u64 bytes)
     if (!rc && old->work_owner) rc = keep_taken(&k, popped, &before, &after);
     base_free(to.limbo);
     if (rc) return rc;
+    u64 segment = max_u64(head->log.segment, old->segment_high) +
+                  (generation - old->generation);
     head->space = a->work;
     memcpy(a->ring, old->ring, sizeof a->ring);
     a->ring_count = atomic_load(&old->ring_count);
     a->generation = generation;
+    a->segment_high = segment;
     a->bytes = bytes;
     atomic_store(&a->current, generation << HEAD_FLIP_BITS);
-    u64 segment = head->log.segment + 1 + (generation - old->generation);
     head->log_tainted = segment - 1;
     return log_begin_segment(&e->log, &head->log, segment, head->seq + 1,
                              LOG_SEGMENT_MIN, LOG_AFTER_THEFT);
@@ -200,9 +202,6 @@ int takeover_theft(struct env *e)
 {
     struct txn_arena *old = e->arena;
     u64 at = share_arena_place(&e->share, e->share.incarnation);
-    if (e->share.incarnation - old->generation >= LOG_SUCCESSOR_MAX)
-        return fail(LUGE_BROKEN, "the turn was stolen %u times in a row",
-                    LOG_SUCCESSOR_MAX);
     poison(old, e->share.incarnation);
     u64 bytes = round_up(sizeof *old, 4096) +
                 4096 * chunks_for(&env_head(e)->space);
@@ -211,7 +210,10 @@ int takeover_theft(struct env *e)
     rc = fill_arena(e, (struct txn_arena *)(void *)((u8 *)e->share.m + at),
                     bytes);
     if (rc) return rc;
-    atomic_store(&e->share.m->arena, at);
+    u64 here = e->arena_at;
+    if (!atomic_compare_exchange_strong(&e->share.m->arena, &here, at))
+        return fail(LUGE_CONFLICT, "this process was stopped in the middle of "
+                    "a theft, and another did it");
     head_attach(e);
     e->space.limbo_count = 0;
     return 0;
