@@ -152,7 +152,7 @@ int share_sit(struct share *s);
 void share_stand(struct share *s);
 void share_unmap(struct share *s);
 /* Where the arena of turn generation GENERATION lies: each has a place of its
- * own, so that two thieves of the turn never meet in one.  The file is sparse. */
+ * own, so that two thieves of the turn never meet in one.  It has holes. */
 u64 share_arena_place(const struct share *s, u64 generation);
 /* Make sure that [AT, AT + BYTES) of the shared file has blocks. */
 int share_grow(struct share *s, u64 at, u64 bytes);

@@ -15,9 +15,9 @@
  *
  * Stealing is compiled in only with SHARE_MAY_STEAL: the storm with stopped
  * processes still finds a page that was given out twice after a theft (once in
- * about a hundred thefts).  Without it a process that is stopped within a commit,
- * which takes microseconds, makes other writers wait until it goes on; readers
- * do not wait (txn/head.c, shadow).
+ * about a hundred thefts).  Without it a process that is stopped within a
+ * commit, which takes microseconds, makes other writers wait until it goes on;
+ * readers do not wait (txn/head.c, shadow).
  * Not here: what is done while holding the turn.
  */
 #include "share/share.h"

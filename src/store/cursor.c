@@ -117,6 +117,7 @@ static int note_forward(luge_cursor *c, luge_bytes start,
 {
     if (!txn_validates(c->txn)) return 0;
     bool to_bound = !key && c->has_to;
+    if (to_bound && bytes_compare(start, c->to) >= 0) return 0; /* no keys */
     int rc = c->reads ? reads_extend_low(&c->txn->reads, c->range, &start)
                       : reads_begin(c, start, to_bound ? &start : key);
     if (rc) return rc;
@@ -131,6 +132,7 @@ static int note_backward(luge_cursor *c, const luge_bytes *start,
     if (!txn_validates(c->txn)) return 0;
     if (!key) key = &low;
     bool to_bound = start == &c->to;
+    if (to_bound && bytes_compare(*key, c->to) >= 0) return 0; /* no keys */
     int rc = c->reads ? reads_extend_low(&c->txn->reads, c->range, key)
                       : reads_begin(c, *key, to_bound ? key : start);
     if (rc) return rc;

@@ -96,7 +96,8 @@ static int store_free_list(struct env *e, struct txn_head *next)
     if (!rc) rc = gather_free(e, &g);
     if (!rc) rc = head_may_write(e);
     if (!rc) rc = space_store(&e->pages, next->stored_first,
-                              next->stored_pages, next->publication, g.runs, g.count);
+                              next->stored_pages, next->publication, g.runs,
+                              g.count);
     base_free(g.runs);
     return rc;
 }
@@ -109,7 +110,8 @@ static void describe(struct env *e, const struct txn_head *h,
     *s = (struct superblock){
         .magic = "lugedb", .format = ENV_FORMAT,
         .page_bytes = e->options.page_bytes, .number = h->superblocks + 1,
-        .seq = h->published, .publication = h->publication, .time_ns = h->time_ns, .catalog = h->catalog,
+        .seq = h->published, .publication = h->publication,
+        .time_ns = h->time_ns, .catalog = h->catalog,
         .catalog_count = h->catalog_count, .page_count = h->space.page_count,
         .stored_first = h->stored_first, .stored_pages = h->stored_pages,
         .log = h->published_log,

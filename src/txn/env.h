@@ -11,9 +11,9 @@
  *   E1  A version's order is 2 * seq for a private root, 2 * seq + 1 for a
  *       published one.  A frame born at order b and dead at d is in the version
  *       of order r iff b <= r < d.
- *   E2  A reader pins its order here and its base in shared memory: the number of
- *       the publication whose pages it may read.  One seq may be published more
- *       than once (compaction), so publications have numbers of their own.
+ *   E2  A reader pins its order here and its base in shared memory: the number
+ *       of the publication whose pages it may read.  One seq may be published
+ *       more than once (pages move), so publications have their own numbers.
  *   E3  Everything in `struct env` marked TURN is touched only with head_lock,
  *       which the holder of the turn takes as well; a reader that cannot wait
  *       for the turn takes only the lock (head.c, shadow).

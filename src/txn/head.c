@@ -518,7 +518,7 @@ static int shadow_build(struct env *e, u32 slot)
     head_copy(e, &now);
     atomic_store(&m->slots[slot].pin, now.publication);
     atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load(&m->floor) > now.publication) return 0; /* it moves: again */
+    if (atomic_load(&m->floor) > now.publication) return 0;      /* again */
     int rc = forget_lineage(e);
     if (rc) return rc;
     e->serial = 0;
