@@ -76,6 +76,7 @@ struct run {
     const struct order *order;
     struct watch *watch;
     const struct effort *effort;
+    struct luge_options options; /* of the workload */
     uint64_t seed;
     bool quiet;               /* a control: failures are what we want */
     uint64_t failures;
@@ -386,7 +387,6 @@ struct crash {
     struct dice dice;
     luge_db *db;
     uint64_t sum;             /* of what is in it now */
-    size_t at;                /* in watch->where */
 };
 
 static void on_defect(void *context, const char *sentence)
@@ -419,10 +419,10 @@ static bool recovered(struct crash *c)
         ledger_opened(l, seq, c->sum);
         return true;
     }
-    if (seq < l->durable || seq > l->attempted) {
-        failed(c->run, "C2: commit %llu is the newest; %llu is durable and "
+    if (seq < l->returned || seq > l->attempted) {
+        failed(c->run, "C2: commit %llu is the newest; %llu must be there and "
                "%llu was the last tried", (unsigned long long)seq,
-               (unsigned long long)l->durable,
+               (unsigned long long)l->returned,
                (unsigned long long)l->attempted);
         return false;
     }
@@ -519,17 +519,17 @@ static void live_on(struct crash *c)
 static void try_moments(struct run *r, struct tape *t, unsigned depth,
                         size_t at, uint64_t seed);
 
-/* Is what CHOICE leaves of moment M good enough? */
+/* Does OS hold what LEDGER promises?  AGAIN: try crashes meanwhile, too. */
 static void try_disk(struct run *r, struct os *os, const struct ledger *ledger,
-                     const struct luge_options *options, unsigned depth,
-                     size_t at, uint64_t seed)
+                     unsigned depth, size_t at, uint64_t seed, bool again)
 {
-    struct crash c = {.run = r, .os = os, .options = *options, .at = at,
+    struct crash c = {.run = r, .os = os, .options = r->options,
                       .dice = dice_of(seed, 5)};
     struct tape tape;
     long files = eye.files, maps = eye.maps;
-    bool again = depth + 1 < DEPTH_MAX &&
-                 dice_chance(&c.dice, r->effort->again_percent);
+    if (depth + 1 < DEPTH_MAX &&
+        dice_chance(&c.dice, r->effort->again_percent))
+        again = true;
     c.ledger = ledger_copy(ledger);
     if (again) tape_start(&tape, os, &c.ledger, 50, seed);
     live_on(&c);
@@ -614,19 +614,17 @@ static void choose_for(struct run *r, struct choices *c,
 static struct ledger promised(const struct ledger *l, struct sim_choice choice)
 {
     struct ledger copy = ledger_copy(l);
-    if (choice.kind == SIM_PROCESS) copy.durable = copy.returned;
-    else copy.returned = copy.durable;
+    if (choice.kind != SIM_PROCESS) copy.returned = copy.durable;
     return copy;
 }
 
 static void try_choice(struct run *r, const struct moment *m,
-                       const struct luge_options *options,
                        struct sim_choice choice, unsigned depth, size_t at,
                        uint64_t seed)
 {
     struct os *os = watched(sim_crash(m->snapshot, choice));
     struct ledger ledger = promised(&m->ledger, choice);
-    uint64_t expected[] = {ledger.durable, ledger.attempted, ledger.id_last,
+    uint64_t expected[] = {ledger.returned, ledger.attempted, ledger.id_last,
                            disk_sum(os)};
     at = where(r, at, "%s%s %llu seed %llu shared %d", depth ? ", " : "",
                kind_names[choice.kind], (unsigned long long)choice.number,
@@ -637,7 +635,7 @@ static void try_choice(struct run *r, const struct moment *m,
     r->watch->distinct += fresh;
     if (!known || r->order->choice != ANY) {
         r->watch->again += depth > 0;
-        try_disk(r, os, &ledger, options, depth, at, seed);
+        try_disk(r, os, &ledger, depth, at, seed, false);
     }
     ledger_free(&ledger);
     sim_free(os);
@@ -648,14 +646,11 @@ static void try_moment(struct run *r, const struct moment *m, unsigned depth,
 {
     struct choices *c = grab(sizeof *c);
     struct dice d = dice_of(seed, m->number);
-    /* the options of the workload decide page_bytes for good */
-    struct work w;
-    work_init(&w, r->seed, 0, NULL);
     at = where(r, at, "%ssnapshot %llu (%s): ", depth ? "; then " : "",
                (unsigned long long)m->number, m->call);
     r->watch->snapshots++;
     choose_for(r, c, m->snapshot, depth, &d);
-    for (size_t k = 0; k < c->count; k++) {
+    for (size_t k = 0; k < c->count && !(r->quiet && r->failures); k++) {
         if (!depth && r->order->choice != ANY && k != r->order->choice)
             continue;
         if (!depth)
@@ -664,10 +659,8 @@ static void try_moment(struct run *r, const struct moment *m, unsigned depth,
                      "--snapshot %llu --choice %zu", r->order->part,
                      (unsigned long long)r->seed, r->order->steps,
                      (unsigned long long)m->number, k);
-        try_choice(r, m, &w.options, c->list[k], depth, at,
-                   digest(seed, &k, sizeof k));
+        try_choice(r, m, c->list[k], depth, at, digest(seed, &k, sizeof k));
     }
-    work_free(&w);
     free(c);
     progress(r);
 }
@@ -678,7 +671,7 @@ static void try_moments(struct run *r, struct tape *t, unsigned depth,
 {
     struct dice d = dice_of(seed, 3);
     unsigned most = r->effort->snapshots[depth];
-    for (size_t i = 0; i < t->count; i++) {
+    for (size_t i = 0; i < t->count && !(r->quiet && r->failures); i++) {
         struct moment *m = &t->moments[i];
         if (t->count > most && i + 1 < t->count &&
             dice_below(&d, (uint32_t)t->count) >= most)
@@ -720,11 +713,12 @@ static void crash_workload(struct run *r, struct os *os, unsigned steps)
              (unsigned long long)r->seed, steps);
     work_init(&w, r->seed, steps, os);
     w.trace = r->order->trace;
+    r->options = w.options;
     tape_start(&tape, os, &w.ledger, r->effort->take_percent, r->seed);
     tape.only = r->order->snapshot;
     work_open(&w);
     drain(r, &tape, at);
-    while (work_step(&w)) drain(r, &tape, at);
+    while (!(r->quiet && r->failures) && work_step(&w)) drain(r, &tape, at);
     work_close(&w);
     if (tape.only == ANY || tape.only == sim_changes(os))
         tape_take(&tape, "the end", "");
@@ -783,4 +777,445 @@ static void part_control(struct run *r)
                            lie_names[lie]);
     }
     r->seed = seed;
+}
+
+/* --------------------------------------------------------------- faults -- */
+
+enum fashion { ONCE, FOREVER, PARTLY, FASHIONS };
+static const char *const fashion_names[] = {"once", "forever", "partly"};
+
+/* Beyond the calls of the platform there is power that goes, a disk that is
+ * full, and memory. */
+enum { FAULT_OFF = SIM_CALL_COUNT, FAULT_FULL, FAULT_MEMORY, FAULT_KINDS };
+
+struct fault {
+    unsigned kind;            /* enum sim_call, or above */
+    uint64_t nth;
+    int error;                /* errno; 0: memory */
+    enum fashion fashion;
+};
+
+static const char *fault_name(unsigned kind)
+{
+    static const char *const more[] = {"off", "full", "memory"};
+    return kind < SIM_CALL_COUNT ? sim_call_name((enum sim_call)kind)
+                                 : more[kind - SIM_CALL_COUNT];
+}
+
+#ifdef LUGE_HARD
+/* The NTH allocation from now on fails; FOREVER: each NTH. */
+static void memory_fails(uint64_t nth, bool forever)
+{
+    enum { FAR = 1 << 30 };
+    atomic_store(&base_hard.failures, 0);
+    atomic_store(&base_hard.calls, forever ? 0 : FAR - nth);
+    atomic_store(&base_hard.fail_every, forever ? (u32)nth : FAR);
+}
+
+static void memory_works(void)
+{
+    atomic_store(&base_hard.fail_every, 0);
+}
+
+static bool memory_failed(void)
+{
+    return atomic_load(&base_hard.failures) > 0;
+}
+#else
+static void memory_fails(uint64_t nth, bool forever)
+{
+    (void)nth, (void)forever;
+}
+static void memory_works(void)
+{
+}
+static bool memory_failed(void)
+{
+    return false;
+}
+#endif
+
+static void order_fault(const struct fault *f, struct os *os)
+{
+    bool forever = f->fashion == FOREVER;
+    if (f->kind == FAULT_OFF) sim_power_off(os, f->nth);
+    else if (f->kind == FAULT_MEMORY) memory_fails(f->nth, forever);
+    else if (f->kind == FAULT_FULL) return;          /* at a step: see below */
+    else if (f->fashion == PARTLY)
+        sim_fail_partly(os, f->nth, f->error, false);
+    else
+        sim_fail(os, (enum sim_call)f->kind, f->nth, f->error, forever);
+}
+
+static bool has_struck(const struct fault *f, const struct work *w)
+{
+    if (f->kind == FAULT_OFF) return sim_changes(w->os) >= f->nth;
+    if (f->kind == FAULT_FULL) return w->step >= f->nth;
+    if (f->kind == FAULT_MEMORY) return memory_failed();
+    return sim_calls(w->os, (enum sim_call)f->kind) >= f->nth;
+}
+
+static void heal(const struct fault *f, struct os *os)
+{
+    sim_fail_nothing(os);
+    sim_capacity(os, 0);
+    if (f->kind == FAULT_MEMORY) memory_works();
+}
+
+/* C8: what may make the handle unusable. */
+static bool breaks(const struct fault *f)
+{
+    return f->kind == SIM_CALL_SYNC || f->kind == FAULT_OFF;
+}
+
+/* Steps until the fault has struck, and on with it. */
+static void work_with(struct run *r, const struct fault *f, struct work *w)
+{
+    int code = f->kind == FAULT_MEMORY ? LUGE_NOMEM : base_code_of(f->error);
+    bool lasting = f->fashion == FOREVER || f->kind == FAULT_OFF ||
+                   f->kind == FAULT_FULL;
+    bool more = true;
+    w->trouble = code;
+    w->may_break = breaks(f);
+    order_fault(f, w->os);
+    work_open(w);
+    while (more && !w->ended && !w->broken) {
+        if (f->kind == FAULT_FULL && w->step == f->nth)
+            sim_capacity(w->os, sim_used(w->os) + f->nth % 5 * 16384 + 1);
+        if (!lasting && has_struck(f, w)) w->trouble = 0;
+        more = work_step(w);
+        r->watch->ticks++;
+    }
+    if (has_struck(f, w)) r->watch->faults++;
+}
+
+/* C8: for the broken nothing works; for others everything does. */
+static void work_after(struct run *r, const struct fault *f, struct work *w)
+{
+    bool ended = w->ended;
+    w->steps = w->step + 6;
+    w->trouble = f->kind == FAULT_OFF ? LUGE_IO : 0;
+    while (w->broken && work_step(w)) r->watch->ticks++;
+    if (f->kind != FAULT_OFF) heal(f, w->os);
+    w->steps = w->step + 6;
+    w->ended = ended || w->why[0];
+    while (!w->ended && work_step(w)) r->watch->ticks++;
+    r->watch->refused += w->errors;
+    r->watch->broken += w->broken;
+}
+
+/* The disk after all this: as it is, and after power cuts. */
+static void look_at_disk(struct run *r, const struct fault *f,
+                         struct work *w, size_t at)
+{
+    struct tape tape;
+    struct dice d = dice_of(r->seed, f->nth);
+    struct choices *c = grab(sizeof *c);
+    tape_start(&tape, w->os, &w->ledger, 0, r->seed);
+    tape_take(&tape, "before closing", "");
+    work_close(w);
+    tape_take(&tape, "after closing", "");
+    memory_works();
+    for (size_t i = 0; i < tape.count && !w->why[0]; i++) {
+        c->count = 0;
+        choose(c, SIM_PROCESS, SIM_PAGES, 0, &d);
+        choose(c, SIM_NOTHING, SIM_PAGES, 0, &d);
+        choose(c, SIM_EVERYTHING, SIM_PAGES, 0, &d);
+        choose(c, SIM_RANDOM, SIM_PAGES, 0, &d);
+        for (size_t k = f->kind == FAULT_OFF; k < c->count; k++)
+            try_choice(r, &tape.moments[i], c->list[k], 1, at, d.state);
+    }
+    tape_stop(&tape);
+    free(c);
+    if (w->broken) w->ledger.returned = w->ledger.durable;
+    if (f->kind != FAULT_OFF && !w->why[0])
+        try_disk(r, w->os, &w->ledger, 0, at, r->seed, true);
+}
+
+static void fault_run(struct run *r, const struct fault *f, unsigned steps)
+{
+    struct os *os = new_disk(r->seed);
+    struct work w;
+    long files = eye.files, maps = eye.maps;
+    size_t at = where(r, 0, "seed %llu, %s %llu fails %s with %s",
+                      (unsigned long long)r->seed, fault_name(f->kind),
+                      (unsigned long long)f->nth, fashion_names[f->fashion],
+                      f->error ? strerror(f->error) : "no memory");
+    snprintf(r->watch->replay, sizeof r->watch->replay,
+             "crash_sim --part %s --seeds %llu --steps %u "
+             "--fault %s:%llu:%d:%s", r->order->part,
+             (unsigned long long)r->seed, steps, fault_name(f->kind),
+             (unsigned long long)f->nth, f->error,
+             fashion_names[f->fashion]);
+    work_init(&w, r->seed, steps, os);
+    w.trace = r->order->trace;
+    r->options = w.options;
+    work_with(r, f, &w);
+    work_after(r, f, &w);
+    look_at_disk(r, f, &w, at);
+    where(r, at, " ");
+    contradicted(r, &w);
+    if (eye.files != files || eye.maps != maps)
+        failed(r, "C9: %ld files and %ld maps are left", eye.files - files,
+               eye.maps - maps);
+    work_free(&w);
+    sim_free(os);
+    progress(r);
+}
+
+/* How many calls of each kind the workload makes without faults. */
+static void count_calls(struct run *r, unsigned steps, uint64_t *calls)
+{
+    struct os *os = new_disk(r->seed);
+    struct work w;
+    work_init(&w, r->seed, steps, os);
+    memory_fails((uint64_t)1 << 29, false);
+    work_open(&w);
+    while (work_step(&w)) r->watch->ticks++;
+    work_close(&w);
+    contradicted(r, &w);
+    for (unsigned k = 0; k < SIM_CALL_COUNT; k++)
+        calls[k] = sim_calls(os, (enum sim_call)k);
+    calls[FAULT_OFF] = sim_changes(os);
+    calls[FAULT_FULL] = steps;
+    calls[FAULT_MEMORY] = 0;
+#ifdef LUGE_HARD
+    calls[FAULT_MEMORY] = atomic_load(&base_hard.calls) - ((1u << 29));
+#endif
+    memory_works();
+    work_free(&w);
+    sim_free(os);
+}
+
+static bool may_be_full(unsigned kind)
+{
+    return kind == SIM_CALL_CREATE || kind == SIM_CALL_WRITE ||
+           kind == SIM_CALL_SYNC || kind == SIM_CALL_RESIZE ||
+           kind == SIM_CALL_ALLOCATE || kind == SIM_CALL_MKDIR ||
+           kind == SIM_CALL_RENAME || kind == FAULT_FULL;
+}
+
+/* At most MOST of the COUNT calls, each in every fashion. */
+static void try_kind(struct run *r, unsigned kind, uint64_t count,
+                     uint64_t most, unsigned steps)
+{
+    struct dice d = dice_of(r->seed, kind);
+    for (uint64_t n = 1; n <= count; n++) {
+        if (count > most && dice_below(&d, (uint32_t)count) >= most) continue;
+        for (enum fashion how = ONCE; how < FASHIONS; how++) {
+            struct fault f = {kind, n, EIO, how};
+            if (how == PARTLY && kind != SIM_CALL_WRITE) continue;
+            if (how != ONCE && kind >= FAULT_OFF && kind != FAULT_MEMORY)
+                continue;
+            if (kind == FAULT_MEMORY) f.error = 0;
+            if (kind != FAULT_FULL) fault_run(r, &f, steps);
+            f.error = ENOSPC;
+            if (may_be_full(kind)) fault_run(r, &f, steps);
+        }
+    }
+}
+
+/* "write:17:5:once", as a failure prints it. */
+static void one_fault(struct run *r, unsigned steps)
+{
+    char name[20], how[20];
+    unsigned long long nth;
+    struct fault f = {0};
+    if (sscanf(r->order->fault, "%19[a-z_]:%llu:%d:%19s", name, &nth, &f.error,
+               how) != 4)
+        die("not a fault: %s", r->order->fault);
+    while (f.kind < FAULT_KINDS && strcmp(fault_name(f.kind), name)) f.kind++;
+    while (f.fashion < FASHIONS && strcmp(fashion_names[f.fashion], how))
+        f.fashion++;
+    if (f.kind == FAULT_KINDS || f.fashion == FASHIONS)
+        die("not a fault: %s", r->order->fault);
+    f.nth = nth;
+    fault_run(r, &f, steps);
+}
+
+static void part_fault(struct run *r)
+{
+    uint64_t calls[FAULT_KINDS];
+    unsigned steps = r->order->steps;
+    uint64_t most = r->order->lengthy ? 400 : r->order->brief ? 2 : 8;
+    if (r->order->fault) {
+        one_fault(r, steps);
+        return;
+    }
+    count_calls(r, steps, calls);
+    for (unsigned kind = 0; kind < FAULT_MEMORY; kind++)
+        try_kind(r, kind, calls[kind], most, steps);
+}
+
+static void part_memory(struct run *r)
+{
+    uint64_t calls[FAULT_KINDS];
+    unsigned steps = r->order->steps;
+    uint64_t most = r->order->lengthy ? 20000 : r->order->brief ? 150 : 600;
+    if (r->order->fault) {
+        one_fault(r, steps);
+        return;
+    }
+    count_calls(r, steps, calls);
+    r->watch->allocations += calls[FAULT_MEMORY];
+    try_kind(r, FAULT_MEMORY, calls[FAULT_MEMORY], most, steps);
+}
+
+/* ----------------------------------------------------------------- runs -- */
+
+/* What each part does without arguments, by length: short, not set, long. */
+static const struct part {
+    const char *name;
+    void (*run)(struct run *r);
+    struct { unsigned seeds, steps; } lengths[3];
+    struct effort efforts[3];
+} parts[] = {
+    {"create", part_create, {{1, 1}, {2, 1}, {20, 1}},
+     {{100, {100, 3, 1}, {40, 8, 4}, {3, 2, 1}, 2},
+      {100, {1000, 6, 2}, {600, 8, 4}, {6, 2, 1}, 3},
+      {100, {1000, 9, 3}, {3000, 12, 6}, {10, 2, 1}, 5}}},
+    {"crash", part_crash, {{2, 30}, {24, 40}, {600, 80}},
+     {{30, {1000, 3, 1}, {8, 4, 2}, {1, 1, 1}, 2},
+      {50, {1000, 4, 2}, {16, 6, 4}, {2, 1, 1}, 3},
+      {100, {4000, 6, 2}, {64, 8, 4}, {5, 2, 1}, 4}}},
+    {"fault", part_fault, {{1, 14}, {2, 18}, {40, 24}},
+     {{0, {0, 2, 1}, {0, 4, 2}, {0, 1, 1}, 0},
+      {0, {0, 2, 1}, {0, 4, 2}, {0, 1, 1}, 0},
+      {0, {0, 4, 1}, {0, 4, 2}, {0, 1, 1}, 1}}},
+#ifdef LUGE_HARD
+    {"memory", part_memory, {{1, 12}, {1, 12}, {10, 16}},
+     {{0, {0, 1, 1}, {0, 4, 2}, {0, 1, 1}, 0},
+      {0, {0, 1, 1}, {0, 4, 2}, {0, 1, 1}, 0},
+      {0, {0, 2, 1}, {0, 4, 2}, {0, 1, 1}, 0}}},
+#endif
+    {"control", part_control, {{1, 25}, {1, 25}, {1, 25}},
+     {{30, {1000, 0, 0}, {8, 0, 0}, {2, 0, 0}, 0},
+      {30, {1000, 0, 0}, {8, 0, 0}, {2, 0, 0}, 0},
+      {30, {1000, 0, 0}, {8, 0, 0}, {2, 0, 0}, 0}}},
+};
+
+static void summary(const struct watch *w, const char *name, uint64_t from_ns)
+{
+    printf("%s %s: %llu snapshots, %llu states (%llu distinct, %llu within "
+           "a recovery), %llu commits, %llu faults (%llu errors, %llu broken)"
+           ", %.1f s\n", w->failures ? "not ok 1" : "ok 1", name,
+           (unsigned long long)w->snapshots, (unsigned long long)w->states,
+           (unsigned long long)w->distinct, (unsigned long long)w->again,
+           (unsigned long long)w->commits, (unsigned long long)w->faults,
+           (unsigned long long)w->refused, (unsigned long long)w->broken,
+           (double)(now_ns() - from_ns) / 1e9);
+}
+
+static void run_part(const struct order *o, const struct part *part,
+                     const struct effort *effort, struct watch *w)
+{
+    struct run r = {.order = o, .watch = w, .effort = effort};
+    uint64_t until = now_ns() + o->minutes * 60000000000ull;
+    for (r.seed = o->seed_from;
+         o->minutes ? now_ns() < until : r.seed <= o->seed_to; r.seed++)
+        part->run(&r);
+    free(r.seen.sums);
+}
+
+static const char *how_it_ended(int status)
+{
+    static char text[64];
+    if (WIFEXITED(status) && !WEXITSTATUS(status)) return NULL;
+    if (WIFEXITED(status)) return "it failed";
+    if (WTERMSIG(status) == SIGALRM) return "it hung";
+    snprintf(text, sizeof text, "it died of signal %d", WTERMSIG(status));
+    return text;
+}
+
+/* Wait for CHILD; one whose ticks stand still hangs. */
+static int watch_child(pid_t child, struct watch *w)
+{
+    uint64_t ticks = w->ticks, since = now_ns();
+    int status;
+    while (!waitpid(child, &status, WNOHANG)) {
+        nap_us(1000);
+        if (w->ticks != ticks) {
+            ticks = w->ticks;
+            since = now_ns();
+        } else if (now_ns() - since > (uint64_t)HANG_S * 1000000000u) {
+            kill(child, SIGALRM);
+        }
+    }
+    return status;
+}
+
+static int run(const struct order *o, const struct part *part,
+               const struct effort *effort)
+{
+    struct watch *w = mmap(NULL, sizeof *w, PROT_READ | PROT_WRITE,
+                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    uint64_t from = now_ns();
+    if (w == MAP_FAILED) die("no shared memory");
+    fflush(NULL);
+    pid_t child = fork();
+    if (child < 0) die("no fork");
+    if (!child) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        run_part(o, part, effort, w);
+        exit(w->failures != 0);
+    }
+    const char *why = how_it_ended(watch_child(child, w));
+    if (why && !w->failures) {
+        w->failures = 1;
+        fprintf(stderr, "%s:\n  %s\n  replay: %s\n", w->where, why,
+                w->replay);
+    }
+    bool bad = why || w->failures;
+    summary(w, o->part, from);
+    munmap(w, sizeof *w);
+    return bad;
+}
+
+/* ----------------------------------------------------------------- main -- */
+
+static bool parse(struct order *o, int argc, char **argv)
+{
+    uint64_t from, to;
+    for (int i = 1; i < argc; i++) {
+        const char *a = argv[i], *b = i + 1 < argc ? argv[i + 1] : "";
+        if (!strcmp(a, "--trace")) o->trace = true;
+        else if (!strcmp(a, "--part")) o->part = b, i++;
+        else if (!strcmp(a, "--fault")) o->fault = b, i++;
+        else if (!strcmp(a, "--seeds"))
+            parse_span(b, &o->seed_from, &o->seed_to), i++;
+        else if (!strcmp(a, "--minutes"))
+            parse_span(b, &from, &to), o->minutes = (unsigned)to, i++;
+        else if (!strcmp(a, "--steps"))
+            parse_span(b, &from, &to), o->steps = (unsigned)to, i++;
+        else if (!strcmp(a, "--snapshot"))
+            parse_span(b, &o->snapshot, &to), i++;
+        else if (!strcmp(a, "--choice"))
+            parse_span(b, &o->choice, &to), i++;
+        else die("usage: crash_sim [--part create|crash|fault|memory|control] "
+                 "[--seeds A..B] [--minutes M] [--steps N] [--snapshot N] "
+                 "[--choice K] [--fault TEXT] [--trace]");
+    }
+    return argc > 1;
+}
+
+int main(int argc, char **argv)
+{
+    const char *length = getenv("LUGE_TEST");
+    struct order o = {.snapshot = ANY, .choice = ANY};
+    int answer = 0;
+    bool told = parse(&o, argc, argv);
+    o.brief = length && !strcmp(length, "short");
+    o.lengthy = told || (length && !strcmp(length, "long"));
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        const struct part *p = &parts[i];
+        unsigned way = o.lengthy ? 2 : o.brief ? 0 : 1;
+        struct order one = o;
+        if (o.part && strcmp(o.part, p->name)) continue;
+        one.part = p->name;
+        if (!one.steps) one.steps = p->lengths[way].steps;
+        if (!one.seed_from) one.seed_from = 1;
+        if (!one.seed_to) one.seed_to = p->lengths[way].seeds;
+        answer |= run(&one, p, &p->efforts[way]);
+    }
+    return answer;
 }
