@@ -149,7 +149,7 @@ static int trees_read(luge_txn *txn, uint64_t *sum)
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
-int content_read(luge_db *db, uint64_t *seq, uint64_t *sum)
+int content_sum(luge_db *db, uint64_t *seq, uint64_t *sum)
 {
     luge_txn *txn;
     int rc = luge_begin(db, LUGE_READ, &txn);
@@ -177,17 +177,12 @@ static void wrong(struct work *w, const char *format, ...)
     w->ended = true;
 }
 
-bool work_trouble(int rc)
-{
-    return rc == LUGE_IO || rc == LUGE_NOSPACE || rc == LUGE_NOMEM ||
-           rc == LUGE_BROKEN;
-}
-
-/* True: RC is an error of the world, and there may be some now. */
+/* True: RC is an error of the world, and there may be one now (K3). */
 static bool excused(struct work *w, int rc)
 {
+    if (!rc || (rc == LUGE_BROKEN ? !w->may_break : rc != w->trouble))
+        return false;
     if (rc == LUGE_BROKEN) w->broken = true;
-    if (!w->troubled || !work_trouble(rc)) return false;
     w->errors++;
     if (luge_last_error()->code != rc)
         wrong(w, "error %d came without its sentence", rc);
@@ -202,7 +197,7 @@ static void trace(struct work *w, const struct step *s,
     step_print(stderr, s);
     fprintf(stderr, "  ->  ");
     outcome_print(stderr, o);
-    if (o->rc < 0 && work_trouble(o->rc))
+    if (o->rc < 0)
         fprintf(stderr, " (%s)", luge_last_error()->text);
     fprintf(stderr, "  at %llu\n", (unsigned long long)sim_changes(w->os));
 }
@@ -462,7 +457,7 @@ static void step_durable(struct work *w, enum step_kind kind)
 static void verify(struct work *w)
 {
     uint64_t seq = 0, sum = 0;
-    int rc = content_read(w->hand.db, &seq, &sum);
+    int rc = content_sum(w->hand.db, &seq, &sum);
     if (rc && excused(w, rc)) return;
     if (rc)
         wrong(w, "reading all answered %d (%s)", rc, luge_last_error()->text);
@@ -502,7 +497,7 @@ void work_open(struct work *w)
         verify(w);
         return;
     }
-    rc = content_read(w->hand.db, &seq, &sum);
+    rc = content_sum(w->hand.db, &seq, &sum);
     if (rc ? !excused(w, rc) : sum != content_empty())
         wrong(w, "a new database is not empty (%d)", rc);
     w->ended = w->ended || rc;

@@ -8,9 +8,9 @@
  *       the sum of the content after each of them.  A sum goes over names,
  *       numbers of trees, keys and values, in no order, so that one more pair
  *       can be added to it.
- *   K3  With `troubled` a call may also answer with an error of the world.
- *       Then its transaction has not happened; after LUGE_BROKEN it may have,
- *       and nothing may be committed any more.
+ *   K3  With `trouble` a call may also answer with that code.  Then its
+ *       transaction has not happened.  With `may_break` it may answer with
+ *       LUGE_BROKEN: it may have happened, and no other may any more.
  * Not here: crashes (crash_sim.c).
  */
 #ifndef TEST_SIM_WORK_H
@@ -20,7 +20,8 @@
 #include "os/sim.h"
 #include "support.h"
 
-/* Sequence numbers: durable <= returned <= attempted <= returned + 1. */
+/* Sequence numbers: durable <= returned <= attempted.  A power cut leaves one
+ * from durable to attempted, the death of the process none before returned. */
 struct ledger {
     uint64_t durable, returned, attempted;
     uint64_t id_last;       /* of all numbers given out */
@@ -46,7 +47,7 @@ uint64_t content_pair(luge_tree tree, luge_bytes key, luge_bytes value);
 /* Read all: 0 or a code of luge.  Ascending keys and right counts, or
  * CONTENT_WRONG.  *seq is that of the snapshot. */
 enum { CONTENT_WRONG = -2000 };
-int content_read(luge_db *db, uint64_t *seq, uint64_t *sum);
+int content_sum(luge_db *db, uint64_t *seq, uint64_t *sum);
 
 struct work {
     uint64_t seed;
@@ -56,15 +57,14 @@ struct work {
     struct hand hand;
     struct model model;
     struct ledger ledger;
-    bool troubled, broken, ended, reading, trace;
-    uint64_t errors;        /* of the world, so far */
+    int trouble;            /* the code that is excused, or 0 */
+    bool may_break, broken, ended, reading, trace;
+    uint64_t errors;        /* excused so far */
     char why[512];          /* it contradicts the model: how */
 };
 
 #define WORK_PATH "/db"
 
-/* Does RC say that the world failed, and not the caller? */
-bool work_trouble(int rc);
 void work_init(struct work *w, uint64_t seed, unsigned steps, struct os *os);
 /* Open, and make the database if there is none. */
 void work_open(struct work *w);
