@@ -35,16 +35,20 @@ static u64 slot_sum(const struct ids_slot *slot)
     return base_hash(slot, offsetof(struct ids_slot, sum), slot->number);
 }
 
-static bool read_slot(struct env *e, struct os_file *file, u64 which,
-                      struct ids_slot *slot)
+/* NOTFOUND if it is not valid. */
+static int read_slot(struct env *e, struct os_file *file, u64 which,
+                     struct ids_slot *slot)
 {
     u64 size = 0;
     u64 at = which * IDS_SLOT_BYTES;
-    if (e->os->size(file, &size) || size < at + sizeof *slot) return false;
-    if (e->os->read(file, slot, sizeof *slot, at)) return false;
-    return !memcmp(slot->magic, "lugeids", 8) &&
-           slot->sum == slot_sum(slot) && (slot->number & 1) == which &&
-           !memcmp(slot->instance, e->instance, sizeof slot->instance);
+    int rc = e->os->size(file, &size);
+    if (!rc && size < at + sizeof *slot) rc = LUGE_NOTFOUND;
+    if (!rc) rc = e->os->read(file, slot, sizeof *slot, at);
+    if (rc) return rc;
+    bool valid = !memcmp(slot->magic, "lugeids", 8) &&
+                 slot->sum == slot_sum(slot) && (slot->number & 1) == which &&
+                 !memcmp(slot->instance, e->instance, sizeof slot->instance);
+    return valid ? 0 : LUGE_NOTFOUND;
 }
 
 /* The newer slot; number 0 if there is none yet. */
@@ -54,9 +58,11 @@ static int newest_slot(struct env *e, struct os_file *file,
     struct ids_slot slot;
     u64 size = 0;
     memset(newest, 0, sizeof *newest);
-    for (u64 which = 0; which < 2; which++)
-        if (read_slot(e, file, which, &slot) && slot.number > newest->number)
-            *newest = slot;
+    for (u64 which = 0; which < 2; which++) {
+        int rc = read_slot(e, file, which, &slot);
+        if (rc && rc != LUGE_NOTFOUND) return rc;
+        if (!rc && slot.number > newest->number) *newest = slot;
+    }
     int rc = e->os->size(file, &size);
     /* Both slots written and neither good: a limit is lost for certain. */
     if (!rc && !newest->number && size > IDS_SLOT_BYTES + sizeof slot)
@@ -80,38 +86,40 @@ int txn_load_ids(struct env *e)
     return 0;
 }
 
-static int write_limit(struct env *e, struct os_file *file, u64 at_least)
+/* Written anew even if the file's limit is high enough already: who wrote it
+ * may have died before his sync, or seen it fail, and then it may not last. */
+static int write_limit(struct env *e, struct os_file *file, u64 at_least,
+                       u64 *limit)
 {
     struct ids_slot slot;
     int rc = newest_slot(e, file, &slot);
-    bool first = !slot.number;
-    if (rc || (slot.limit >= at_least && !first)) return rc;
+    if (rc) return rc;
     memcpy(slot.magic, "lugeids", 8);
     memcpy(slot.instance, e->instance, sizeof slot.instance);
     slot.number++;
-    slot.limit = at_least + IDS_LEASE;
+    slot.limit = *limit = max_u64(slot.limit, at_least + IDS_LEASE);
     slot.sum = slot_sum(&slot);
     rc = e->os->write(file, &slot, sizeof slot,
                       (slot.number & 1) * IDS_SLOT_BYTES);
     if (!rc) rc = e->os->sync(file);
-    if (!rc && first) rc = e->os->sync_dir(e->os, e->path);
-    return rc;
+    return rc ? rc : e->os->sync_dir(e->os, e->path);
 }
 
 /* One process at a time writes the limit; then everybody may use it. */
 static int raise_limit(struct env *e, u64 at_least)
 {
     struct os_file *file = NULL;
-    struct ids_slot newest;
+    u64 limit = 0;
     pthread_mutex_lock(&e->ids_lock);
     int rc = e->os->lock(e->share.lock_file, SHARE_LOCK_IDS, true,
                          e->options.busy_timeout_ms);
     if (rc) goto done;
-    rc = open_ids(e, OS_WRITE | OS_CREATE, &file);
-    if (!rc) rc = write_limit(e, file, at_least);
-    if (!rc) rc = newest_slot(e, file, &newest);
-    if (!rc) share_raise(&e->share.m->id_limit, newest.limit);
-    if (file) e->os->close(file);
+    if (atomic_load(&e->share.m->id_limit) < at_least) {
+        rc = open_ids(e, OS_WRITE | OS_CREATE, &file);
+        if (!rc) rc = write_limit(e, file, at_least, &limit);
+        if (!rc) share_raise(&e->share.m->id_limit, limit);
+        if (file) e->os->close(file);
+    }
     e->os->unlock(e->share.lock_file, SHARE_LOCK_IDS);
 done:
     pthread_mutex_unlock(&e->ids_lock);
