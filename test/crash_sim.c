@@ -317,7 +317,8 @@ struct tape {
     const struct ledger *ledger;
     struct moment *moments;
     size_t count, capacity;
-    unsigned percent;
+    unsigned percent, depth;
+    bool trace;
     uint64_t only;            /* the number of the one wanted, or ANY */
     struct dice dice;
 };
@@ -339,17 +340,22 @@ static void on_change(void *context, const char *call, const char *path)
 {
     struct tape *t = context;
     uint64_t number = sim_changes(t->os);
+    if (t->trace)
+        fprintf(stderr, "%*s%llu %s %s (durable %llu)\n", 6 + 4 * t->depth, "",
+                (unsigned long long)number, call, path,
+                (unsigned long long)t->ledger->durable);
     if (t->count == TAPE_MAX) return;
     if (t->only != ANY ? number == t->only
                        : dice_chance(&t->dice, t->percent))
         tape_take(t, call, path);
 }
 
-static void tape_start(struct tape *t, struct os *os,
+static void tape_start(struct tape *t, const struct run *r, struct os *os,
                        const struct ledger *ledger, unsigned percent,
                        uint64_t seed)
 {
     memset(t, 0, sizeof *t);
+    t->trace = r->order->trace;
     t->os = os;
     t->ledger = ledger;
     t->percent = percent;
@@ -531,7 +537,10 @@ static void try_disk(struct run *r, struct os *os, const struct ledger *ledger,
         dice_chance(&c.dice, r->effort->again_percent))
         again = true;
     c.ledger = ledger_copy(ledger);
-    if (again) tape_start(&tape, os, &c.ledger, 50, seed);
+    if (again) {
+        tape_start(&tape, r, os, &c.ledger, 50, seed);
+        tape.depth = depth + 1;
+    }
     live_on(&c);
     if (again) {
         if (tape.count < TAPE_MAX) tape_take(&tape, "the end", "");
@@ -626,7 +635,7 @@ static void try_choice(struct run *r, const struct moment *m,
     struct ledger ledger = promised(&m->ledger, choice);
     uint64_t expected[] = {ledger.returned, ledger.attempted, ledger.id_last,
                            disk_sum(os)};
-    at = where(r, at, "%s%s %llu seed %llu shared %d", depth ? ", " : "",
+    at = where(r, at, "%s %llu seed %llu shared %d",
                kind_names[choice.kind], (unsigned long long)choice.number,
                (unsigned long long)choice.seed, choice.shared);
     r->watch->states++;
@@ -714,7 +723,7 @@ static void crash_workload(struct run *r, struct os *os, unsigned steps)
     work_init(&w, r->seed, steps, os);
     w.trace = r->order->trace;
     r->options = w.options;
-    tape_start(&tape, os, &w.ledger, r->effort->take_percent, r->seed);
+    tape_start(&tape, r, os, &w.ledger, r->effort->take_percent, r->seed);
     tape.only = r->order->snapshot;
     work_open(&w);
     drain(r, &tape, at);
@@ -911,7 +920,7 @@ static void look_at_disk(struct run *r, const struct fault *f,
     struct tape tape;
     struct dice d = dice_of(r->seed, f->nth);
     struct choices *c = grab(sizeof *c);
-    tape_start(&tape, w->os, &w->ledger, 0, r->seed);
+    tape_start(&tape, r, w->os, &w->ledger, 0, r->seed);
     tape_take(&tape, "before closing", "");
     work_close(w);
     tape_take(&tape, "after closing", "");

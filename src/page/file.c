@@ -16,7 +16,7 @@ static const u64 map_sizes[] = {
     (u64)16 << 30, (u64)2 << 30,
 };
 static const u64 frame_sizes[] = {
-    (u64)1 << 40, (u64)64 << 30, (u64)8 << 30, (u64)1 << 30,
+    (u64)64 << 30, (u64)8 << 30, (u64)1 << 30,
 };
 
 static int reserve_any(const u64 *sizes, size_t count, bool huge, u8 **base,

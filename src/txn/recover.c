@@ -223,6 +223,10 @@ int recover_open(struct env *e)
     struct superblock s;
     struct txn_head head;
     int rc = superblock_read(e, &s);
+    /* Its writer may have died before he synced it, or the directory with conf:
+     * what is read must last before anything it replaces is used again. */
+    if (!rc) rc = e->os->sync(e->db);
+    if (!rc) rc = e->os->sync_dir(e->os, e->path);
     if (!rc) rc = file_path(e, "shm", path, sizeof path);
     if (!rc)
         rc = share_create(&e->share, path, e->instance,
