@@ -227,6 +227,17 @@ static u64 next_segment_bytes(u64 now, u64 need)
     return max_u64(bytes, round_up(LOG_DATA_AT + need, 4096));
 }
 
+/* Where a segment is left, the first frame of a record may stand that failed or
+ * died before its last one.  Readers would take it for what follows. */
+static int void_rest(struct log *log, struct log_segment *segment, u64 offset)
+{
+    static const u8 nothing[LOG_FRAME_HEAD];
+    if (offset + sizeof nothing > segment->size) return 0;
+    int rc = log->may_write ? log->may_write(log->context) : 0;
+    return rc ? rc : log->os->write(segment->file, nothing, sizeof nothing,
+                                    offset);
+}
+
 int log_append(struct log *log, struct log_position *at, u8 *frame, u32 size,
                enum log_kind kind, unsigned flags, u64 seq, u64 time_ns)
 {
@@ -236,9 +247,11 @@ int log_append(struct log *log, struct log_position *at, u8 *frame, u32 size,
     if (rc) return rc;
     u64 bytes = segment->size;
     if (at->offset + need > bytes) {
+        rc = void_rest(log, segment, at->offset);
         log_segment_put(log, segment);
-        rc = log_begin_segment(log, at, at->segment + 1, seq,
-                               next_segment_bytes(bytes, need), 0);
+        if (!rc)
+            rc = log_begin_segment(log, at, at->segment + 1, seq,
+                                   next_segment_bytes(bytes, need), 0);
         if (!rc) rc = log_segment_get(log, at->segment, &segment);
         if (rc) return rc;
     }
