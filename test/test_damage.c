@@ -414,24 +414,6 @@ static void missing_files(void **state)
     assert_true(t.errors > 0);
 }
 
-/* Cut while it is open: reading gives an error or data, and no signal. */
-static int cut_while_open(struct rig *r)
-{
-    struct luge_options o = options();
-    luge_db *db;
-    char full[800];
-    uint64_t sum;
-    snprintf(full, sizeof full, "%s/db", r->path);
-    CHILD_ANSWERS(0, luge_open(r->path, &o, &db));
-    CHILD_MUST(!truncate(full, 8192));
-    int rc = all_sum(db, &sum);
-    CHILD_MUST(rc || sum == sums[COMMITS]);
-    rc = read_all(db);
-    CHILD_MUST(rc != 0 || sum == sums[COMMITS]);
-    (void)luge_check(db, NULL, NULL);
-    return 0;
-}
-
 /* ------------------------------------------------------------ exchanged -- */
 
 static void exchanged_pages(void **state)
@@ -464,13 +446,6 @@ static void exchanged_pages(void **state)
     assert_true(t.errors > 0);
 }
 
-static void cut_under_a_reader(void **state)
-{
-    struct rig *r = *state;
-    prepare(r, true);
-    assert_int_equal(in_child(cut_while_open, r), 0);
-}
-
 int main(void)
 {
 #define CLOSED(test)                                                          \
@@ -479,7 +454,6 @@ int main(void)
         CLOSED(flipped_after_a_clean_close),
         CLOSED(flipped_log_of_a_killed_process), CLOSED(cut_files),
         CLOSED(missing_files), CLOSED(exchanged_pages),
-        CLOSED(cut_under_a_reader),
     };
     return cmocka_run_group_tests_name("damage", tests, NULL, NULL);
 }
