@@ -246,6 +246,17 @@ static int move_down(struct env *e, u64 share)
     return rc ? rc : moved > 0;
 }
 
+/* What did not reach the device may be gone from memory too: after a failed
+ * sync nobody may go on but by recovery. */
+static int sync_pages(struct env *e)
+{
+    int rc = e->os->sync(e->db);
+    if (!rc) return 0;
+    atomic_store(&e->share.m->failed, (u32)-rc);
+    share_ring_durable(&e->share);
+    return rc;
+}
+
 static int steps(struct env *e)
 {
     struct superblock s;
@@ -254,17 +265,11 @@ static int steps(struct env *e)
     if (rc == LUGE_NOTFOUND) return 0;
     if (!rc) rc = commit_wait(e, s.seq);
     if (rc) return rc;
-    rc = e->os->sync(e->db);
+    rc = sync_pages(e);
+    /* A slot half written is the older one: the other stays good. */
     if (!rc) rc = superblock_write(e, &s);
-    if (!rc) rc = e->os->sync(e->db);
-    if (rc) {
-        /* What did not reach the device may be gone from memory too: nobody
-         * may go on from here but by recovery. */
-        atomic_store(&e->share.m->failed, (u32)-rc);
-        share_ring_durable(&e->share);
-        return rc;
-    }
-    rc = settle(e, &s, log_total);
+    if (!rc) rc = sync_pages(e);
+    if (!rc) rc = settle(e, &s, log_total);
     return rc ? rc : checkpoint_tend_log(e);
 }
 
