@@ -181,12 +181,17 @@ static int create_file(struct log *log, u64 number, u64 bytes,
     return rc;
 }
 
-/* An existing file is ready if it is large enough; its name is durable. */
+/* An existing file is ready if it is large enough.  Who made it or named it so
+ * may have died before its name was durable. */
 static int ready_file(struct log *log, u64 number, u64 bytes,
                       struct log_segment **segment)
 {
     int rc = log_segment_get(log, number, segment);
-    if (!rc && (*segment)->size >= bytes) return 0;
+    if (!rc && (*segment)->size >= bytes) {
+        rc = log->os->sync_dir(log->os, log->directory);
+        if (rc) log_segment_put(log, *segment);
+        return rc;
+    }
     if (!rc) {
         log_segment_put(log, *segment);
         log_forget(log, number);
