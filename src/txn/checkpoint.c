@@ -126,7 +126,6 @@ static int prepare(struct env *e, struct superblock *s, u64 *log_total)
     struct txn_head next;
     int rc = head_take_turn(e, e->options.busy_timeout_ms);
     if (rc) return rc;
-    atomic_store(&e->share.m->checkpoint_next, 0); /* a dead one's, if any */
     head_mark(e, &mark);
     e->arena->work.mixed_age = UINT32_MAX;         /* look at all of HELD */
     if (env_head(e)->seq == env_head(e)->checkpoint &&
@@ -257,11 +256,30 @@ static int sync_pages(struct env *e)
     return rc;
 }
 
+/* Somebody began a checkpoint and did not end it: his superblock may be in the
+ * file, valid, and last or not.  It goes before the pin of its pages does. */
+static int void_unfinished(struct env *e)
+{
+    struct txn_head now;
+    if (!atomic_load(&e->share.m->checkpoint_next)) return 0;
+    head_copy(e, &now);
+    u8 *page = base_alloc_zero(e->options.page_bytes);
+    if (!page) return NOMEM();
+    int rc = e->os->write(e->db, page, e->options.page_bytes,
+                          ((now.superblocks + 1) & 1) *
+                              e->options.page_bytes);
+    base_free(page);
+    if (!rc) rc = sync_pages(e);
+    if (!rc) atomic_store(&e->share.m->checkpoint_next, 0);
+    return rc;
+}
+
 static int steps(struct env *e)
 {
     struct superblock s;
     u64 log_total = 0;
-    int rc = prepare(e, &s, &log_total);
+    int rc = void_unfinished(e);
+    if (!rc) rc = prepare(e, &s, &log_total);
     if (rc == LUGE_NOTFOUND) return 0;
     if (!rc) rc = commit_wait(e, s.seq);
     if (rc) return rc;
