@@ -281,7 +281,7 @@ static void one_stuck_elsewhere(void **state)
     double stuck = ratio(&h);
     reader_ask(&r, 1);
     assert_true(reader_same(&r));                                 /* R2 */
-    /* With others attached only holes are given back, at the next checkpoint. */
+    /* With others attached, only holes are given back, later. */
     assert_true(stuck < 4.25);
     reader_ask(&r, 0);
     assert_int_equal(reader_end(&r), 0);
@@ -302,7 +302,7 @@ static void one_stopped(void **state)
     kill(r.pid, SIGCONT);
     reader_ask(&r, 1);
     assert_true(reader_same(&r));
-    /* With others attached only holes are given back, at the next checkpoint. */
+    /* With others attached, only holes are given back, later. */
     assert_true(stuck < 4.25);
     reader_ask(&r, 0);
     assert_int_equal(reader_end(&r), 0);
@@ -321,7 +321,7 @@ static void one_killed(void **state)
     reader_kill(&r);
     overwrite_rounds(&h);
     double after = ratio(&h);
-    /* With others attached only holes are given back, at the next checkpoint. */
+    /* With others attached, only holes are given back, later. */
     assert_true(stuck < 4.25);
     assert_true(after <= stuck + 0.25);                           /* R3 */
     assert_int_equal(readers(&h), 0);
