@@ -347,12 +347,12 @@ int log_remove(struct log *log, u64 number)
     return log->os->unlink(log->os, path);
 }
 
-bool log_exists(struct log *log, u64 number)
+int log_exists(struct log *log, u64 number)
 {
     char path[PATH_BYTES];
     struct os_stat stat;
-    return !path_of(log, number, path) &&
-           !log->os->stat(log->os, path, &stat);
+    int rc = path_of(log, number, path);
+    return rc ? rc : log->os->stat(log->os, path, &stat);
 }
 
 struct survey {
@@ -371,7 +371,8 @@ static int survey_name(void *context, const char *name)
         number = number * 10 + (u64)(*c - '0');
     }
     if (!number || path_of(survey->log, number, path)) return 0;
-    if (survey->log->os->stat(survey->log->os, path, &stat)) return 0;
+    int rc = survey->log->os->stat(survey->log->os, path, &stat);
+    if (rc) return rc == LUGE_NOTFOUND ? 0 : rc;
     survey->bytes += stat.size;
     if (!survey->oldest || number < survey->oldest) survey->oldest = number;
     if (number > survey->newest) survey->newest = number;

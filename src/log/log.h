@@ -96,7 +96,8 @@ int log_remove(struct log *log, u64 number);
 int log_remove_spares(struct log *log);
 /* Remove every segment above NUMBER. */
 int log_remove_after(struct log *log, u64 number);
-bool log_exists(struct log *log, u64 number);
+/* 0, or NOTFOUND. */
+int log_exists(struct log *log, u64 number);
 /* The smallest and the greatest segment that exist; NOTFOUND if none. */
 int log_span(struct log *log, u64 *oldest, u64 *newest);
 u64 log_bytes(struct log *log);

@@ -31,8 +31,9 @@ static int prepare_segment(struct env *e)
     struct txn_head now;
     struct log_segment *segment;
     head_copy(e, &now);
-    if (log_exists(&e->log, now.log.segment + 1)) return 0;
-    int rc = log_segment_get(&e->log, now.log.segment, &segment);
+    int rc = log_exists(&e->log, now.log.segment + 1);
+    if (rc != LUGE_NOTFOUND) return rc;
+    rc = log_segment_get(&e->log, now.log.segment, &segment);
     if (rc) return rc;
     u64 bytes = segment->size;
     log_segment_put(&e->log, segment);
@@ -43,7 +44,8 @@ static int prepare_segment(struct env *e)
     if (rc) return rc;
     u64 next = env_head(e)->log.segment + 1;
     rc = head_may_begin(e, next);
-    if (!rc && !log_exists(&e->log, next)) rc = log_use_spare(&e->log, next);
+    if (!rc) rc = log_exists(&e->log, next);
+    if (rc == LUGE_NOTFOUND) rc = log_use_spare(&e->log, next);
     head_release_turn(e);
     return rc;
 }

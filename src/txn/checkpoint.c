@@ -323,10 +323,11 @@ int checkpoint_write(struct env *e, u32 share)
 static int retire(struct env *e, u64 oldest, u64 newest, u64 tainted)
 {
     int rc = head_may_begin(e, newest + 1);
-    if (rc) return rc;
-    rc = log_exists(&e->log, newest + 1) || oldest <= tainted
-                 ? log_remove(&e->log, oldest)
-                 : log_recycle(&e->log, oldest, newest + 1);
+    if (!rc) rc = log_exists(&e->log, newest + 1);
+    if (rc && rc != LUGE_NOTFOUND) return rc;
+    rc = !rc || oldest <= tainted
+             ? log_remove(&e->log, oldest)
+             : log_recycle(&e->log, oldest, newest + 1);
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 

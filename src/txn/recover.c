@@ -187,7 +187,8 @@ static int replay_all(struct env *e)
     int rc = head_take_turn(e, e->options.busy_timeout_ms);
     if (rc) return rc;
     last = *env_head(e);
-    if (!log_exists(&e->log, last.log.segment))
+    rc = log_exists(&e->log, last.log.segment);
+    if (rc == LUGE_NOTFOUND)
         rc = CORRUPT("log segment %llu is missing",
                      (unsigned long long)last.log.segment);
     struct log_position start = last.log, end;
