@@ -131,36 +131,44 @@ static int other_segment(void *context, const char *name)
     return 0;
 }
 
-/* Is there more than a creation leaves that crashed before conf was written? */
-static bool holds_records(struct env *e)
+/* Does segment 1 have a record? */
+static int holds_first(struct env *e, bool *more)
 {
     char path[PATH_BYTES];
     u8 frame[LOG_FRAME_HEAD], nothing[LOG_FRAME_HEAD] = {0};
     struct os_file *file = NULL;
-    bool more = false;
-    snprintf(path, sizeof path, "%s/log", e->path);
-    if (e->os->list(e->os, path, other_segment, &more)) return false;
     snprintf(path, sizeof path, "%s/log/0000000001", e->path);
-    if (e->os->open(e->os, path, OS_READ, &file)) return more;
-    if (!e->os->read(file, frame, sizeof frame, LOG_DATA_AT) &&
-        memcmp(frame, nothing, sizeof frame))
-        more = true;
-    e->os->close(file);
-    return more;
+    int rc = e->os->open(e->os, path, OS_READ, &file);
+    if (!rc) rc = e->os->read(file, frame, sizeof frame, LOG_DATA_AT);
+    if (file) e->os->close(file);
+    if (!rc && memcmp(frame, nothing, sizeof frame)) *more = true;
+    return rc == LUGE_NOTFOUND || rc == LUGE_CORRUPT ? 0 : rc; /* too short */
+}
+
+/* Is there more than a creation leaves that crashed before conf was written? */
+static int holds_records(struct env *e, bool *more)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/log", e->path);
+    int rc = e->os->list(e->os, path, other_segment, more);
+    if (!rc) rc = holds_first(e, more);
+    return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
 /* A directory without conf is taken only if nobody else's files are in it. */
 static int may_create(struct env *e)
 {
     const char *foreign = NULL;
+    bool records = false;
     if (e->options.flags & (LUGE_MUST_EXIST | LUGE_READ_ONLY))
         return fail(LUGE_NOTFOUND, "there is no database in %s", e->path);
     int rc = e->os->list(e->os, e->path, foreign_name, &foreign);
-    if (!foreign && holds_records(e))
-        return CORRUPT("%s holds a database whose conf is missing", e->path);
     if (foreign)
         return fail(LUGE_NOTLUGE, "%s holds other files and no luge database",
                     e->path);
+    if (!rc) rc = holds_records(e, &records);
+    if (!rc && records)
+        rc = CORRUPT("%s holds a database whose conf is missing", e->path);
     return rc;
 }
 
