@@ -901,14 +901,12 @@ static void work_with(struct run *r, const struct fault *f, struct work *w)
 /* C8: for the broken nothing works; for others everything does. */
 static void work_after(struct run *r, const struct fault *f, struct work *w)
 {
-    bool ended = w->ended;
     w->steps = w->step + 6;
     w->trouble = f->kind == FAULT_OFF ? LUGE_IO : 0;
     while (w->broken && work_step(w)) r->watch->ticks++;
     if (f->kind != FAULT_OFF) heal(f, w->os);
     w->steps = w->step + 6;
-    w->ended = ended || w->why[0];
-    while (!w->ended && work_step(w)) r->watch->ticks++;
+    while (work_step(w)) r->watch->ticks++;
     r->watch->refused += w->errors;
     r->watch->broken += w->broken;
 }
