@@ -88,6 +88,17 @@ LUGE_API const char *luge_error_text(int code);
  * its next failing call.  Blocks: never. */
 LUGE_API const struct luge_error *luge_last_error(void);
 
+/* For libraries that stand on luge: note a failure of their own as the calling
+ * thread's last, in printf's words, and return CODE, a negative luge_code.
+ * FILE must be static memory; it is cut to what follows its last "src/".
+ * Blocks: never. */
+LUGE_API int luge_fail(int code, const char *file, int line,
+                       const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 4, 5), cold))
+#endif
+    ;
+
 /* "0.1.0" of the library that is linked.  Static memory; any thread. */
 LUGE_API const char *luge_version(void);
 

@@ -1,14 +1,14 @@
 # test/symbols.sh -- which names the libraries show to the programs they join.
 #
-#   Y1  Both libraries define the functions of luge.h, all of them, and nothing
-#       else that a linker could see.
+#   Y1  Both libraries define the functions of the public headers, all of
+#       them, and nothing else that a linker could see.
 #   Y2  The shared one is called libluge.so.0 in the programs that use it.
 . "$LUGE_SOURCE/test/lib.sh"
 
-# The names in front of a '(' on a line of luge.h that begins a declaration.
+# The names in front of a '(' on a line of a header that begins a declaration.
 awk '/^LUGE_API/ {open = 1; text = ""}
      open {text = text " " $0; if (/\(/) {print text; open = 0}}' \
-    "$LUGE_SOURCE/include/luge.h" |
+    "$LUGE_SOURCE"/include/*.h |
     sed 's/(.*//; s/.*[ *]//' | sort >declared
 
 names() { awk '$2 ~ /[A-Z]/ {print $3}' | sort; }

@@ -69,6 +69,11 @@ static void a_source_is_named_from_src_on(void **unused)
     assert_string_equal(luge_last_error()->file, "page/file.c");
     base_fail(LUGE_IO, 0, "elsewhere.c", 3, "x");
     assert_string_equal(luge_last_error()->file, "elsewhere.c");
+    assert_int_equal(luge_fail(LUGE_LIMIT, "src/a.c", 7, "%d of %d", 3, 2),
+                     LUGE_LIMIT);
+    assert_string_equal(luge_last_error()->text, "3 of 2");
+    assert_string_equal(luge_last_error()->file, "a.c");
+    assert_int_equal(luge_last_error()->line, 7);
 }
 
 static void a_long_sentence_keeps_its_reason(void **unused)

@@ -28,10 +28,9 @@ static const char *short_name(const char *file)
     return name;
 }
 
-int base_fail(int code, int system_errno, const char *file, int line,
-              const char *format, ...)
+static int note(int code, int system_errno, const char *file, int line,
+                const char *format, va_list arguments)
 {
-    assert(code < 0);
     int errno_before = errno;
     struct luge_error *e = &last_error;
     char reason[80] = "";
@@ -43,10 +42,7 @@ int base_fail(int code, int system_errno, const char *file, int line,
     /* The reason matters more than the end of a long path: it gets its room
      * first, and the sentence what is left. */
     size_t room = sizeof e->text - strlen(reason);
-    va_list arguments;
-    va_start(arguments, format);
     if (vsnprintf(e->text, room, format, arguments) < 0) e->text[0] = 0;
-    va_end(arguments);
     memcpy(e->text + strlen(e->text), reason, strlen(reason) + 1);
 
     e->code = code;
@@ -54,6 +50,26 @@ int base_fail(int code, int system_errno, const char *file, int line,
     e->file = short_name(file);
     e->line = line;
     errno = errno_before;
+    return code;
+}
+
+int base_fail(int code, int system_errno, const char *file, int line,
+              const char *format, ...)
+{
+    assert(code < 0);
+    va_list arguments;
+    va_start(arguments, format);
+    note(code, system_errno, file, line, format, arguments);
+    va_end(arguments);
+    return code;
+}
+
+int luge_fail(int code, const char *file, int line, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    note(code, 0, file, line, format, arguments);
+    va_end(arguments);
     return code;
 }
 
