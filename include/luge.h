@@ -182,7 +182,8 @@ struct luge_options {
 LUGE_API int luge_open(const char *path, const struct luge_options *options,
                        luge_db **db);
 
-/* Close DB.  Transactions must have ended (else BUSY and nothing happens).
+/* Close DB.  Transactions must have ended and watches been closed (else BUSY
+ * and nothing happens).
  * What was committed asynchronously is synced.  NULL is allowed.
  * The handle is gone after any answer but BUSY; the answer tells whether the
  * last sync and checkpoint succeeded. */

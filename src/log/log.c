@@ -67,6 +67,14 @@ void log_close(struct log *log)
     memset(log, 0, sizeof *log);
 }
 
+void log_trim(struct log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    for (int i = 0; i < LOG_OPEN_MAX; i++)
+        if (!log->open[i].users) forget(log, &log->open[i]);
+    pthread_mutex_unlock(&log->lock);
+}
+
 /* ---------------------------------------------------- open segments -- */
 
 static struct log_segment *find_open(struct log *log, u64 number)

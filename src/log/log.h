@@ -66,6 +66,8 @@ struct log {
 int log_open(struct log *log, struct os *os, const char *directory,
              const u8 instance[16]);
 void log_close(struct log *log);
+/* Close the segments that nobody uses just now. */
+void log_trim(struct log *log);
 
 /* Begin segment NUMBER with its header; *at is where the previous one ended on
  * entry, the first frame's place on return.  BYTES at least.  The segment's
@@ -126,6 +128,8 @@ void log_scan_begin(struct log_scan *scan, struct log *log,
                     const struct log_position *end);
 int log_next(struct log_scan *scan, struct log_frame *frame);
 void log_scan_end(struct log_scan *scan);
+/* The log has grown: go on to END, which was NULL or an earlier one. */
+void log_scan_extend(struct log_scan *scan, const struct log_position *end);
 /* The position of the first frame of segment NUMBER and its first seq. */
 int log_segment_start(struct log *log, u64 number, struct log_position *at,
                       u64 *first_seq);

@@ -53,6 +53,15 @@ void log_scan_end(struct log_scan *scan)
     scan->segment = NULL;
 }
 
+void log_scan_extend(struct log_scan *scan, const struct log_position *end)
+{
+    bool other = !scan->to_end || scan->end.segment != end->segment;
+    scan->to_end = true;
+    scan->end = *end;
+    /* The segment may have a successor now: enter() finds it. */
+    if (other) log_scan_end(scan);
+}
+
 static int peek_header(struct log *log, u64 number, struct log_header *header)
 {
     struct log_segment *segment;

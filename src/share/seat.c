@@ -90,6 +90,7 @@ static void reap_slots(struct share *s, u32 seat)
         slot->pin = 0;
         slot->owner = 0;
     }
+    share_watch_reap(s, seat);
 }
 
 /* The one who sat here may have died in the middle of anything.  From now on

@@ -23,7 +23,9 @@
 enum {
     SHARE_SEATS_MAX = 256,   /* processes; 64 bytes each */
     SHARE_SLOTS_MAX = 2048,  /* readers; 64 bytes each: 128 KiB of shm */
-    SHARE_LAYOUT = 1,        /* raise with any change of these structs */
+    SHARE_WATCHES_MAX = 256, /* subscribers; 128 bytes each */
+    SHARE_LAYOUT = 2,        /* raise with any change of these structs */
+    SHARE_PREFIX_MAX = 32,   /* bytes of a watch's prefix kept for writers */
     SHARE_NO_SLOT = 0xffffffff,
     SHARE_ARENAS_MAX = 128,  /* places; used again after as many thefts */
 };
@@ -55,6 +57,32 @@ struct share_slot {              /* one reader */
     u8 pad[64 - 24];
 };
 _Static_assert(sizeof(struct share_slot) == 64, "a cache line");
+
+/* When a commit is for a subscriber. */
+enum share_watch_when {
+    SHARE_WHEN_DURABLE, SHARE_WHEN_SHOWN, SHARE_WHEN_COMMITTED
+};
+
+/* One subscriber.  The first line says what it is after; it is constant while
+ * the slot is owned, but for `ready`.  The second is where it stands. */
+struct share_watch {
+    _Atomic u32 owner;           /* seat + 1; 0: free */
+    _Atomic u32 ready;           /* 1: the rest of the line is filled in */
+    u32 when;                    /* of share_watch_when */
+    u32 prefix_bytes;            /* of head and prefix; longer ones are cut */
+    u64 tree;                    /* 0: all */
+    u64 head, mask;              /* the prefix's first 8 bytes, and which */
+    u8 prefix[SHARE_PREFIX_MAX - 8];     /* the others */
+
+    _Atomic u32 bell;            /* futex: rises when it is rung */
+    _Atomic u32 asleep;          /* 1: ring it; whoever rings sets it to 0 */
+    _Atomic u64 wanted;          /* oldest commit, not yet looked at, that may
+                                    be for it; 0: none */
+    _Atomic u64 seq;             /* it has looked at all up to this */
+    _Atomic u64 segment;         /* and needs the log from this segment on */
+    u8 pad[64 - 32];
+};
+_Static_assert(sizeof(struct share_watch) == 128, "two cache lines");
 
 struct share_memory {
     char magic[8];               /* "lugeshm" */
@@ -95,9 +123,9 @@ struct share_memory {
     _Atomic u64 arena;           /* offset of the current arena */
     _Atomic u32 attached;        /* processes */
     _Atomic u32 slots_high;      /* slots ever used: scan no further */
-    _Atomic u32 bell;            /* futex: rises with each commit shown */
-    _Atomic u32 bell_waiters;
-    u8 pad3[8];
+    _Atomic u32 watches_high;    /* watches below it may be owned; 0: none */
+    u8 pad3[4];
+    _Atomic u64 log_oldest;      /* older segments are or will be recycled */
 
     /* --- counters for people --- */
     _Atomic u64 commits, conflicts, syncs, checkpoints, takeovers, thefts;
@@ -105,6 +133,7 @@ struct share_memory {
 
     struct share_seat seats[SHARE_SEATS_MAX];
     struct share_slot slots[SHARE_SLOTS_MAX];
+    struct share_watch watches[SHARE_WATCHES_MAX];
 };
 
 /* The word of the turn: seat + 1 of its holder (0: nobody), how often it was
@@ -203,5 +232,26 @@ void share_slot_give(struct share *s, u32 slot);
 /* All pins, ascending, without duplicates, checkpoints included; PINS has room
  * for SHARE_SLOTS_MAX + 2. */
 u32 share_pins(struct share *s, u64 *pins);
+
+/* --- subscribers: share/watch.c --- */
+
+/* A slot for a subscriber of KEYs that begin with PREFIX in TREE (0: in all).
+ * It is not rung and holds no log before its fields say so.  LIMIT. */
+int share_watch_take(struct share *s, enum share_watch_when when, u64 tree,
+                     luge_bytes prefix, u32 *number);
+void share_watch_give(struct share *s, u32 number);
+/* Does a change of KEY in TREE concern W?  A key of NULL: of the whole tree. */
+bool share_watch_concerns(const struct share_watch *w, u64 tree,
+                          const luge_bytes *key);
+/* Up to which commit may subscribers of this kind look? */
+u64 share_watch_limit(const struct share *s, enum share_watch_when when);
+/* Commit SEQ may be for W, which is to be rung once it may look at it. */
+void share_watch_want(struct share_watch *w, u64 seq);
+/* Ring W if it sleeps and may look at what it wants. */
+void share_watch_ring(struct share *s, struct share_watch *w);
+/* The same for all: durable or shown has risen, or the database has failed. */
+void share_watch_ring_all(struct share *s);
+/* Free the slots of a seat whose process is gone. */
+void share_watch_reap(struct share *s, u32 seat);
 
 #endif

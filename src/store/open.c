@@ -522,6 +522,9 @@ int luge_close(luge_db *db)
     if (atomic_load(&db->open_txns))
         return fail(LUGE_BUSY, "%u transactions are still open",
                     atomic_load(&db->open_txns));
+    if (atomic_load(&db->open_watches))
+        return fail(LUGE_BUSY, "%u watches are still open",
+                    atomic_load(&db->open_watches));
     lock_registry();
     if (!--s->handles) {
         struct store_env **link = &registry;

@@ -28,7 +28,7 @@ struct luge_db {
     struct store_env *store;
     unsigned flags;
     int durability;                 /* of this handle; 0: the environment's */
-    _Atomic u32 open_txns;
+    _Atomic u32 open_txns, open_watches;
 };
 
 /* The view that TREE's keys are read from; its existence counts as read. */

@@ -344,6 +344,7 @@ int checkpoint_tend_log(struct env *e)
         if (!needed) {
             next.log_oldest++;
             rc = head_flip(e, &next, false);
+            if (!rc) share_raise(&e->share.m->log_oldest, oldest + 1);
             if (!rc)
                 rc = retire(e, oldest, next.log.segment, next.log_tainted);
         }

@@ -303,6 +303,11 @@ int commit_wait(struct env *e, u64 seq);
 /* Take the lead and sync whatever is committed. */
 int commit_sync(struct env *e);
 
+/* --- bell.c --- */
+
+/* Commit SEQ, of OPS, was announced: tell those whom it concerns. */
+void bell_commit(struct env *e, const struct ops *ops, u64 seq);
+
 /* --- checkpoint.c, recover.c --- */
 
 /* SHARE: if a SHARE-th of the file or more is free, pages at its end are moved

@@ -213,6 +213,7 @@ static int replay_all(struct env *e)
         struct share_memory *m = e->share.m;
         m->committed = m->durable = m->shown = last.seq;
         m->synced_segment = last.log.segment;
+        m->log_oldest = last.log_oldest;
     }
     head_release_turn(e);
     return rc;

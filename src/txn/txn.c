@@ -229,6 +229,7 @@ int txn_commit(struct luge_txn *txn, u64 *seq)
     }
     bool full = log_flags(txn) & LOG_FULL;
     rc = land(txn, seq);
+    if (!rc) bell_commit(e, &txn->ops, *seq);
     leave(txn);
     if (rc) return rc;
     share_raise(&e->last_committed, *seq);

@@ -1,0 +1,138 @@
+/* luge_feed.h -- the feed: every committed transaction, in order, to whoever
+ * wants to follow; in this process or another, from now or from the past.
+ *
+ * What holds here:
+ *   W1  A watch delivers whole transactions in the order of their commits, each
+ *       exactly once, none left out but those whose changes its filter all
+ *       leaves out, or it answers LUGE_EXPIRED.
+ *   W2  Nobody who writes ever waits for a watch.  What a slow one has not seen
+ *       yet is in the log.
+ *   W3  Without flags a transaction is delivered once it is durable: what was
+ *       delivered is never taken back.
+ *
+ * A watch reads the log, so it costs the writers nothing but a look whether
+ * somebody sleeps who is concerned.
+ *
+ * Threads: a luge_watch belongs to one thread at a time; luge_watch_wake may be
+ * called by any.  Return values and errors as in luge.h.
+ */
+#ifndef LUGE_FEED_H
+#define LUGE_FEED_H
+
+#include "luge.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct luge_watch luge_watch;
+
+/* What happened to a tree.  A range that was deleted is a DEL for each of its
+ * keys; a merge, an update, a compare-and-swap is a PUT of its result.  A DEL
+ * may be of a key that was not there (luge_apply), a PUT of the same value. */
+enum luge_change_kind {
+    LUGE_CHANGE_PUT = 1,
+    LUGE_CHANGE_DEL = 2,
+    LUGE_CHANGE_TREE_CREATE = 3, /* key: the name */
+    LUGE_CHANGE_TREE_DROP = 4,   /* key: the name; its keys are gone with it */
+    LUGE_CHANGE_TREE_RENAME = 5, /* key: the new name, value: the old one */
+    LUGE_CHANGE_TREE_CLEAR = 6,  /* all its keys are gone */
+};
+
+struct luge_change {
+    int kind;               /* of luge_change_kind; skip what you do not know:
+                               a later luge may add some */
+    unsigned flags;         /* 0 */
+    luge_tree tree;
+    luge_bytes key, value;  /* value: empty for DEL */
+};
+
+/* One transaction, or what the filter leaves of it. */
+struct luge_change_set {
+    uint64_t seq;           /* of the commit: dense in the database */
+    uint64_t time_ns;       /* since 1970; rises with seq */
+    size_t count;           /* of changes, in the order they were made */
+    const struct luge_change *changes;
+};
+
+enum luge_watch_from {
+    LUGE_FROM_NOW = 0,      /* what commits after luge_watch_open began */
+    LUGE_FROM_SEQ = 1,      /* every transaction after number `seq` */
+    LUGE_FROM_SNAPSHOT = 2, /* every transaction that `snapshot` does not show:
+                               snapshot and watch together are all there is,
+                               nothing twice, nothing missing */
+};
+
+enum luge_watch_flags {
+    /* When: by default as soon as it is durable. */
+    LUGE_WATCH_COMMITTED = 1 << 0, /* as soon as it is committed: the quickest.
+                                      A snapshot may not show it yet, and power
+                                      loss may take it back; its number is then
+                                      given to another */
+    LUGE_WATCH_SHOWN = 1 << 1,     /* as soon as a snapshot shows it, which for
+                                      asynchronous commits is at once */
+    LUGE_WATCH_EMPTY = 1 << 2,     /* deliver also transactions of which the
+                                      filter leaves nothing, with count 0 */
+};
+
+/* Zero means the default in every field, so {0} watches all from now. */
+struct luge_watch_options {
+    unsigned flags;         /* of luge_watch_flags */
+    int from;               /* of luge_watch_from */
+    uint64_t seq;           /* for LUGE_FROM_SEQ; 0: from the first on */
+    luge_txn *snapshot;     /* for LUGE_FROM_SNAPSHOT; a read transaction, may
+                               end once luge_watch_open has returned */
+    luge_tree tree;         /* only this tree; 0: all trees */
+    luge_bytes prefix;      /* only keys that begin so; copied.  What happens to
+                               a whole tree is delivered nevertheless */
+};
+
+/* Begin to watch.  OPTIONS may be NULL.
+ * Memory: *watch is the caller's until luge_watch_close, before luge_close.
+ * Blocks: never for a writer; FROM_SEQ reads up to one segment of the log.
+ * Errors: EXPIRED (the log no longer reaches back to there: take a snapshot and
+ * go on from it), INVALID (a seq that was not committed yet, a transaction that
+ * writes), LIMIT (256 watches on a database), TOOBIG, NOMEM, IO, CORRUPT,
+ * FORKED, BROKEN. */
+LUGE_API int luge_watch_open(luge_db *db,
+                             const struct luge_watch_options *options,
+                             luge_watch **watch);
+
+/* The next transaction.  Waits TIMEOUT_MS at most; 0: not at all, -1: for ever.
+ * Memory: *set and all it points to are WATCH's, until its next call.
+ * Blocks: as said.
+ * Errors: TIMEOUT (nothing came, or luge_watch_wake was called); EXPIRED (the
+ * log was recycled under a watch that fell behind: it stays expired; take a
+ * snapshot and open a new one); NOMEM, IO, CORRUPT, FORKED, BROKEN: the watch
+ * stands where it stood. */
+LUGE_API int luge_watch_next(luge_watch *watch, int timeout_ms,
+                             const struct luge_change_set **set);
+
+/* The transaction up to which WATCH has seen everything: delivered, or left out
+ * by its filter.  Another watch may go on from there.  Blocks: never. */
+LUGE_API uint64_t luge_watch_seq(const luge_watch *watch);
+
+/* The name of TREE, as WATCH knows it at the set delivered last: from the
+ * creations and new names that passed, or else from the newest snapshot.
+ * Memory: *name is WATCH's, until its next call.
+ * Blocks: as luge_begin.  Errors: NOTREE (it is gone since), NOMEM. */
+LUGE_API int luge_watch_tree_name(luge_watch *watch, luge_tree tree,
+                                  luge_bytes *name);
+
+/* Let the luge_watch_next that waits, or else the next one that would wait,
+ * answer TIMEOUT.  Any thread; WATCH must stay open meanwhile.  Blocks: never.
+ * Never fails. */
+LUGE_API void luge_watch_wake(luge_watch *watch);
+
+/* End WATCH.  NULL is allowed.  Never fails. */
+LUGE_API void luge_watch_close(luge_watch *watch);
+
+/* Which transactions the log still holds: a watch FROM_SEQ may begin at any
+ * *oldest <= seq <= *newest, and the first it delivers is seq + 1.
+ * Blocks: never.  Errors: IO, FORKED, BROKEN. */
+LUGE_API int luge_log_span(luge_db *db, uint64_t *oldest, uint64_t *newest);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

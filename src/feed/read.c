@@ -1,0 +1,229 @@
+/* feed/read.c -- reading records while others append, and while the oldest
+ * segments are recycled (read.h: F1, F2).
+ * Not here: waiting for more.
+ */
+#include "feed/read.h"
+
+enum { FIRST_SEQ = 1 };         /* the empty database: no record */
+
+static bool same_place(const struct log_position *a,
+                       const struct log_position *b)
+{
+    return a->segment == b->segment && a->offset == b->offset &&
+           a->chain == b->chain;
+}
+
+int feed_reader_open(struct feed_reader *r, struct env *e)
+{
+    memset(r, 0, sizeof *r);
+    r->env = e;
+    return log_open(&r->log, e->os, e->log.directory, e->instance);
+}
+
+static void rewind_reader(struct feed_reader *r)
+{
+    if (r->scanning) log_scan_end(&r->scan);
+    r->scanning = r->ahead = false;
+    r->payload.size = 0;
+}
+
+void feed_reader_close(struct feed_reader *r)
+{
+    rewind_reader(r);
+    log_close(&r->log);
+    base_buffer_free(&r->payload);
+}
+
+void feed_reader_to(struct feed_reader *r, u64 seq,
+                    const struct log_position *at)
+{
+    rewind_reader(r);
+    r->seq = seq;
+    r->at = *at;
+}
+
+void feed_reader_to_end(struct feed_reader *r)
+{
+    struct txn_head now;
+    head_copy(r->env, &now);
+    feed_reader_to(r, now.seq, &now.log);
+}
+
+/* ---------------------------------------------------------------- read -- */
+
+static bool is_gone(const struct feed_reader *r, u64 segment)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    return segment < atomic_load(&r->env->share.m->log_oldest);
+}
+
+static int gone(const struct feed_reader *r)
+{
+    return fail(LUGE_EXPIRED, "the log behind record %llu was recycled",
+                (unsigned long long)r->seq);
+}
+
+/* What went wrong may be that the segment is another's by now. */
+static int failed(struct feed_reader *r, int rc)
+{
+    if (is_gone(r, r->at.segment)) rc = gone(r);
+    rewind_reader(r);
+    return rc;
+}
+
+static void begin_scan(struct feed_reader *r)
+{
+    struct txn_head now;
+    head_copy(r->env, &now);
+    log_scan_begin(&r->scan, &r->log, &r->at, &now.log);
+    r->scanning = true;
+}
+
+/* NOTFOUND: nothing was appended since. */
+static int extend_scan(struct feed_reader *r)
+{
+    struct txn_head now;
+    head_copy(r->env, &now);
+    if (same_place(&now.log, &r->scan.end)) return LUGE_NOTFOUND;
+    log_scan_extend(&r->scan, &now.log);
+    return 0;
+}
+
+/* Read a frame ahead. */
+static int look_ahead(struct feed_reader *r)
+{
+    if (!r->scanning) begin_scan(r);
+    u64 segment = r->scan.at.segment;
+    int rc = log_next(&r->scan, &r->frame);
+    while (rc == LUGE_NOTFOUND && !(rc = extend_scan(r)))
+        rc = log_next(&r->scan, &r->frame);
+    if (rc == LUGE_NOTFOUND && !is_gone(r, r->at.segment)) return rc;
+    if (rc) return failed(r, rc);
+    r->ahead = true;
+    if (r->scan.at.segment != segment) log_trim(&r->log);
+    return 0;
+}
+
+static int take_frame(struct feed_reader *r)
+{
+    const struct log_frame *f = &r->frame;
+    if (f->seq != r->seq + 1)
+        return CORRUPT("record %llu follows record %llu in the log",
+                       (unsigned long long)f->seq,
+                       (unsigned long long)r->seq);
+    r->ahead = false;
+    return base_buffer_add(&r->payload, f->payload.data, f->payload.size);
+}
+
+int feed_read(struct feed_reader *r, u64 limit, struct feed_record *record)
+{
+    if (r->seq >= limit) return LUGE_NOTFOUND;
+    r->payload.size = 0;
+    do {
+        int rc = r->ahead ? 0 : look_ahead(r);
+        if (rc) return rc;
+        if (r->frame.seq > limit) return LUGE_NOTFOUND;
+        rc = take_frame(r);
+        if (rc) return failed(r, rc);
+    } while (r->frame.kind != LOG_LAST);
+    if (is_gone(r, r->at.segment)) return failed(r, LUGE_EXPIRED);  /* F2 */
+    r->seq = r->frame.seq;
+    r->at = r->scan.at;
+    *record = (struct feed_record){
+        r->seq, r->frame.time_ns, r->payload.data,
+        r->payload.data + r->payload.size,
+    };
+    return 0;
+}
+
+/* ---------------------------------------------------------------- seek -- */
+
+/* Where segment NUMBER begins, and behind which record one may stand there: its
+ * first frame may continue a record of the segment before. */
+static int segment_floor(struct feed_reader *r, u64 number,
+                         struct log_position *at, u64 *seq)
+{
+    int rc = log_segment_start(&r->log, number, at, seq);
+    log_trim(&r->log);
+    if (!rc && number == 1) *seq = FIRST_SEQ;
+    return rc;
+}
+
+/* The newest segment, up to NEWEST, in which one may stand behind SEQ. */
+static int find_segment(struct feed_reader *r, u64 newest, u64 seq,
+                        struct log_position *at, u64 *floor)
+{
+    u64 oldest = atomic_load(&r->env->share.m->log_oldest);
+    for (u64 n = newest; n >= oldest && n; n--) {
+        int rc = segment_floor(r, n, at, floor);
+        if (rc == LUGE_NOTFOUND) continue;      /* after a theft: no such */
+        if (rc || *floor <= seq) return rc;
+    }
+    return fail(LUGE_EXPIRED, "the log no longer holds record %llu",
+                (unsigned long long)seq);
+}
+
+/* Read on behind record SEQ; frames of records that began before the segment
+ * are passed over. */
+static int scan_to(struct feed_reader *r, const struct log_position *from,
+                   u64 seq)
+{
+    struct log_scan scan;
+    struct log_frame frame;
+    struct txn_head now;
+    int rc;
+    head_copy(r->env, &now);
+    log_scan_begin(&scan, &r->log, from, &now.log);
+    while (!(rc = log_next(&scan, &frame)))
+        if (frame.seq >= seq && frame.kind == LOG_LAST) break;
+    struct log_position at = scan.at;
+    log_scan_end(&scan);
+    if (!rc && frame.seq != seq)
+        rc = CORRUPT("record %llu is missing in the log",
+                     (unsigned long long)seq);
+    if (rc && is_gone(r, from->segment))
+        rc = fail(LUGE_EXPIRED, "the log no longer holds record %llu",
+                  (unsigned long long)seq);
+    if (!rc) feed_reader_to(r, seq, &at);
+    return rc;
+}
+
+int feed_reader_seek(struct feed_reader *r, u64 seq)
+{
+    struct log_position at;
+    struct txn_head now;
+    u64 floor;
+    if (seq < FIRST_SEQ) seq = FIRST_SEQ;
+    head_copy(r->env, &now);
+    if (seq > now.seq)
+        return fail(LUGE_INVALID, "record %llu is not committed yet: the "
+                    "newest is %llu", (unsigned long long)seq,
+                    (unsigned long long)now.seq);
+    if (seq == now.seq) {
+        feed_reader_to(r, seq, &now.log);
+        return 0;
+    }
+    int rc = find_segment(r, now.log.segment, seq, &at, &floor);
+    if (rc) return rc;
+    if (floor == seq && at.segment == 1) {
+        feed_reader_to(r, seq, &at);
+        return 0;
+    }
+    return scan_to(r, &at, seq);
+}
+
+int feed_oldest(struct env *e, u64 *seq)
+{
+    struct feed_reader r;
+    struct log_position at;
+    struct txn_head now;
+    int rc = feed_reader_open(&r, e);
+    if (rc) return rc;
+    head_copy(e, &now);
+    rc = LUGE_NOTFOUND;
+    u64 n = atomic_load(&e->share.m->log_oldest);
+    for (; n <= now.log.segment && rc == LUGE_NOTFOUND; n++)
+        rc = segment_floor(&r, n, &at, seq);
+    feed_reader_close(&r);
+    return rc;
+}

@@ -1,0 +1,37 @@
+/* feed/watch.h -- a subscription: a reader of the log, a filter, a bell.
+ * Not here: the public handles (store/watch.c).
+ */
+#ifndef FEED_WATCH_H
+#define FEED_WATCH_H
+
+#include "feed/names.h"
+#include "feed/read.h"
+#include "luge_feed.h"
+
+struct feed_watch {
+    struct env *env;
+    struct feed_reader reader;
+    struct feed_names names;
+    struct share_watch *slot;   /* shared: the bell */
+    u32 number;                 /* of the slot */
+    enum share_watch_when when;
+    bool empty;                 /* deliver sets that the filter emptied */
+    bool has_slot, expired;
+    u64 tree;                   /* 0: all */
+    luge_bytes prefix;          /* owned */
+    u64 rung_ns;                /* when the bell woke us last */
+    _Atomic u32 woken;          /* luge_watch_wake was called */
+    struct luge_change *changes;
+    size_t count, capacity;
+    struct luge_change_set set;
+};
+
+/* VERSION: of the snapshot to begin at; or NULL. */
+int feed_watch_open(struct env *e, const struct luge_watch_options *options,
+                    const struct version *version, struct feed_watch **watch);
+int feed_watch_next(struct feed_watch *w, int timeout_ms,
+                    const struct luge_change_set **set);
+void feed_watch_wake(struct feed_watch *w);
+void feed_watch_close(struct feed_watch *w);
+
+#endif

@@ -1,0 +1,150 @@
+/* share/watch.c -- subscribers: what each is after, and the bell of each.
+ *
+ *   a writer:      committed rises | marks `wanted` of those concerned | rings
+ *   a sync leader: durable rises | rings those whose `wanted` is reached
+ *   a subscriber:  asleep = 1 | looks whether there is something | sleeps
+ *   K1  Both sides store first and look at the other's word afterwards, with
+ *       sequentially consistent order: one of them sees the other.
+ *   K2  `wanted` is cleared before the log is looked at; who goes to sleep with
+ *       commits behind him that he may not look at yet, marks it himself.
+ *   K3  A writer may die before he rings, so nobody sleeps for long
+ *       (feed/watch.c).
+ * Nobody is rung for what its filter leaves out: with 64 subscribers of
+ * different prefixes a commit wakes one, not all.
+ * Not here: what they read (feed/).
+ */
+#include "share/share.h"
+
+static void set_prefix(struct share_watch *w, luge_bytes prefix)
+{
+    u8 head[8] = {0}, mask[8] = {0};
+    const u8 *bytes = prefix.data;
+    size_t size = min_u64(prefix.size, SHARE_PREFIX_MAX);
+    size_t first = min_u64(size, 8);
+    if (first) memcpy(head, bytes, first);
+    memset(mask, 0xff, first);
+    if (size > 8) memcpy(w->prefix, bytes + 8, size - 8);
+    w->head = load64(head);
+    w->mask = load64(mask);
+    w->prefix_bytes = (u32)size;
+}
+
+static void raise_high(struct share *s, u32 above)
+{
+    u32 high = atomic_load(&s->m->watches_high);
+    while (high <= above && !atomic_compare_exchange_weak(
+                                &s->m->watches_high, &high, above + 1)) {
+    }
+}
+
+/* With no subscriber left nobody must look at any slot.  Who took the last one
+ * meanwhile is seen here, or sees that high was lowered. */
+static void lower_high(struct share *s)
+{
+    u32 high = atomic_load(&s->m->watches_high);
+    while (high && !atomic_load(&s->m->watches[high - 1].owner)) {
+        if (!atomic_compare_exchange_strong(&s->m->watches_high, &high,
+                                            high - 1))
+            continue;
+        high--;
+        if (atomic_load(&s->m->watches[high].owner)) raise_high(s, high);
+    }
+}
+
+int share_watch_take(struct share *s, enum share_watch_when when, u64 tree,
+                     luge_bytes prefix, u32 *number)
+{
+    for (u32 i = 0; i < SHARE_WATCHES_MAX; i++) {
+        struct share_watch *w = &s->m->watches[i];
+        u32 nobody = 0;
+        if (!atomic_compare_exchange_strong(&w->owner, &nobody, s->seat + 1))
+            continue;
+        w->when = when;
+        w->tree = tree;
+        set_prefix(w, prefix);
+        atomic_store(&w->asleep, 0);
+        atomic_store(&w->wanted, 0);
+        atomic_store(&w->seq, 0);
+        atomic_store(&w->segment, 0);
+        atomic_store(&w->ready, 1);
+        raise_high(s, i);
+        *number = i;
+        return 0;
+    }
+    return fail(LUGE_LIMIT, "%d watches are open already", SHARE_WATCHES_MAX);
+}
+
+static void give(struct share_watch *w)
+{
+    atomic_store(&w->ready, 0);
+    atomic_store(&w->asleep, 0);
+    atomic_store(&w->segment, 0);
+    atomic_store(&w->owner, 0);
+}
+
+void share_watch_give(struct share *s, u32 number)
+{
+    give(&s->m->watches[number]);
+    lower_high(s);
+}
+
+void share_watch_reap(struct share *s, u32 seat)
+{
+    u32 high = atomic_load(&s->m->watches_high);
+    for (u32 i = 0; i < SHARE_WATCHES_MAX; i++)
+        if (atomic_load(&s->m->watches[i].owner) == seat + 1)
+            give(&s->m->watches[i]);
+    if (high) lower_high(s);
+}
+
+bool share_watch_concerns(const struct share_watch *w, u64 tree,
+                          const luge_bytes *key)
+{
+    u8 head[8] = {0};
+    if (w->tree && w->tree != tree) return false;
+    if (!key || !w->prefix_bytes) return true;
+    if (key->size < w->prefix_bytes) return false;
+    memcpy(head, key->data, min_u64(key->size, 8));
+    if ((load64(head) ^ w->head) & w->mask) return false;
+    return w->prefix_bytes <= 8 ||
+           !memcmp((const u8 *)key->data + 8, w->prefix, w->prefix_bytes - 8);
+}
+
+u64 share_watch_limit(const struct share *s, enum share_watch_when when)
+{
+    const struct share_memory *m = s->m;
+    if (when == SHARE_WHEN_COMMITTED) return atomic_load(&m->committed);
+    if (when == SHARE_WHEN_SHOWN) return atomic_load(&m->shown);
+    return atomic_load(&m->durable);
+}
+
+void share_watch_want(struct share_watch *w, u64 seq)
+{
+    u64 nothing = 0;
+    atomic_compare_exchange_strong(&w->wanted, &nothing, seq);
+}
+
+static void ring(struct share_watch *w)
+{
+    if (!atomic_exchange(&w->asleep, 0)) return;
+    atomic_fetch_add(&w->bell, 1);
+    os_futex_wake(&w->bell, 1);
+}
+
+void share_watch_ring(struct share *s, struct share_watch *w)
+{
+    u64 wanted = atomic_load(&w->wanted);
+    if (!wanted || !atomic_load(&w->asleep)) return;
+    if (wanted <= share_watch_limit(s, w->when) || s->m->failed) ring(w);
+}
+
+void share_watch_ring_all(struct share *s)
+{
+    u32 high = atomic_load(&s->m->watches_high);
+    for (u32 i = 0; i < high && i < SHARE_WATCHES_MAX; i++) {
+        struct share_watch *w = &s->m->watches[i];
+        if (!atomic_load(&w->ready)) continue;
+        if (s->m->failed && atomic_load(&w->asleep)) ring(w);
+        else share_watch_ring(s, w);
+    }
+}
