@@ -132,6 +132,74 @@ LUGE_API void luge_watch_close(luge_watch *watch);
  * Blocks: never.  Errors: IO, FORKED, BROKEN. */
 LUGE_API int luge_log_span(luge_db *db, uint64_t *oldest, uint64_t *newest);
 
+/* ---------------------------------------------------------- consumers -- */
+
+/* A durable consumer is a name with a cursor, kept in the database: what comes
+ * after it stays in the log (up to hold_bytes, below), and another process, or
+ * the same one after a crash, goes on where the cursor stands.
+ *
+ * Exactly once:  c = luge_consumer_get; watch from c.seq; for each set: begin a
+ * write transaction, do what is to be done, luge_consumer_ack(txn, name,
+ * set->seq), commit.  Both last, or neither.
+ *
+ * Cursors stand in a tree of their own, "luge/log".  What happens in it is
+ * delivered to nobody but a watch of that tree alone, so an acknowledgement
+ * does not wake its own consumer. */
+struct luge_consumer {
+    luge_bytes name;        /* the transaction's, until its next such call */
+    uint64_t seq;           /* consumed up to this transaction */
+    uint64_t lag;           /* transactions since, as this transaction sees */
+    uint64_t acked_ns;      /* since 1970; or when it was created */
+    int expired;            /* 1: the log no longer holds what comes next */
+};
+
+#define LUGE_CONSUMER_NAME_MAX 512u     /* bytes */
+
+/* Create consumer NAME, which has consumed up to SEQ; luge_txn_seq(txn) is the
+ * state that TXN sees.  Threads: the transaction's.
+ * Errors: EXISTS, INVALID, TOOBIG, READONLY, and as luge_put. */
+LUGE_API int luge_consumer_create(luge_txn *txn, luge_bytes name,
+                                  uint64_t seq);
+
+/* Consumer NAME has consumed up to SEQ as soon as TXN commits.
+ * Errors: NOTFOUND; MISMATCH: its cursor stands at SEQ or behind it already, so
+ * another process did this one: abort; INVALID: not committed; READONLY. */
+LUGE_API int luge_consumer_ack(luge_txn *txn, luge_bytes name, uint64_t seq);
+
+/* Consumer NAME, as TXN sees it.  NOTFOUND. */
+LUGE_API int luge_consumer_get(luge_txn *txn, luge_bytes name,
+                               struct luge_consumer *consumer);
+
+/* The first consumer whose name is greater than AFTER (size 0: the first of
+ * all).  NOTFOUND at the end. */
+LUGE_API int luge_consumer_after(luge_txn *txn, luge_bytes after,
+                                 struct luge_consumer *consumer);
+
+/* Forget consumer NAME; the log is no longer kept for it.  NOTFOUND. */
+LUGE_API int luge_consumer_drop(luge_txn *txn, luge_bytes name);
+
+/* ---------------------------------------------------------- retention -- */
+
+enum luge_retention_flags {
+    LUGE_KEEP_ALL = 1 << 0, /* the log is an archive: nothing of it goes */
+};
+
+/* How long the log is kept beyond what recovery needs.  Kept in the database,
+ * so all processes heed it.  Segments go at checkpoints, oldest first. */
+struct luge_retention {
+    unsigned flags;         /* of luge_retention_flags */
+    uint64_t keep_bytes;    /* always; 0: log_keep_bytes of luge_options */
+    uint64_t keep_seconds;  /* always, within hold_bytes; 0: none */
+    uint64_t hold_bytes;    /* what consumers and watches that fell behind may
+                               hold, the log in all; 0: 1 GiB.  Beyond it they
+                               expire */
+};
+/* What is set; zeros if nothing was. */
+LUGE_API int luge_retention_get(luge_txn *txn, struct luge_retention *r);
+
+/* Set it, from TXN's commit on.  READONLY, INVALID. */
+LUGE_API int luge_retention_set(luge_txn *txn, const struct luge_retention *r);
+
 #ifdef __cplusplus
 }
 #endif

@@ -270,33 +270,41 @@ static void a_large_transaction(void **state)
 
 /* ----------------------------------------------------------------- when -- */
 
+static uint64_t see_up_to(luge_watch *w, uint64_t seq)
+{
+    const struct luge_change_set *set;
+    while (luge_watch_seq(w) < seq && !luge_watch_next(w, 0, &set))
+        assert_int_equal(set->count, 1);
+    return luge_watch_seq(w);
+}
+
 static void when_durable(void **state)
 {
     struct rig *r = *state;
     struct luge_watch_options o = {0};
+    struct luge_stats stats;
+    uint64_t seq = 0;
     luge_watch *durable = watch(r, &o);
     o.flags = LUGE_WATCH_SHOWN;
     luge_watch *shown = watch(r, &o);
     o.flags = LUGE_WATCH_COMMITTED;
     luge_watch *committed = watch(r, &o);
-    luge_txn *txn = begin(r, LUGE_WRITE | LUGE_TXN_ASYNC);
-    put(txn, LUGE_MAIN, "k", "soft");
-    fine(luge_commit(txn));
-    assert_int_equal(next(committed, 0)->count, 1);
-    assert_int_equal(next(shown, 0)->count, 1);
-    nothing(durable);               /* the sync interval is an hour here */
+    for (int i = 0; i < 300; i++) {
+        luge_txn *txn = begin(r, LUGE_WRITE | LUGE_TXN_ASYNC);
+        put(txn, LUGE_MAIN, "k", "soft");
+        fine(luge_commit(txn));
+        seq = luge_committed_seq(r->db);
+        assert_int_equal(see_up_to(committed, seq), seq);
+        assert_int_equal(see_up_to(shown, seq), seq);
+        uint64_t seen = see_up_to(durable, seq);
+        fine(luge_stat(r->db, &stats));
+        assert_true(seen <= stats.seq_durable);
+    }
     fine(luge_sync(r->db));
-    assert_int_equal(next(durable, 0)->count, 1);
+    assert_int_equal(see_up_to(durable, seq), seq);
     luge_watch_close(committed);
     luge_watch_close(shown);
     luge_watch_close(durable);
-}
-
-static int setup_rarely_synced(void **state)
-{
-    if (rig_setup_closed(state)) return -1;
-    rig_open(*state, &(struct luge_options){.sync_interval_ms = 3600000});
-    return 0;
 }
 
 /* -------------------------------------------------------------- waiting -- */
@@ -440,6 +448,284 @@ static void too_many(void **state)
                 .prefix = luge_bytes_of(prefix, sizeof prefix)}, &more));
 }
 
+/* ------------------------------------------------------------ consumers -- */
+
+static uint64_t cursor_of(struct rig *r, const char *name)
+{
+    struct luge_consumer c;
+    luge_txn *txn = begin(r, LUGE_READ);
+    fine(luge_consumer_get(txn, luge_str(name), &c));
+    assert_true(is(c.name, name));
+    assert_int_equal(c.lag, luge_txn_seq(txn) - c.seq);
+    luge_abort(txn);
+    return c.seq;
+}
+
+static void consumer_at(struct rig *r, const char *name, uint64_t seq)
+{
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    fine(luge_consumer_create(txn, luge_str(name), seq));
+    fine(luge_commit(txn));
+}
+
+static void consumers(void **state)
+{
+    struct rig *r = *state;
+    struct luge_consumer c;
+    luge_bytes none = {"", 0};
+    commit_put(r, "k", "v");
+    uint64_t seq = luge_committed_seq(r->db);
+    luge_txn *txn = begin(r, LUGE_READ);
+    answers(LUGE_NOTFOUND, luge_consumer_get(txn, luge_str("x"), &c));
+    answers(LUGE_NOTFOUND, luge_consumer_after(txn, none, &c));
+    answers(LUGE_READONLY, luge_consumer_create(txn, luge_str("x"), 1));
+    luge_abort(txn);
+    consumer_at(r, "b", seq);
+    consumer_at(r, "a", 1);
+    txn = begin(r, LUGE_WRITE);
+    answers(LUGE_EXISTS, luge_consumer_create(txn, luge_str("a"), 1));
+    answers(LUGE_INVALID, luge_consumer_create(txn, luge_str("c"), 1000));
+    answers(LUGE_INVALID, luge_consumer_create(txn, none, 1));
+    answers(LUGE_NOTFOUND, luge_consumer_ack(txn, luge_str("c"), 1));
+    answers(LUGE_MISMATCH, luge_consumer_ack(txn, luge_str("a"), 1));
+    answers(LUGE_INVALID, luge_consumer_ack(txn, luge_str("a"), 1000));
+    fine(luge_consumer_ack(txn, luge_str("a"), 2));
+    fine(luge_consumer_after(txn, none, &c));
+    assert_true(is(c.name, "a"));
+    assert_int_equal(c.seq, 2);
+    assert_int_equal(c.expired, 0);
+    fine(luge_consumer_after(txn, c.name, &c));
+    assert_true(is(c.name, "b"));
+    answers(LUGE_NOTFOUND, luge_consumer_after(txn, c.name, &c));
+    luge_abort(txn);
+    rig_reopen(r);
+    assert_int_equal(cursor_of(r, "a"), 1);     /* the ack was not committed */
+    assert_int_equal(cursor_of(r, "b"), seq);
+    txn = begin(r, LUGE_WRITE);
+    fine(luge_consumer_drop(txn, luge_str("a")));
+    answers(LUGE_NOTFOUND, luge_consumer_drop(txn, luge_str("a")));
+    fine(luge_commit(txn));
+}
+
+/* Two processes consume one transaction: one of them does. */
+static void consumed_once(void **state)
+{
+    struct rig *r = *state;
+    commit_put(r, "k", "v");
+    uint64_t seq = luge_committed_seq(r->db);
+    consumer_at(r, "c", seq - 1);
+    luge_txn *one = begin(r, LUGE_WRITE), *two = begin(r, LUGE_WRITE);
+    fine(luge_consumer_ack(one, luge_str("c"), seq));
+    fine(luge_consumer_ack(two, luge_str("c"), seq));
+    fine(luge_commit(one));
+    answers(LUGE_CONFLICT, luge_commit(two));
+    two = begin(r, LUGE_WRITE);
+    answers(LUGE_MISMATCH, luge_consumer_ack(two, luge_str("c"), seq));
+    luge_abort(two);
+}
+
+static void an_ack_wakes_nobody(void **state)
+{
+    struct rig *r = *state;
+    commit_put(r, "k", "v");
+    consumer_at(r, "c", 1);
+    luge_watch *w = watch(r, NULL);
+    luge_watch *own = watch(r, &(struct luge_watch_options){
+                                   .tree = (luge_tree)1 << 62});
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    fine(luge_consumer_ack(txn, luge_str("c"), 2));
+    fine(luge_commit(txn));
+    nothing(w);
+    assert_int_equal(next(own, 0)->count, 1);
+    luge_watch_close(own);
+    luge_watch_close(w);
+}
+
+static void the_name_is_taken(void **state)
+{
+    struct rig *r = *state;
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    (void)tree_make(txn, "luge/log");
+    answers(LUGE_EXISTS, luge_consumer_create(txn, luge_str("c"), 1));
+    luge_abort(txn);
+}
+
+/* ------------------------------------------------------------ retention -- */
+
+static int setup_short_log(void **state)
+{
+    if (rig_setup_closed(state)) return -1;
+    rig_open(*state, &(struct luge_options){.log_keep_bytes = 1});
+    return 0;
+}
+
+/* More than a few segments of log, and checkpoints that recycle them. */
+static void much_happens(struct rig *r)
+{
+    char value[40000];
+    for (int i = 0; i < 60; i++) {
+        luge_txn *txn = begin(r, LUGE_WRITE | LUGE_TXN_ASYNC);
+        pattern_fill(value, sizeof value, (uint64_t)i);
+        fine(luge_put(txn, LUGE_MAIN, luge_str("big"),
+                      luge_bytes_of(value, sizeof value)));
+        fine(luge_commit(txn));
+        if (i % 10 == 9) fine(luge_checkpoint(r->db));
+    }
+    fine(luge_checkpoint(r->db));
+}
+
+static uint64_t oldest_of(struct rig *r)
+{
+    uint64_t oldest, newest;
+    fine(luge_log_span(r->db, &oldest, &newest));
+    assert_int_equal(newest, luge_committed_seq(r->db));
+    return oldest;
+}
+
+static void retain(struct rig *r, const struct luge_retention *retention)
+{
+    struct luge_retention now;
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    fine(luge_retention_set(txn, retention));
+    fine(luge_retention_get(txn, &now));
+    assert_int_equal(retention->flags, now.flags);
+    assert_int_equal(retention->keep_bytes, now.keep_bytes);
+    assert_int_equal(retention->keep_seconds, now.keep_seconds);
+    assert_int_equal(retention->hold_bytes, now.hold_bytes);
+    fine(luge_commit(txn));
+}
+
+static void nothing_is_kept(void **state)
+{
+    struct rig *r = *state;
+    luge_watch *w = NULL;
+    commit_put(r, "k", "v");
+    uint64_t seq = luge_committed_seq(r->db);
+    much_happens(r);
+    uint64_t oldest = oldest_of(r);
+    assert_true(oldest > seq);
+    struct luge_watch_options o = {.from = LUGE_FROM_SEQ, .seq = seq};
+    answers(LUGE_EXPIRED, luge_watch_open(r->db, &o, &w));
+    o.seq = oldest;
+    w = watch(r, &o);
+    assert_int_equal(next(w, 0)->seq, oldest + 1);
+    luge_watch_close(w);
+}
+
+static void a_watch_holds_the_log(void **state)
+{
+    struct rig *r = *state;
+    luge_watch *w = watch(r, NULL);
+    uint64_t seq = luge_watch_seq(w);
+    much_happens(r);
+    for (int i = 0; i < 60; i++) assert_int_equal(next(w, 0)->seq, ++seq);
+    nothing(w);
+    assert_int_equal(oldest_of(r), 1);
+    fine(luge_checkpoint(r->db));
+    much_happens(r);
+    assert_true(oldest_of(r) > 1);
+    luge_watch_close(w);
+}
+
+/* It sleeps, nothing is for it, and it must not hold the log for ever. */
+static void *sleeps(void *w)
+{
+    const struct luge_change_set *set;
+    return luge_watch_next(w, -1, &set) == LUGE_TIMEOUT ? NULL : w;
+}
+
+static void a_sleeping_watch_lets_go(void **state)
+{
+    struct rig *r = *state;
+    pthread_t thread;
+    void *failed;
+    luge_watch *w = watch(r, &(struct luge_watch_options){
+                                 .prefix = luge_str("none")});
+    uint64_t end = now_ns() + 20000000000u;
+    assert_int_equal(pthread_create(&thread, NULL, sleeps, w), 0);
+    while (oldest_of(r) == 1 && now_ns() < end) much_happens(r);
+    assert_true(oldest_of(r) > 1);
+    luge_watch_wake(w);
+    pthread_join(thread, &failed);
+    assert_null(failed);
+    luge_watch_close(w);
+}
+
+static void a_watch_expires(void **state)
+{
+    struct rig *r = *state;
+    const struct luge_change_set *set;
+    retain(r, &(struct luge_retention){.hold_bytes = 600000});
+    luge_watch *w = watch(r, NULL);
+    much_happens(r);
+    answers(LUGE_EXPIRED, luge_watch_next(w, 0, &set));
+    answers(LUGE_EXPIRED, luge_watch_next(w, -1, &set));
+    luge_watch_close(w);
+    luge_txn *txn = begin(r, LUGE_READ);            /* the way back */
+    w = watch(r, &(struct luge_watch_options){.from = LUGE_FROM_SNAPSHOT,
+                                              .snapshot = txn});
+    luge_abort(txn);
+    commit_put(r, "k", "v");
+    assert_int_equal(next(w, 0)->count, 1);
+    luge_watch_close(w);
+}
+
+static void a_consumer_holds_the_log(void **state)
+{
+    struct rig *r = *state;
+    commit_put(r, "k", "v");
+    uint64_t seq = luge_committed_seq(r->db);
+    consumer_at(r, "c", seq);
+    much_happens(r);
+    rig_close(r);
+    rig_open(r, &(struct luge_options){.log_keep_bytes = 1});
+    much_happens(r);
+    luge_watch *w = watch(r, &(struct luge_watch_options){
+                                 .from = LUGE_FROM_SEQ,
+                                 .seq = cursor_of(r, "c")});
+    assert_int_equal(next(w, 0)->seq, seq + 2); /* seq + 1 made the consumer */
+    luge_watch_close(w);
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    fine(luge_consumer_ack(txn, luge_str("c"), luge_txn_seq(txn)));
+    fine(luge_commit(txn));
+    much_happens(r);
+    assert_true(oldest_of(r) > seq);
+}
+
+static void a_consumer_expires(void **state)
+{
+    struct rig *r = *state;
+    struct luge_consumer c;
+    retain(r, &(struct luge_retention){.hold_bytes = 600000});
+    consumer_at(r, "c", 1);
+    much_happens(r);
+    luge_txn *txn = begin(r, LUGE_READ);
+    fine(luge_consumer_get(txn, luge_str("c"), &c));
+    assert_int_equal(c.expired, 1);
+    luge_abort(txn);
+}
+
+static void the_log_as_archive(void **state)
+{
+    struct rig *r = *state;
+    retain(r, &(struct luge_retention){.flags = LUGE_KEEP_ALL});
+    much_happens(r);
+    assert_int_equal(oldest_of(r), 1);
+    retain(r, &(struct luge_retention){.keep_seconds = 3600});
+    much_happens(r);
+    assert_int_equal(oldest_of(r), 1);
+    retain(r, &(struct luge_retention){.keep_bytes = 1 << 30});
+    much_happens(r);
+    assert_int_equal(oldest_of(r), 1);
+    retain(r, &(struct luge_retention){0});
+    much_happens(r);
+    assert_true(oldest_of(r) > 1);
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    answers(LUGE_INVALID, luge_retention_set(txn, &(struct luge_retention){
+                              .flags = 2}));
+    luge_abort(txn);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -447,10 +733,16 @@ int main(void)
         T(from_now), T(from_the_first), T(from_a_seq), T(with_a_snapshot),
         T(one_tree_one_prefix), T(whole_trees), T(ranges_and_merges),
         T(a_large_transaction),
-        cmocka_unit_test_setup_teardown(when_durable, setup_rarely_synced,
-                                        rig_teardown),
-        T(time_runs_out), T(woken), T(another_thread_writes),
-        T(another_process_writes), T(forked), T(too_many),
+        T(when_durable), T(time_runs_out), T(woken), T(another_thread_writes),
+        T(another_process_writes), T(forked), T(too_many), T(consumers),
+        T(consumed_once), T(an_ack_wakes_nobody), T(the_name_is_taken),
+#undef T
+#define T(name)                                                               \
+    cmocka_unit_test_setup_teardown(name, setup_short_log, rig_teardown)
+        T(nothing_is_kept), T(a_watch_holds_the_log),
+        T(a_sleeping_watch_lets_go), T(a_watch_expires),
+        T(a_consumer_holds_the_log), T(a_consumer_expires),
+        T(the_log_as_archive),
 #undef T
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

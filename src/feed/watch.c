@@ -12,6 +12,7 @@
  * Not here: how the log is read (read.c), who rings (txn/bell.c).
  */
 #include "feed/watch.h"
+#include "txn/keep.h"
 
 enum {
     NAP_MS = 200,
@@ -75,6 +76,7 @@ int feed_watch_open(struct env *e, const struct luge_watch_options *o,
     if (!rc) {
         w->has_slot = true;
         w->slot = &e->share.m->watches[w->number];
+        atomic_store(&w->slot->segment, 1);     /* hold all, while it seeks */
         rc = find_start(w, o, version);
     }
     if (rc) {
@@ -101,7 +103,7 @@ void feed_watch_close(struct feed_watch *w)
 
 static bool passes(const struct feed_watch *w, const struct op *op)
 {
-    if (w->tree && op->tree != w->tree) return false;
+    if (w->tree ? op->tree != w->tree : op->tree == KEEP_TREE) return false;
     if (op->kind != OP_PUT && op->kind != OP_DEL) return true;
     return op->key.size >= w->prefix.size &&
            !memcmp(op->key.data, w->prefix.data, w->prefix.size);

@@ -47,5 +47,7 @@ int store_merge(luge_txn *txn, const char *name, luge_bytes key,
 /* The transaction was renewed: its cursors start anew. */
 void store_unposition_cursors(luge_txn *txn);
 int store_create_main(struct env *e);
+/* See to it that the tree NUMBER, called NAME, exists. */
+int store_tree_make(luge_txn *txn, luge_bytes name, luge_tree number);
 
 #endif

@@ -27,12 +27,13 @@ static int change(luge_txn *txn, const struct op *op)
     return rc ? rc : txn_view(txn, &view);
 }
 
-static int create(luge_txn *txn, luge_bytes name, luge_tree *tree)
+/* NUMBER 0: one that no tree has or had. */
+static int create(luge_txn *txn, luge_bytes name, u64 number, luge_tree *tree)
 {
-    struct op op = {.kind = OP_CREATE, .key = name};
+    struct op op = {.kind = OP_CREATE, .tree = number, .key = name};
     if (!txn->writes)
         return fail(LUGE_READONLY, "a read transaction cannot create a tree");
-    int rc = txn_next_ids(txn->env, 1, &op.tree);
+    int rc = number ? 0 : txn_next_ids(txn->env, 1, &op.tree);
     if (!rc) rc = change(txn, &op);
     if (!rc) *tree = op.tree;
     return rc;
@@ -48,8 +49,23 @@ int luge_tree_open(luge_txn *txn, luge_bytes name, unsigned flags,
     if (!rc) rc = read_name(txn, name);
     if (!rc) rc = view_number_of(view, name, tree);
     if (rc == LUGE_NOTFOUND && (flags & LUGE_TREE_CREATE))
-        return create(txn, name, tree);
+        return create(txn, name, 0, tree);
     return rc;
+}
+
+int store_tree_make(luge_txn *txn, luge_bytes name, luge_tree number)
+{
+    struct view *view;
+    struct view_tree *t;
+    luge_tree tree;
+    int rc = store_tree(txn, number, &view, &t);
+    if (rc != LUGE_NOTREE) return rc;
+    rc = read_name(txn, name);
+    if (!rc) rc = view_number_of(view, name, &tree);
+    if (!rc)
+        return fail(LUGE_EXISTS, "the name %.*s is luge's own, and another "
+                    "tree has it", (int)name.size, (const char *)name.data);
+    return rc == LUGE_NOTFOUND ? create(txn, name, number, &tree) : rc;
 }
 
 /* The tree must exist and be open to change; its name, copied. */

@@ -12,7 +12,7 @@
  * overwrite a newer superblock.
  * Not here: reading superblocks back (recover.c).
  */
-#include "txn/env.h"
+#include "txn/keep.h"
 
 enum {
     SPARE_RUNS = 8,
@@ -331,26 +331,33 @@ static int retire(struct env *e, u64 oldest, u64 newest, u64 tainted)
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
+/* TURN: drop the oldest segment, if nobody needs it any more. */
+static int drop_oldest(struct env *e, u64 bytes, bool *needed)
+{
+    struct txn_head next = *env_head(e);
+    u64 oldest = next.log_oldest;
+    int rc = 0;
+    *needed = oldest >= next.checkpoint_log.segment;
+    if (!*needed) rc = keep_needs(e, oldest, bytes, needed);
+    if (rc || *needed) return rc;
+    next.log_oldest++;
+    rc = head_flip(e, &next, false);
+    if (rc) return rc;
+    /* Before its first byte changes: who reads it looks here afterwards. */
+    share_raise(&e->share.m->log_oldest, next.log_oldest);
+    return retire(e, oldest, next.log.segment, next.log_tainted);
+}
+
 int checkpoint_tend_log(struct env *e)
 {
-    u64 bytes = log_bytes(&e->log);
+    bool needed = false;
     int rc = 0;
-    while (!rc && bytes > e->options.log_keep_bytes) {
+    while (!rc && !needed) {
+        u64 bytes = log_bytes(&e->log);
         rc = head_take_turn(e, e->options.busy_timeout_ms);
         if (rc) return rc;
-        struct txn_head next = *env_head(e);
-        u64 oldest = next.log_oldest;
-        bool needed = oldest >= next.checkpoint_log.segment;
-        if (!needed) {
-            next.log_oldest++;
-            rc = head_flip(e, &next, false);
-            if (!rc) share_raise(&e->share.m->log_oldest, oldest + 1);
-            if (!rc)
-                rc = retire(e, oldest, next.log.segment, next.log_tainted);
-        }
+        rc = drop_oldest(e, bytes, &needed);
         head_release_turn(e);
-        if (needed) break;
-        bytes = log_bytes(&e->log);
     }
     return rc;
 }

@@ -1,0 +1,142 @@
+/* txn/keep.c -- who still needs the oldest segment of the log (keep.h).
+ *
+ *   recovery           (the caller has asked)
+ *   the policy         everything, so many bytes, so many seconds
+ *   watches            where they stand is in shared memory
+ *   durable consumers  their cursors are in the database
+ * The last two and the seconds hold no more than hold_bytes: beyond that they
+ * expire, and no disk fills up for somebody who never comes back.
+ */
+#include "txn/keep.h"
+
+static int load_record(luge_bytes value, void *to, size_t size)
+{
+    u16 bytes = value.size >= 4 ? load16(value.data) : 0;
+    if (bytes < 8 || bytes > value.size)
+        return CORRUPT("a record of %zu bytes in the tree " KEEP_TREE_NAME,
+                       value.size);
+    memset(to, 0, size);
+    memcpy(to, value.data, min_u64(bytes, size));
+    return 0;
+}
+
+int keep_load_policy(luge_bytes value, struct keep_policy *policy)
+{
+    return load_record(value, policy, sizeof *policy);
+}
+
+int keep_load_cursor(luge_bytes value, struct keep_cursor *cursor)
+{
+    return load_record(value, cursor, sizeof *cursor);
+}
+
+static int read_policy(struct env *e, const struct tree *tree,
+                       struct keep_policy *policy)
+{
+    luge_bytes value;
+    int rc = tree_get(&e->pages, tree->root, luge_str(KEEP_POLICY_KEY),
+                      &value);
+    if (!rc) rc = keep_load_policy(value, policy);
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+/* The smallest cursor of all consumers; UINT64_MAX: there is none. */
+static int read_cursors(struct env *e, const struct tree *tree, u64 *lowest)
+{
+    u8 space[LUGE_KEY_SIZE_MAX];
+    struct tree_cursor at;
+    struct keep_cursor cursor;
+    luge_bytes value;
+    *lowest = UINT64_MAX;
+    int rc = tree_seek(&at, &e->pages, tree->root, LUGE_GE, luge_str("c"));
+    while (!rc) {
+        luge_bytes key = tree_cursor_key(&at, space);
+        if (!key.size || space[0] != 'c') return 0;
+        rc = tree_cursor_value(&at, &value);
+        if (!rc) rc = keep_load_cursor(value, &cursor);
+        if (!rc && cursor.seq < *lowest) *lowest = cursor.seq;
+        if (!rc) rc = tree_next(&at);
+    }
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+/* Where segment NUMBER begins: its first record and when that was made. */
+static int segment_begin(struct env *e, u64 number, u64 *seq, u64 *time_ns)
+{
+    struct log_position at;
+    struct log_scan scan;
+    struct log_frame frame;
+    int rc = log_segment_start(&e->log, number, &at, seq);
+    if (rc) return rc;
+    log_scan_begin(&scan, &e->log, &at, &env_head(e)->log);
+    rc = log_next(&scan, &frame);
+    *time_ns = rc ? UINT64_MAX : frame.time_ns;
+    log_scan_end(&scan);
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+/* A watch that sleeps because nothing is for it does not know that the log goes
+ * on: it is rung to look, and lets go. */
+static bool held_by_watch(struct share *s, u64 oldest)
+{
+    u32 high = atomic_load(&s->m->watches_high);
+    bool held = false;
+    for (u32 i = 0; i < high && i < SHARE_WATCHES_MAX; i++) {
+        struct share_watch *w = &s->m->watches[i];
+        u64 segment = atomic_load(&w->segment);
+        if (!atomic_load(&w->ready) || !segment || segment > oldest) continue;
+        held = true;
+        share_watch_want(w, atomic_load(&w->seq) + 1);
+        share_watch_ring(s, w);
+    }
+    return held;
+}
+
+/* The end of OLDEST is where the next segment begins. */
+static int held_by_record(struct env *e, const struct keep_policy *policy,
+                          u64 lowest, u64 oldest, bool *held)
+{
+    u64 seq, time_ns, now = e->os->wall_ns(e->os);
+    int rc = LUGE_NOTFOUND;
+    if (lowest == UINT64_MAX && !policy->keep_seconds) return 0;
+    for (u64 n = oldest + 1; rc == LUGE_NOTFOUND &&
+                             n <= env_head(e)->log.segment; n++)
+        rc = segment_begin(e, n, &seq, &time_ns);
+    if (rc) return rc == LUGE_NOTFOUND ? 0 : rc;
+    /* The record numbered seq may have begun in the segment before. */
+    if (seq > lowest) *held = true;
+    if (policy->keep_seconds && now < time_ns) *held = true;
+    else if (policy->keep_seconds &&
+             (now - time_ns) / 1000000000 < policy->keep_seconds)
+        *held = true;
+    return 0;
+}
+
+static int read_wishes(struct env *e, struct keep_policy *policy, u64 *lowest)
+{
+    struct view view = {0};
+    struct view_tree *t;
+    *lowest = UINT64_MAX;
+    view_begin(&view, &e->pages, NULL, e->head.catalog,
+               e->head.catalog_count, e->head.seq);
+    int rc = view_find(&view, KEEP_TREE, &t);
+    if (!rc) rc = read_policy(e, &t->tree, policy);
+    if (!rc) rc = read_cursors(e, &t->tree, lowest);
+    view_end(&view);
+    return rc == LUGE_NOTREE ? 0 : rc;
+}
+
+int keep_needs(struct env *e, u64 oldest, u64 bytes, bool *needed)
+{
+    struct keep_policy policy = {0};
+    u64 lowest;
+    int rc = read_wishes(e, &policy, &lowest);
+    if (rc) return rc;
+    u64 hold = policy.hold_bytes ? policy.hold_bytes : KEEP_HOLD_BYTES;
+    u64 keep = policy.keep_bytes ? policy.keep_bytes
+                                 : e->options.log_keep_bytes;
+    *needed = (policy.flags & KEEP_ALL) || bytes <= keep;
+    if (*needed || bytes > hold) return 0;
+    *needed = held_by_watch(&e->share, oldest);
+    return *needed ? 0 : held_by_record(e, &policy, lowest, oldest, needed);
+}

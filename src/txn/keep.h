@@ -1,0 +1,48 @@
+/* txn/keep.h -- what of the log is kept longer than recovery needs it.
+ *
+ * One tree of every database that needs it has a number of its own, so that it
+ * is found without its name, and the feed leaves out what happens in it:
+ *     "keep"      ->  struct keep_policy
+ *     'c' + name  ->  struct keep_cursor, a durable consumer's
+ * Both are transactional like any value.
+ * Not here: who writes them (store/consumers.c), who drops segments
+ * (checkpoint.c).
+ */
+#ifndef TXN_KEEP_H
+#define TXN_KEEP_H
+
+#include "txn/env.h"
+
+#define KEEP_TREE ((u64)1 << 62)        /* numbers from next_id stay below */
+#define KEEP_TREE_NAME "luge/log"
+#define KEEP_POLICY_KEY "keep"
+#define KEEP_HOLD_BYTES (MIB(1024))     /* unless the policy says otherwise */
+
+enum { KEEP_VERSION = 1, KEEP_ALL = 1 /* policy.flags */ };
+
+/* Little-endian, extended only at their ends (format.md 6). */
+struct keep_policy {
+    u16 bytes, version;
+    u32 flags;
+    u64 keep_bytes;     /* always; 0: what the opener says */
+    u64 keep_seconds;   /* always, up to hold_bytes */
+    u64 hold_bytes;     /* for consumers and watches, at most; 0: default */
+};
+_Static_assert(sizeof(struct keep_policy) == 32, "format.md 6.2");
+
+struct keep_cursor {
+    u16 bytes, version;
+    u32 flags;
+    u64 seq;            /* consumed up to this */
+    u64 acked_ns, created_ns;
+};
+_Static_assert(sizeof(struct keep_cursor) == 32, "format.md 6.2");
+
+/* Read a value; fields that an older luge did not write are 0. */
+int keep_load_policy(luge_bytes value, struct keep_policy *policy);
+int keep_load_cursor(luge_bytes value, struct keep_cursor *cursor);
+
+/* TURN: may the log's segment OLDEST not go yet, the log having BYTES? */
+int keep_needs(struct env *e, u64 oldest, u64 bytes, bool *needed);
+
+#endif
