@@ -343,24 +343,25 @@ typedef int (*luge_update_fn)(void *context, const luge_bytes *old,
 LUGE_API int luge_update(luge_txn *txn, luge_tree tree, luge_bytes key,
                          luge_update_fn fn, void *context);
 
-/* Combine KEY's value with OPERAND by the merge operator called NAME.
+/* Combine KEY's value with OPERAND by the operator called NAME: what others
+ * call a merge operator.  (luge_merge, in luge_fork.h, joins whole trees.)
  * Built in: "add" (unsigned little-endian 64-bit sum), "max", "min" (the
  * larger or smaller of two such numbers), "append" (bytes at the end), "or"
  * (bitwise or, padded with zeros).  The result is logged, not the operator.
  * *result, if not NULL, receives the new value.
  * Errors: NOTFOUND (no such operator), MISMATCH (operand of a wrong size). */
-LUGE_API int luge_merge(luge_txn *txn, luge_tree tree, luge_bytes key,
-                        const char *name, luge_bytes operand,
-                        luge_bytes *result);
+LUGE_API int luge_combine(luge_txn *txn, luge_tree tree, luge_bytes key,
+                          const char *name, luge_bytes operand,
+                          luge_bytes *result);
 
-/* Register a merge operator for this process: FN gets the old value (NULL:
+/* Register an operator for this process: FN gets the old value (NULL:
  * absent) and the operand, and fills *result from memory that lives until the
  * next call with the same context.  Returns as luge_update_fn. */
-typedef int (*luge_merge_fn)(void *context, luge_bytes key,
-                             const luge_bytes *old, luge_bytes operand,
-                             luge_bytes *result);
-LUGE_API int luge_merge_register(luge_db *db, const char *name,
-                                 luge_merge_fn fn, void *context);
+typedef int (*luge_operator_fn)(void *context, luge_bytes key,
+                                const luge_bytes *old, luge_bytes operand,
+                                luge_bytes *result);
+LUGE_API int luge_operator_register(luge_db *db, const char *name,
+                                    luge_operator_fn fn, void *context);
 
 enum luge_seek {
     LUGE_FIRST, /* the smallest key (KEY is ignored) */

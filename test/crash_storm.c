@@ -325,8 +325,8 @@ static int count_one(luge_txn *txn, void *context)
 {
     uint64_t one = 1;
     (void)context;
-    return luge_merge(txn, LUGE_MAIN, luge_str("counter"), "add",
-                      luge_bytes_of(&one, 8), NULL);
+    return luge_combine(txn, LUGE_MAIN, luge_str("counter"), "add",
+                        luge_bytes_of(&one, 8), NULL);
 }
 
 static void work_count(struct worker *w)

@@ -152,7 +152,8 @@ static struct blob *merge_room; /* of the operator "twin": one per process */
 static int db_open(struct hand *h)
 {
     int rc = luge_open(h->path, &h->options, &h->db);
-    return rc ? rc : luge_merge_register(h->db, "twin", on_merge, &merge_room);
+    return rc ? rc
+              : luge_operator_register(h->db, "twin", on_merge, &merge_room);
 }
 
 static void on_defect(void *context, const char *sentence)
@@ -241,8 +242,8 @@ static const luge_bytes *maybe(const struct blob *b, luge_bytes *room)
 static int merge_step(struct hand_slot *slot, const struct step *s,
                       luge_bytes *out)
 {
-    return luge_merge(slot->txn, s->tree, blob_bytes(s->key),
-                      merge_names[s->index], blob_bytes(s->value), out);
+    return luge_combine(slot->txn, s->tree, blob_bytes(s->key),
+                        merge_names[s->index], blob_bytes(s->value), out);
 }
 
 static void txn_step(struct hand_slot *slot, const struct step *s,

@@ -138,8 +138,8 @@ static void a_key_too_big(void **state)
     answers(LUGE_TOOBIG, luge_add(txn, LUGE_MAIN, key, v));
     answers(LUGE_TOOBIG, luge_cas(txn, LUGE_MAIN, key, NULL, &v, NULL));
     answers(LUGE_TOOBIG, luge_update(txn, LUGE_MAIN, key, never, NULL));
-    answers(LUGE_TOOBIG, luge_merge(txn, LUGE_MAIN, key, "add",
-                                    luge_bytes_of(&one, 8), NULL));
+    answers(LUGE_TOOBIG, luge_combine(txn, LUGE_MAIN, key, "add",
+                                      luge_bytes_of(&one, 8), NULL));
     /* Reading needs no limit: there is no such key. */
     int rc = luge_get(txn, LUGE_MAIN, key, &v);
     assert_true(rc == LUGE_NOTFOUND || rc == LUGE_TOOBIG);
@@ -270,8 +270,8 @@ static void merges(luge_txn *txn, const char *op, const char *key, uint64_t n,
 {
     uint64_t room, wanted;
     luge_bytes result;
-    fine(luge_merge(txn, LUGE_MAIN, luge_str(key), op, number(&room, n),
-                    &result));
+    fine(luge_combine(txn, LUGE_MAIN, luge_str(key), op, number(&room, n),
+                      &result));
     assert_int_equal(result.size, 8);
     assert_memory_equal(result.data, number(&wanted, expected).data, 8);
     fine(luge_get(txn, LUGE_MAIN, luge_str(key), &result));
@@ -293,13 +293,13 @@ static void merge_numbers(void **state)
     merges(txn, "min", "min", 300, 300);
     merges(txn, "min", "min", 301, 300);
     put(txn, LUGE_MAIN, "text", "no number");
-    answers(LUGE_MISMATCH, luge_merge(txn, LUGE_MAIN, luge_str("sum"), "add",
-                                      luge_str("short"), NULL));
-    answers(LUGE_MISMATCH, luge_merge(txn, LUGE_MAIN, luge_str("text"), "add",
-                                      number(&room, 1), NULL));
+    answers(LUGE_MISMATCH, luge_combine(txn, LUGE_MAIN, luge_str("sum"), "add",
+                                        luge_str("short"), NULL));
+    answers(LUGE_MISMATCH, luge_combine(txn, LUGE_MAIN, luge_str("text"), "add",
+                                        number(&room, 1), NULL));
     holds(txn, LUGE_MAIN, "text", "no number");
-    answers(LUGE_NOTFOUND, luge_merge(txn, LUGE_MAIN, luge_str("sum"),
-                                      "nobody", luge_str("x"), NULL));
+    answers(LUGE_NOTFOUND, luge_combine(txn, LUGE_MAIN, luge_str("sum"),
+                                        "nobody", luge_str("x"), NULL));
     fine(luge_commit(txn));
 }
 
@@ -307,21 +307,21 @@ static void merge_bytes(void **state)
 {
     luge_txn *txn = begin(*state, LUGE_WRITE);
     luge_bytes result;
-    fine(luge_merge(txn, LUGE_MAIN, luge_str("a"), "append", luge_str("one"),
-                    NULL));
-    fine(luge_merge(txn, LUGE_MAIN, luge_str("a"), "append", luge_str(""),
-                    NULL));
-    fine(luge_merge(txn, LUGE_MAIN, luge_str("a"), "append", luge_str("two"),
-                    &result));
+    fine(luge_combine(txn, LUGE_MAIN, luge_str("a"), "append", luge_str("one"),
+                      NULL));
+    fine(luge_combine(txn, LUGE_MAIN, luge_str("a"), "append", luge_str(""),
+                      NULL));
+    fine(luge_combine(txn, LUGE_MAIN, luge_str("a"), "append", luge_str("two"),
+                      &result));
     assert_true(is(result, "onetwo"));
-    fine(luge_merge(txn, LUGE_MAIN, luge_str("o"), "or", luge_str("\x01"),
-                    NULL));
-    fine(luge_merge(txn, LUGE_MAIN, luge_str("o"), "or",
-                    luge_bytes_of("\x02\x00\x80", 3), &result));
+    fine(luge_combine(txn, LUGE_MAIN, luge_str("o"), "or", luge_str("\x01"),
+                      NULL));
+    fine(luge_combine(txn, LUGE_MAIN, luge_str("o"), "or",
+                      luge_bytes_of("\x02\x00\x80", 3), &result));
     assert_int_equal(result.size, 3);
     assert_memory_equal(result.data, "\x03\x00\x80", 3);
-    fine(luge_merge(txn, LUGE_MAIN, luge_str("o"), "or", luge_str("\x04"),
-                    &result));
+    fine(luge_combine(txn, LUGE_MAIN, luge_str("o"), "or", luge_str("\x04"),
+                      &result));
     assert_int_equal(result.size, 3);
     assert_memory_equal(result.data, "\x07\x00\x80", 3);
     fine(luge_commit(txn));
@@ -356,22 +356,22 @@ static void merge_registered(void **state)
     struct rig *r = *state;
     struct folder f = {"", 0}, g = {"", 0};
     luge_bytes result, k = luge_str("k");
-    fine(luge_merge_register(r->db, "fold", fold, &f));
+    fine(luge_operator_register(r->db, "fold", fold, &f));
     luge_txn *txn = begin(r, LUGE_WRITE);
-    fine(luge_merge(txn, LUGE_MAIN, k, "fold", luge_str("."), NULL));
+    fine(luge_combine(txn, LUGE_MAIN, k, "fold", luge_str("."), NULL));
     holds(txn, LUGE_MAIN, "k", NULL);
-    fine(luge_merge(txn, LUGE_MAIN, k, "fold", luge_str("+a"), &result));
+    fine(luge_combine(txn, LUGE_MAIN, k, "fold", luge_str("+a"), &result));
     assert_true(is(result, "a"));
-    fine(luge_merge(txn, LUGE_MAIN, k, "fold", luge_str("+b"), &result));
+    fine(luge_combine(txn, LUGE_MAIN, k, "fold", luge_str("+b"), &result));
     assert_true(is(result, "ab"));
-    answers(LUGE_LIMIT, luge_merge(txn, LUGE_MAIN, k, "fold", luge_str("!"),
-                                   NULL));
-    fine(luge_merge(txn, LUGE_MAIN, k, "fold", luge_str("."), NULL));
+    answers(LUGE_LIMIT, luge_combine(txn, LUGE_MAIN, k, "fold", luge_str("!"),
+                                     NULL));
+    fine(luge_combine(txn, LUGE_MAIN, k, "fold", luge_str("."), NULL));
     holds(txn, LUGE_MAIN, "k", "ab");
-    fine(luge_merge(txn, LUGE_MAIN, k, "fold", luge_str("-"), NULL));
+    fine(luge_combine(txn, LUGE_MAIN, k, "fold", luge_str("-"), NULL));
     holds(txn, LUGE_MAIN, "k", NULL);
     assert_int_equal(f.calls, 6);
-    fine(luge_merge(txn, LUGE_MAIN, k, "fold", luge_str("+c"), NULL));
+    fine(luge_combine(txn, LUGE_MAIN, k, "fold", luge_str("+c"), NULL));
     fine(luge_commit(txn));
     /* the result was logged, not the operator: nobody is called at reopening */
     f.calls = 0;
@@ -379,11 +379,11 @@ static void merge_registered(void **state)
     now_holds(r, LUGE_MAIN, "k", "c");
     assert_int_equal(f.calls, 0);
     /* a name belongs to who registered it first */
-    fine(luge_merge_register(r->db, "fold", fold, &g));
-    answers(LUGE_EXISTS, luge_merge_register(r->db, "fold", fold, &f));
-    answers(LUGE_EXISTS, luge_merge_register(r->db, "add", fold, &f));
+    fine(luge_operator_register(r->db, "fold", fold, &g));
+    answers(LUGE_EXISTS, luge_operator_register(r->db, "fold", fold, &f));
+    answers(LUGE_EXISTS, luge_operator_register(r->db, "add", fold, &f));
     txn = begin(r, LUGE_WRITE);
-    fine(luge_merge(txn, LUGE_MAIN, k, "fold", luge_str("+d"), NULL));
+    fine(luge_combine(txn, LUGE_MAIN, k, "fold", luge_str("+d"), NULL));
     assert_int_equal(g.calls, 1);
     assert_int_equal(f.calls, 0);
     luge_abort(txn);
@@ -837,7 +837,7 @@ static void no_such_tree(void **state)
         answers(LUGE_NOTREE, luge_del_range(txn, t, NULL, NULL, NULL));
         answers(LUGE_NOTREE, luge_cas(txn, t, k, NULL, &k, NULL));
         answers(LUGE_NOTREE, luge_update(txn, t, k, never, NULL));
-        answers(LUGE_NOTREE, luge_merge(txn, t, k, "append", k, NULL));
+        answers(LUGE_NOTREE, luge_combine(txn, t, k, "append", k, NULL));
         answers(LUGE_NOTREE, luge_near(txn, t, LUGE_FIRST, k, &b, &b));
         answers(LUGE_NOTREE, luge_pop_min(txn, t, &b, &b));
         answers(LUGE_NOTREE, luge_pop_max(txn, t, &b, &b));
@@ -869,8 +869,8 @@ static void read_only_transactions(void **state)
     answers(LUGE_READONLY, luge_del_range(txn, LUGE_MAIN, NULL, NULL, NULL));
     answers(LUGE_READONLY, luge_cas(txn, LUGE_MAIN, k, &k, &k, NULL));
     answers(LUGE_READONLY, luge_update(txn, LUGE_MAIN, k, never, NULL));
-    answers(LUGE_READONLY, luge_merge(txn, LUGE_MAIN, k, "add",
-                                      luge_bytes_of(&one, 8), NULL));
+    answers(LUGE_READONLY, luge_combine(txn, LUGE_MAIN, k, "add",
+                                        luge_bytes_of(&one, 8), NULL));
     answers(LUGE_READONLY, luge_pop_min(txn, LUGE_MAIN, &b, &b));
     answers(LUGE_READONLY, luge_pop_max(txn, LUGE_MAIN, &b, &b));
     answers(LUGE_READONLY, luge_tree_open(txn, luge_str("new"),

@@ -224,8 +224,8 @@ static void ranges_and_merges(void **state)
     luge_txn *txn = begin(r, LUGE_WRITE);
     luge_bytes from = luge_str("r1"), to = luge_str("r4");
     fine(luge_del_range(txn, LUGE_MAIN, &from, &to, NULL));
-    fine(luge_merge(txn, LUGE_MAIN, luge_str("n"), "add",
-                    luge_bytes_of(one, 8), NULL));
+    fine(luge_combine(txn, LUGE_MAIN, luge_str("n"), "add",
+                      luge_bytes_of(one, 8), NULL));
     fine(luge_commit(txn));
     const struct luge_change_set *set = next(w, 0);
     assert_int_equal(set->count, 4);

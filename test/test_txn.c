@@ -199,8 +199,8 @@ static void swap_a(luge_txn *t)
 }
 static void append_a(luge_txn *t)
 {
-    fine(luge_merge(t, LUGE_MAIN, luge_str("a"), "append", luge_str("x"),
-                    NULL));
+    fine(luge_combine(t, LUGE_MAIN, luge_str("a"), "append", luge_str("x"),
+                      NULL));
 }
 static void add_m(luge_txn *t)
 {

@@ -158,16 +158,16 @@ int luge_update(luge_txn *txn, luge_tree tree, luge_bytes key,
     return settle(txn, tree, key, verdict, absent, result);
 }
 
-int luge_merge(luge_txn *txn, luge_tree tree, luge_bytes key,
-               const char *name, luge_bytes operand, luge_bytes *result)
+int luge_combine(luge_txn *txn, luge_tree tree, luge_bytes key,
+                 const char *name, luge_bytes operand, luge_bytes *result)
 {
     luge_bytes old, made = {NULL, 0};
     int rc = writable(txn, key);
     if (!rc) rc = luge_get(txn, tree, key, &old);
     if (rc && rc != LUGE_NOTFOUND) return rc;
     bool absent = rc == LUGE_NOTFOUND;
-    int verdict = store_merge(txn, name, key, absent ? NULL : &old, operand,
-                              &made);
+    int verdict = store_combine(txn, name, key, absent ? NULL : &old, operand,
+                                &made);
     if (verdict == 2 && !absent) made = old;
     /* The caller's result must outlive the change that is about to be made. */
     if (verdict >= 1) rc = store_keep(&txn->merged, made, &made);

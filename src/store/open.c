@@ -269,14 +269,14 @@ static void free_env(struct store_env *s)
     base_free(e->publishing.items);
     base_free(e->publishing.staging);
     while (s->operators) {
-        struct merge_operator *next = s->operators->next;
+        struct store_operator *next = s->operators->next;
         base_free(s->operators);
         s->operators = next;
     }
     pthread_mutex_destroy(&e->lock);
     pthread_mutex_destroy(&e->checkpoint_lock);
     pthread_mutex_destroy(&e->ids_lock);
-    pthread_mutex_destroy(&s->merge_lock);
+    pthread_mutex_destroy(&s->operator_lock);
     base_free(e->path);
     base_free(s);
 }
@@ -292,7 +292,7 @@ static int make_env(struct os *os, const char *path,
     pthread_mutex_init(&e->lock, NULL);
     pthread_mutex_init(&e->checkpoint_lock, NULL);
     pthread_mutex_init(&e->ids_lock, NULL);
-    pthread_mutex_init(&s->merge_lock, NULL);
+    pthread_mutex_init(&s->operator_lock, NULL);
     fill_options(options, &e->options);
     e->os = os;
     e->share.os = os;

@@ -9,9 +9,9 @@
 
 #include "txn/txn.h"
 
-struct merge_operator {
-    struct merge_operator *next;
-    luge_merge_fn fn;
+struct store_operator {
+    struct store_operator *next;
+    luge_operator_fn fn;
     void *context;
     char name[64];
 };
@@ -19,8 +19,8 @@ struct merge_operator {
 struct store_env {
     struct env env;                 /* first: the handle's env points here */
     u32 handles;                    /* under the registry's lock */
-    pthread_mutex_t merge_lock;
-    struct merge_operator *operators;
+    pthread_mutex_t operator_lock;
+    struct store_operator *operators;
     struct store_env *next;
 };
 
@@ -41,9 +41,9 @@ int store_read_point(luge_txn *txn, luge_tree tree, luge_bytes key);
 /* Copy BYTES into BUFFER, replacing what it held. */
 int store_keep(struct base_buffer *buffer, luge_bytes bytes,
                luge_bytes *kept);
-int store_merge(luge_txn *txn, const char *name, luge_bytes key,
-                const luge_bytes *old, luge_bytes operand,
-                luge_bytes *result);
+int store_combine(luge_txn *txn, const char *name, luge_bytes key,
+                  const luge_bytes *old, luge_bytes operand,
+                  luge_bytes *result);
 /* The transaction was renewed: its cursors start anew. */
 void store_unposition_cursors(luge_txn *txn);
 int store_create_main(struct env *e);

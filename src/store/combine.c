@@ -1,4 +1,4 @@
-/* store/merge.c -- merge operators: five built in, others by name.
+/* store/combine.c -- operators: five built in, others by name.
  * What is logged is their result; a process that replays needs none of them.
  */
 #include "store/store.h"
@@ -6,13 +6,13 @@
 static int number_of(luge_bytes bytes, u64 *number)
 {
     if (bytes.size != 8)
-        return fail(LUGE_MISMATCH, "this merge needs numbers of 8 bytes, not "
-                    "%zu", bytes.size);
+        return fail(LUGE_MISMATCH, "this operator needs numbers of 8 bytes, "
+                    "not %zu", bytes.size);
     *number = load64(bytes.data);
     return 0;
 }
 
-static u64 combine(char first_letter, u64 a, u64 b)
+static u64 number_made(char first_letter, u64 a, u64 b)
 {
     switch (first_letter) {
     case 'a': return a + b;
@@ -21,21 +21,21 @@ static u64 combine(char first_letter, u64 a, u64 b)
     }
 }
 
-static int merge_numbers(luge_txn *txn, char kind, const luge_bytes *old,
-                         luge_bytes operand, luge_bytes *result)
+static int combine_numbers(luge_txn *txn, char kind, const luge_bytes *old,
+                           luge_bytes operand, luge_bytes *result)
 {
     u64 a = 0, b = 0;
     u8 sum[8];
     int rc = number_of(operand, &b);
     if (!rc && old) rc = number_of(*old, &a);
     if (rc) return rc;
-    store64(sum, old ? combine(kind, a, b) : b);
+    store64(sum, old ? number_made(kind, a, b) : b);
     rc = store_keep(&txn->merged, luge_bytes_of(sum, 8), result);
     return rc ? rc : 1;
 }
 
-static int merge_append(luge_txn *txn, const luge_bytes *old,
-                        luge_bytes operand, luge_bytes *result)
+static int combine_append(luge_txn *txn, const luge_bytes *old,
+                          luge_bytes operand, luge_bytes *result)
 {
     struct base_buffer *to = &txn->merged;
     to->size = 0;
@@ -46,8 +46,8 @@ static int merge_append(luge_txn *txn, const luge_bytes *old,
     return 1;
 }
 
-static int merge_or(luge_txn *txn, const luge_bytes *old, luge_bytes operand,
-                    luge_bytes *result)
+static int combine_or(luge_txn *txn, const luge_bytes *old, luge_bytes operand,
+                      luge_bytes *result)
 {
     luge_bytes none = {"", 0}, a = old ? *old : none, b = operand;
     if (a.size < b.size) {
@@ -62,9 +62,9 @@ static int merge_or(luge_txn *txn, const luge_bytes *old, luge_bytes operand,
     return 1;
 }
 
-static struct merge_operator *find(struct store_env *s, const char *name)
+static struct store_operator *find(struct store_env *s, const char *name)
 {
-    struct merge_operator *o = s->operators;
+    struct store_operator *o = s->operators;
     while (o && strcmp(o->name, name)) o = o->next;
     return o;
 }
@@ -77,49 +77,49 @@ static bool built_in(const char *name)
     return false;
 }
 
-int store_merge(luge_txn *txn, const char *name, luge_bytes key,
-                const luge_bytes *old, luge_bytes operand, luge_bytes *result)
+int store_combine(luge_txn *txn, const char *name, luge_bytes key,
+                  const luge_bytes *old, luge_bytes operand, luge_bytes *result)
 {
     struct store_env *s = (struct store_env *)txn->env;
     if (!strcmp(name, "add"))
-        return merge_numbers(txn, 'a', old, operand, result);
+        return combine_numbers(txn, 'a', old, operand, result);
     if (!strcmp(name, "min"))
-        return merge_numbers(txn, 'i', old, operand, result);
+        return combine_numbers(txn, 'i', old, operand, result);
     if (!strcmp(name, "max"))
-        return merge_numbers(txn, 'x', old, operand, result);
+        return combine_numbers(txn, 'x', old, operand, result);
     if (!strcmp(name, "append"))
-        return merge_append(txn, old, operand, result);
-    if (!strcmp(name, "or")) return merge_or(txn, old, operand, result);
-    pthread_mutex_lock(&s->merge_lock);
-    struct merge_operator *o = find(s, name);
-    pthread_mutex_unlock(&s->merge_lock);
+        return combine_append(txn, old, operand, result);
+    if (!strcmp(name, "or")) return combine_or(txn, old, operand, result);
+    pthread_mutex_lock(&s->operator_lock);
+    struct store_operator *o = find(s, name);
+    pthread_mutex_unlock(&s->operator_lock);
     if (!o)
-        return fail(LUGE_NOTFOUND, "no merge operator is called \"%s\"", name);
+        return fail(LUGE_NOTFOUND, "no operator is called \"%s\"", name);
     return o->fn(o->context, key, old, operand, result);
 }
 
-int luge_merge_register(luge_db *db, const char *name, luge_merge_fn fn,
-                        void *context)
+int luge_operator_register(luge_db *db, const char *name, luge_operator_fn fn,
+                           void *context)
 {
     struct store_env *s = db->store;
     size_t size = strlen(name) + 1;
-    if (size == 1 || size > sizeof(struct merge_operator){0}.name || !fn)
-        return fail(LUGE_INVALID, "a merge operator needs a function and a "
+    if (size == 1 || size > sizeof(struct store_operator){0}.name || !fn)
+        return fail(LUGE_INVALID, "an operator needs a function and a "
                     "name of at most 63 bytes");
-    struct merge_operator *made = base_alloc_zero(sizeof *made);
+    struct store_operator *made = base_alloc_zero(sizeof *made);
     if (!made) return NOMEM();
     memcpy(made->name, name, size);
     made->fn = fn;
     made->context = context;
-    pthread_mutex_lock(&s->merge_lock);
+    pthread_mutex_lock(&s->operator_lock);
     bool taken = built_in(name) || find(s, name) != NULL;
     if (!taken) {
         made->next = s->operators;
         s->operators = made;
     }
-    pthread_mutex_unlock(&s->merge_lock);
+    pthread_mutex_unlock(&s->operator_lock);
     if (!taken) return 0;
     base_free(made);
-    return fail(LUGE_EXISTS, "a merge operator \"%s\" is registered already",
+    return fail(LUGE_EXISTS, "an operator \"%s\" is registered already",
                 name);
 }
