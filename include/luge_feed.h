@@ -39,18 +39,27 @@ enum luge_change_kind {
     LUGE_CHANGE_TREE_CLEAR = 6,  /* all its keys are gone */
 };
 
+enum luge_change_flags {
+    LUGE_CHANGE_OLD = 1 << 0,           /* `old` is the value before */
+    LUGE_CHANGE_OLD_UNKNOWN = 1 << 1,   /* whether there was one is not known */
+};
+
 struct luge_change {
     int kind;               /* of luge_change_kind; skip what you do not know:
                                a later luge may add some */
-    unsigned flags;         /* 0 */
+    unsigned flags;         /* of luge_change_flags.  0 with LUGE_WATCH_OLD: the
+                               key was absent before */
     luge_tree tree;
     luge_bytes key, value;  /* value: empty for DEL */
+    luge_bytes old;         /* of PUT and DEL, with LUGE_WATCH_OLD */
 };
 
 /* One transaction, or what the filter leaves of it. */
 struct luge_change_set {
     uint64_t seq;           /* of the commit: dense in the database */
     uint64_t time_ns;       /* since 1970; rises with seq */
+    uint64_t skipped;       /* if not 0: so many transactions were skipped, all
+                               up to and including seq; count is 0 */
     size_t count;           /* of changes, in the order they were made */
     const struct luge_change *changes;
 };
@@ -73,6 +82,14 @@ enum luge_watch_flags {
                                       asynchronous commits is at once */
     LUGE_WATCH_EMPTY = 1 << 2,     /* deliver also transactions of which the
                                       filter leaves nothing, with count 0 */
+    LUGE_WATCH_OLD = 1 << 3,       /* with the values that were replaced.  The
+                                      log does not have them: the watch keeps a
+                                      snapshot of its own and applies to it in
+                                      memory what passes its filter.  Costs a
+                                      lookup and a private put for each change,
+                                      a few MiB, and a reader's pin.  FROM_SEQ
+                                      they are unknown until the watch has come
+                                      to the present; after NOMEM, too */
 };
 
 /* Zero means the default in every field, so {0} watches all from now. */
@@ -82,6 +99,9 @@ struct luge_watch_options {
     uint64_t seq;           /* for LUGE_FROM_SEQ; 0: from the first on */
     luge_txn *snapshot;     /* for LUGE_FROM_SNAPSHOT; a read transaction, may
                                end once luge_watch_open has returned */
+    uint64_t skip_after;    /* 0: never skip, rather expire.  N: if more than N
+                               transactions wait, or the log is recycled, skip
+                               to the newest and say how many were left out */
     luge_tree tree;         /* only this tree; 0: all trees */
     luge_bytes prefix;      /* only keys that begin so; copied.  What happens to
                                a whole tree is delivered nevertheless */
@@ -107,6 +127,15 @@ LUGE_API int luge_watch_open(luge_db *db,
  * stands where it stood. */
 LUGE_API int luge_watch_next(luge_watch *watch, int timeout_ms,
                              const struct luge_change_set **set);
+
+/* A descriptor for poll, epoll and event loops.  After luge_watch_next answered
+ * TIMEOUT, *fd becomes readable when there may be something: then call
+ * luge_watch_next until it answers TIMEOUT again.  Now and then it is readable
+ * in vain.  Do not read from it.
+ * Memory: WATCH's, closed with it; the same one at each call.
+ * Blocks: never.  Errors: LIMIT (inotify instances of this user, descriptors of
+ * this process), UNSUPPORTED, IO, NOSPACE. */
+LUGE_API int luge_watch_fd(luge_watch *watch, int *fd);
 
 /* The transaction up to which WATCH has seen everything: delivered, or left out
  * by its filter.  Another watch may go on from there.  Blocks: never. */

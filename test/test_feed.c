@@ -9,6 +9,7 @@
 #endif
 #include "rig.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -268,6 +269,182 @@ static void a_large_transaction(void **state)
     free(value);
 }
 
+/* ----------------------------------------------------------- old values -- */
+
+enum { OLD_TREES = 2, OLD_KEYS = 40, OLD_VALUE_MAX = 9000 };
+
+/* What there is, by the test's own count: sums of values, 0 for none. */
+struct shadow {
+    luge_tree trees[OLD_TREES];
+    uint32_t sums[OLD_TREES][OLD_KEYS];
+};
+
+static luge_bytes old_value(char *space, uint32_t seed)
+{
+    size_t size = seed % 7 == 0 ? OLD_VALUE_MAX - seed % 100 : seed % 200;
+    pattern_fill(space, size, seed);
+    return luge_bytes_of(space, size);
+}
+
+static luge_bytes old_key(char *space, uint32_t k)
+{
+    snprintf(space, 16, "%s%03u", k % 2 ? "odd/" : "even/", k);
+    return luge_str(space);
+}
+
+static void random_txn(struct rig *r, struct shadow *s, struct dice *d)
+{
+    char key[16], value[OLD_VALUE_MAX];
+    luge_txn *txn = begin(r, dice_chance(d, 90)
+                                 ? LUGE_TURN | LUGE_TXN_ASYNC : LUGE_TURN);
+    for (uint32_t n = 1 + dice_below(d, 9); n; n--) {
+        uint32_t t = dice_below(d, OLD_TREES), k = dice_below(d, OLD_KEYS);
+        uint32_t dice = dice_below(d, 100);
+        if (dice < 2) {
+            fine(luge_tree_clear(txn, s->trees[t]));
+        } else if (dice < 30) {
+            int rc = luge_del(txn, s->trees[t], old_key(key, k));
+            assert_true(!rc || rc == LUGE_NOTFOUND);
+        } else {
+            uint32_t seed = (uint32_t)dice_next(d) | 1;
+            fine(luge_put(txn, s->trees[t], old_key(key, k),
+                          old_value(value, seed)));
+        }
+    }
+    fine(luge_commit(txn));
+    if (dice_chance(d, 2)) fine(luge_checkpoint(r->db));
+}
+
+static uint32_t sum_of(luge_bytes value)
+{
+    return (uint32_t)digest(1, value.data, value.size) | 1;
+}
+
+static void check_old(const struct luge_change *c, struct shadow *s,
+                      bool unknown_allowed)
+{
+    uint32_t t = c->tree == s->trees[1], k;
+    char key[16];
+    for (k = 0; k < OLD_KEYS; k++)
+        if (is(c->key, old_key(key, k).data)) break;
+    if (c->kind == LUGE_CHANGE_TREE_CLEAR) {
+        memset(s->sums[t], 0, sizeof s->sums[t]);
+        return;
+    }
+    assert_true(k < OLD_KEYS);
+    if (c->flags & LUGE_CHANGE_OLD_UNKNOWN) {
+        assert_true(unknown_allowed);
+    } else if (s->sums[t][k]) {
+        assert_int_equal(c->flags, LUGE_CHANGE_OLD);
+        assert_int_equal(s->sums[t][k], sum_of(c->old));
+    } else {
+        assert_int_equal(c->flags, 0);
+    }
+    bool put = c->kind == LUGE_CHANGE_PUT;
+    s->sums[t][k] = put ? sum_of(c->value) : 0;
+}
+
+static void old_trees(struct rig *r, struct shadow *s)
+{
+    memset(s, 0, sizeof *s);
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    s->trees[0] = tree_make(txn, "zero");
+    s->trees[1] = tree_make(txn, "one");
+    fine(luge_commit(txn));
+}
+
+static void follow_old(luge_watch *w, struct shadow *s, bool unknown_allowed,
+                       uint64_t *known)
+{
+    const struct luge_change_set *set;
+    int rc;
+    while (!(rc = luge_watch_next(w, 0, &set)))
+        for (size_t i = 0; i < set->count; i++) {
+            check_old(&set->changes[i], s, unknown_allowed);
+            if (!(set->changes[i].flags & LUGE_CHANGE_OLD_UNKNOWN)) ++*known;
+        }
+    answers(LUGE_TIMEOUT, rc);
+}
+
+static void old_values(void **state)
+{
+    enum { ROUNDS = 400 };
+    struct rig *r = *state;
+    struct dice d = dice_of(1, 2);
+    struct shadow s, seen, part, late;
+    uint64_t known = 0, since = 0;
+    old_trees(r, &s);
+    uint64_t start = luge_committed_seq(r->db);
+    seen = part = late = s;
+    struct luge_watch_options o = {.flags = LUGE_WATCH_OLD |
+                                            LUGE_WATCH_COMMITTED};
+    luge_watch *all = watch(r, &o);
+    o.flags = LUGE_WATCH_OLD;
+    o.tree = s.trees[1];
+    o.prefix = luge_str("odd/");
+    luge_watch *odd = watch(r, &o);
+    for (int i = 0; i < ROUNDS; i++) {
+        random_txn(r, &s, &d);
+        if (dice_chance(&d, 40)) follow_old(all, &seen, false, &known);
+        if (dice_chance(&d, 10)) follow_old(odd, &part, false, &known);
+    }
+    fine(luge_sync(r->db));
+    follow_old(all, &seen, false, &known);
+    follow_old(odd, &part, false, &known);
+    luge_watch_close(odd);
+    luge_watch_close(all);
+    all = watch(r, &(struct luge_watch_options){
+                       .from = LUGE_FROM_SEQ, .seq = start,
+                       .flags = LUGE_WATCH_OLD | LUGE_WATCH_COMMITTED});
+    follow_old(all, &late, true, &since);
+    assert_int_equal(since < known, 1);
+    random_txn(r, &s, &d);
+    follow_old(all, &late, false, &since);  /* it has come to the present */
+    luge_watch_close(all);
+}
+
+static void old_values_of_a_snapshot(void **state)
+{
+    struct rig *r = *state;
+    commit_put(r, "k", "one");
+    luge_txn *txn = begin(r, LUGE_READ);
+    commit_put(r, "k", "two");
+    commit_put(r, "new", "x");
+    luge_watch *w = watch(r, &(struct luge_watch_options){
+                                 .from = LUGE_FROM_SNAPSHOT, .snapshot = txn,
+                                 .flags = LUGE_WATCH_OLD});
+    luge_abort(txn);
+    fine(luge_checkpoint(r->db));
+    const struct luge_change *c = next(w, 0)->changes;
+    assert_int_equal(c->flags, LUGE_CHANGE_OLD);
+    assert_true(is(c->old, "one"));
+    assert_int_equal(next(w, 0)->changes->flags, 0);
+    luge_watch_close(w);
+}
+
+/* ------------------------------------------------------------- skipping -- */
+
+static void skipping(void **state)
+{
+    struct rig *r = *state;
+    luge_watch *w = watch(r, &(struct luge_watch_options){.skip_after = 10});
+    uint64_t seq = luge_watch_seq(w);
+    for (int i = 0; i < 10; i++) commit_put(r, "k", "v");
+    for (int i = 0; i < 10; i++) assert_int_equal(next(w, 0)->seq, ++seq);
+    nothing(w);
+    for (int i = 0; i < 11; i++) commit_put(r, "k", "v");
+    const struct luge_change_set *set = next(w, 0);
+    assert_int_equal(set->skipped, 11);
+    assert_int_equal(set->count, 0);
+    assert_int_equal(set->seq, luge_committed_seq(r->db));
+    nothing(w);
+    commit_put(r, "k", "v");
+    set = next(w, 0);
+    assert_int_equal(set->skipped, 0);
+    assert_int_equal(set->count, 1);
+    luge_watch_close(w);
+}
+
 /* ----------------------------------------------------------------- when -- */
 
 static uint64_t see_up_to(luge_watch *w, uint64_t seq)
@@ -408,6 +585,41 @@ static void another_process_writes(void **state)
     luge_watch_close(w);
 }
 
+static bool readable(int fd, int timeout_ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, timeout_ms) == 1;
+}
+
+static void a_descriptor(void **state)
+{
+    struct rig *r = *state;
+    const struct luge_change_set *set;
+    int fd = -1, again = -1, status = -1, seen = 0;
+    luge_watch *w = watch(r, NULL);
+    fine(luge_watch_fd(w, &fd));
+    fine(luge_watch_fd(w, &again));
+    assert_int_equal(fd, again);
+    nothing(w);
+    assert_false(readable(fd, 0));
+    commit_put(r, "k", "v");
+    assert_true(readable(fd, 10000));
+    assert_int_equal(next(w, 0)->count, 1);
+    nothing(w);
+    assert_false(readable(fd, 0));
+    pid_t pid = fork();
+    if (!pid) _exit(child_writes(r));
+    while (seen < ECHOES) {
+        assert_true(readable(fd, 20000));
+        int rc;
+        while (!(rc = luge_watch_next(w, 0, &set))) seen++;
+        answers(LUGE_TIMEOUT, rc);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    luge_watch_close(w);
+}
+
 static int child_uses_parents_watch(luge_watch *w)
 {
     const struct luge_change_set *set;
@@ -430,7 +642,7 @@ static void forked(void **state)
     luge_watch_close(w);
 }
 
-/* ----------------------------------------------------- limits -- */
+/* --------------------------------------------------------------- limits -- */
 
 static void too_many(void **state)
 {
@@ -732,7 +944,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
         T(from_now), T(from_the_first), T(from_a_seq), T(with_a_snapshot),
         T(one_tree_one_prefix), T(whole_trees), T(ranges_and_merges),
-        T(a_large_transaction),
+        T(a_large_transaction), T(old_values), T(old_values_of_a_snapshot),
+        T(skipping), T(a_descriptor),
         T(when_durable), T(time_runs_out), T(woken), T(another_thread_writes),
         T(another_process_writes), T(forked), T(too_many), T(consumers),
         T(consumed_once), T(an_ack_wakes_nobody), T(the_name_is_taken),

@@ -42,10 +42,11 @@ void feed_reader_to(struct feed_reader *r, u64 seq,
     r->at = *at;
 }
 
-void feed_reader_to_end(struct feed_reader *r)
+void feed_reader_to_end(struct feed_reader *r, u64 *time_ns)
 {
     struct txn_head now;
     head_copy(r->env, &now);
+    if (time_ns) *time_ns = now.time_ns;
     feed_reader_to(r, now.seq, &now.log);
 }
 

@@ -31,8 +31,8 @@ struct feed_record {
 
 int feed_reader_open(struct feed_reader *r, struct env *e);
 void feed_reader_close(struct feed_reader *r);
-/* Stand behind the newest commit. */
-void feed_reader_to_end(struct feed_reader *r);
+/* Stand behind the newest commit; *time_ns (may be NULL): when it was made. */
+void feed_reader_to_end(struct feed_reader *r, u64 *time_ns);
 /* Stand at AT, which is behind record SEQ. */
 void feed_reader_to(struct feed_reader *r, u64 seq,
                     const struct log_position *at);

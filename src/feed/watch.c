@@ -9,16 +9,16 @@
  *   B3  However many subscribers there are, together they let themselves be
  *       rung about once in RING_SHARE_NS; who was rung a moment ago rests
  *       first, and what came meanwhile he finds in one look.
- * Not here: how the log is read (read.c), who rings (txn/bell.c).
+ * With a descriptor nobody sleeps here: TIMEOUT leaves `asleep` standing, and
+ * the bell is a byte written to the file `notify`.
+ * Not here: what is taken from the log (take.c), who rings (txn/bell.c).
  */
 #include "feed/watch.h"
-#include "txn/keep.h"
 
 enum {
     NAP_MS = 200,
     RING_SHARE_NS = 50000,      /* waking and looking takes 10 to 40 us */
     REST_NS_MAX = 5000000,
-    CHANGES_MIN = 16,
 };
 
 /* ---------------------------------------------------------------- open -- */
@@ -41,125 +41,87 @@ static int copy_prefix(struct feed_watch *w, luge_bytes prefix)
     return 0;
 }
 
-static int find_start(struct feed_watch *w,
-                      const struct luge_watch_options *o,
-                      const struct version *version)
+/* With old values a watch from now begins at a snapshot, which may be a little
+ * older than now: what is between is passed over in silence. */
+static int start_now(struct feed_watch *w)
 {
+    struct luge_txn *txn;
+    feed_reader_to_end(&w->reader, NULL);
+    if (!w->old) return 0;
+    w->silent = w->reader.seq;
+    int rc = txn_begin(w->env, LUGE_READ, &txn);
+    if (rc) return rc;
+    rc = feed_past_open(&w->past, w->env, txn);
+    feed_reader_to(&w->reader, txn->version.seq, &txn->version.log);
+    txn_abort(txn);
+    return rc;
+}
+
+static int start_at_snapshot(struct feed_watch *w, const struct luge_txn *txn)
+{
+    feed_reader_to(&w->reader, txn->version.seq, &txn->version.log);
+    return w->old ? feed_past_open(&w->past, w->env, txn) : 0;
+}
+
+static int start(struct feed_watch *w, const struct luge_watch_options *o)
+{
+    int rc = feed_past_open(&w->past, w->env, NULL);
+    if (rc) return rc;
     if (o->from == LUGE_FROM_SEQ) return feed_reader_seek(&w->reader, o->seq);
-    if (version) feed_reader_to(&w->reader, version->seq, &version->log);
-    else feed_reader_to_end(&w->reader);
+    if (o->from == LUGE_FROM_SNAPSHOT) return start_at_snapshot(w, o->snapshot);
+    return start_now(w);
+}
+
+static int take_slot(struct feed_watch *w)
+{
+    struct share *s = &w->env->share;
+    int rc = share_watch_take(s, w->when, w->tree, w->prefix, &w->number);
+    if (rc) return rc;
+    w->has_slot = true;
+    w->slot = &s->m->watches[w->number];
+    atomic_store(&w->slot->segment, 1);         /* hold all, while it seeks */
     return 0;
 }
 
-/* From here on the log is held where the reader stands. */
-static void show_place(struct feed_watch *w)
-{
-    atomic_store(&w->slot->seq, w->reader.seq);
-    if (atomic_load(&w->slot->segment) != w->reader.at.segment)
-        atomic_store(&w->slot->segment, w->reader.at.segment);
-}
-
 int feed_watch_open(struct env *e, const struct luge_watch_options *o,
-                    const struct version *version, struct feed_watch **result)
+                    struct feed_watch **result)
 {
     struct feed_watch *w = base_alloc_zero(sizeof *w);
     if (!w) return NOMEM();
     w->env = e;
+    w->fd = -1;
     w->when = when_of(o->flags);
     w->empty = (o->flags & LUGE_WATCH_EMPTY) != 0;
+    w->old = (o->flags & LUGE_WATCH_OLD) != 0;
+    w->skip_after = o->skip_after;
     w->tree = o->tree;
     int rc = feed_reader_open(&w->reader, e);
     if (!rc) rc = copy_prefix(w, o->prefix);
-    if (!rc)
-        rc = share_watch_take(&e->share, w->when, w->tree, w->prefix,
-                              &w->number);
-    if (!rc) {
-        w->has_slot = true;
-        w->slot = &e->share.m->watches[w->number];
-        atomic_store(&w->slot->segment, 1);     /* hold all, while it seeks */
-        rc = find_start(w, o, version);
-    }
+    if (!rc) rc = take_slot(w);
+    if (!rc) rc = start(w, o);
     if (rc) {
         feed_watch_close(w);
         return rc;
     }
-    show_place(w);
+    atomic_store(&w->slot->seq, w->reader.seq);
+    atomic_store(&w->slot->segment, w->reader.at.segment);
     *result = w;
     return 0;
 }
 
 void feed_watch_close(struct feed_watch *w)
 {
-    if (w->has_slot && *w->env->fork_sentinel)
-        share_watch_give(&w->env->share, w->number);
+    if (*w->env->fork_sentinel) {           /* else they are the parent's */
+        feed_past_close(&w->past);
+        if (w->has_slot) share_watch_give(&w->env->share, w->number);
+    }
+    if (w->fd >= 0) os_notify_close(w->fd);
     feed_reader_close(&w->reader);
     feed_names_free(&w->names);
     base_free((void *)(uintptr_t)w->prefix.data);
     base_free(w->changes);
+    base_buffer_free(&w->olds);
     base_free(w);
-}
-
-/* ---------------------------------------------------------------- look -- */
-
-static bool passes(const struct feed_watch *w, const struct op *op)
-{
-    if (w->tree ? op->tree != w->tree : op->tree == KEEP_TREE) return false;
-    if (op->kind != OP_PUT && op->kind != OP_DEL) return true;
-    return op->key.size >= w->prefix.size &&
-           !memcmp(op->key.data, w->prefix.data, w->prefix.size);
-}
-
-static int add_change(struct feed_watch *w, const struct op *op)
-{
-    if (w->count == w->capacity) {
-        size_t capacity = w->capacity ? 2 * w->capacity : CHANGES_MIN;
-        struct luge_change *more =
-            base_realloc(w->changes, capacity * sizeof *more);
-        if (!more) return NOMEM();
-        w->changes = more;
-        w->capacity = capacity;
-    }
-    w->changes[w->count++] = (struct luge_change){
-        .kind = op->kind, .tree = op->tree, .key = op->key,
-        .value = op->value,
-    };
-    return 0;
-}
-
-static int take_changes(struct feed_watch *w, const struct feed_record *r)
-{
-    const u8 *at = r->ops;
-    struct op op;
-    int rc;
-    w->count = 0;
-    while (!(rc = op_decode(&at, r->end, &op))) {
-        rc = feed_names_note(&w->names, &op);
-        if (!rc && passes(w, &op)) rc = add_change(w, &op);
-        if (rc) return rc;
-    }
-    return rc == LUGE_NOTFOUND ? 0 : rc;
-}
-
-/* The next record that is for us.  NOTFOUND: none up to LIMIT.  On an error
- * that is not the log's the record will be read again. */
-static int look(struct feed_watch *w, u64 limit)
-{
-    struct feed_record record;
-    for (;;) {
-        u64 seq = w->reader.seq;
-        struct log_position at = w->reader.at;
-        int rc = feed_read(&w->reader, limit, &record);
-        if (!rc) rc = take_changes(w, &record);
-        if (rc && w->reader.seq != seq) feed_reader_to(&w->reader, seq, &at);
-        show_place(w);
-        if (rc) return rc;
-        if (!w->count && !w->empty) continue;
-        w->set = (struct luge_change_set){
-            .seq = record.seq, .time_ns = record.time_ns, .count = w->count,
-            .changes = w->changes,
-        };
-        return 0;
-    }
 }
 
 /* ---------------------------------------------------------------- wait -- */
@@ -186,18 +148,49 @@ static void want_what_is_coming(struct feed_watch *w)
         atomic_store(&w->slot->wanted, w->reader.seq + 1);
 }
 
+/* Say that the bell is to be rung; true if there is something already. */
+static bool arm(struct feed_watch *w, bool file)
+{
+    atomic_store(&w->slot->file, file);
+    atomic_store(&w->slot->asleep, 1);
+    want_what_is_coming(w);
+    return share_watch_limit(&w->env->share, w->when) > w->reader.seq ||
+           w->env->share.m->failed;                                /* B1 */
+}
+
 static void sleep_on_bell(struct feed_watch *w, u64 left_ns)
 {
-    struct share_watch *slot = w->slot;
-    u32 bell = atomic_load(&slot->bell);
-    u64 ms = min_u64((left_ns + 999999) / 1000000, NAP_MS);         /* B2 */
-    atomic_store(&slot->asleep, 1);
-    want_what_is_coming(w);
-    if (share_watch_limit(&w->env->share, w->when) <= w->reader.seq &&
-        !atomic_load(&w->woken) && !w->env->share.m->failed)        /* B1 */
-        os_futex_wait(&slot->bell, bell, (u32)ms);
-    atomic_store(&slot->asleep, 0);
-    if (atomic_load(&slot->bell) != bell) w->rung_ns = os_monotonic_ns();
+    u32 bell = atomic_load(&w->slot->bell);
+    u64 ms = min_u64(left_ns / 1000000 + 1, NAP_MS);                /* B2 */
+    if (!arm(w, false) && !atomic_load(&w->woken))
+        os_futex_wait(&w->slot->bell, bell, (u32)ms);
+    atomic_store(&w->slot->asleep, 0);
+    if (atomic_load(&w->slot->bell) != bell) w->rung_ns = os_monotonic_ns();
+}
+
+/* TIMEOUT, unless there is something after all: then 0. */
+static int end_of_time(struct feed_watch *w)
+{
+    if (w->fd < 0) return LUGE_TIMEOUT;
+    os_notify_drain(w->fd);
+    if (!arm(w, true)) return LUGE_TIMEOUT;
+    atomic_store(&w->slot->asleep, 0);
+    return 0;
+}
+
+/* One look.  NOTFOUND: go on waiting. */
+static int look(struct feed_watch *w, const struct luge_change_set **set)
+{
+    int rc = env_usable(w->env);
+    if (!rc && w->expired) rc = fail(LUGE_EXPIRED, "this watch expired");
+    if (!rc) rc = feed_take(w, share_watch_limit(&w->env->share, w->when));
+    if (!rc) *set = &w->set;
+    if (rc == LUGE_EXPIRED && !w->expired) {
+        w->expired = true;
+        feed_past_forget(&w->past);     /* pins nothing any more */
+        atomic_store(&w->slot->segment, 0);
+    }
+    return rc;
 }
 
 int feed_watch_next(struct feed_watch *w, int timeout_ms,
@@ -206,18 +199,32 @@ int feed_watch_next(struct feed_watch *w, int timeout_ms,
     u64 now = timeout_ms > 0 ? os_monotonic_ns() : 0;
     u64 end = timeout_ms < 0 ? UINT64_MAX
                              : now + (u64)timeout_ms * 1000000;
-    for (;;) {
-        int rc = env_usable(w->env);
-        if (!rc && w->expired) rc = fail(LUGE_EXPIRED, "this watch expired");
-        if (!rc) rc = look(w, share_watch_limit(&w->env->share, w->when));
-        if (!rc) *set = &w->set;
-        if (rc == LUGE_EXPIRED) w->expired = true;
-        if (rc != LUGE_NOTFOUND) return rc;
-        if (timeout_ms && atomic_exchange(&w->woken, 0)) return LUGE_TIMEOUT;
+    int rc = LUGE_NOTFOUND;
+    if (w->fd >= 0 && *w->env->fork_sentinel) atomic_store(&w->slot->asleep, 0);
+    while (rc == LUGE_NOTFOUND) {
+        rc = look(w, set);
+        if (rc != LUGE_NOTFOUND) break;
         if (timeout_ms > 0) now = os_monotonic_ns();
-        if (now >= end) return LUGE_TIMEOUT;
-        if (!rests(w, end - now)) sleep_on_bell(w, end - now);
+        if (timeout_ms && atomic_exchange(&w->woken, 0)) now = end;
+        if (now >= end) {
+            rc = end_of_time(w);
+            if (!rc) rc = LUGE_NOTFOUND;
+        } else if (!rests(w, end - now)) {
+            sleep_on_bell(w, end - now);
+        }
     }
+    return rc;
+}
+
+int feed_watch_fd(struct feed_watch *w)
+{
+    char path[4200];
+    int rc = env_usable(w->env);
+    if (rc || w->fd >= 0) return rc;
+    if (!w->env->threaded)
+        return fail(LUGE_UNSUPPORTED, "this platform has no descriptors");
+    rc = bell_file(w->env, path, sizeof path);
+    return rc ? rc : os_notify_open(path, &w->fd);
 }
 
 void feed_watch_wake(struct feed_watch *w)

@@ -105,6 +105,12 @@ int os_boot_id(u8 id[16]);
  * Works between processes on memory of map_shared. */
 void os_futex_wait(_Atomic u32 *word, u32 expected, u32 wait_ms);
 void os_futex_wake(_Atomic u32 *word, u32 count);
+
+/* A descriptor that becomes readable when somebody writes to the file PATH, in
+ * whatever process.  LIMIT, NOTFOUND, IO.  Drain: read what was reported. */
+int os_notify_open(const char *path, int *descriptor);
+void os_notify_drain(int descriptor);
+void os_notify_close(int descriptor);
 void os_sleep_us(u32 us);
 void os_yield(void);
 

@@ -80,7 +80,8 @@ struct share_watch {
                                     be for it; 0: none */
     _Atomic u64 seq;             /* it has looked at all up to this */
     _Atomic u64 segment;         /* and needs the log from this segment on */
-    u8 pad[64 - 32];
+    _Atomic u32 file;            /* 1: it waits on the file `notify` instead */
+    u8 pad[64 - 36];
 };
 _Static_assert(sizeof(struct share_watch) == 128, "two cache lines");
 
@@ -247,10 +248,13 @@ bool share_watch_concerns(const struct share_watch *w, u64 tree,
 u64 share_watch_limit(const struct share *s, enum share_watch_when when);
 /* Commit SEQ may be for W, which is to be rung once it may look at it. */
 void share_watch_want(struct share_watch *w, u64 seq);
-/* Ring W if it sleeps and may look at what it wants. */
-void share_watch_ring(struct share *s, struct share_watch *w);
+/* Ring W if it sleeps and may look at what it wants.  True if somebody must
+ * write to `notify` now: W waits for that. */
+bool share_watch_ring(struct share *s, struct share_watch *w);
 /* The same for all: durable or shown has risen, or the database has failed. */
-void share_watch_ring_all(struct share *s);
+bool share_watch_ring_all(struct share *s);
+/* The same for those of our seat that sleep though there is something. */
+bool share_watch_look(struct share *s);
 /* Free the slots of a seat whose process is gone. */
 void share_watch_reap(struct share *s, u32 seat);
 

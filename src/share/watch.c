@@ -66,6 +66,7 @@ int share_watch_take(struct share *s, enum share_watch_when when, u64 tree,
         atomic_store(&w->wanted, 0);
         atomic_store(&w->seq, 0);
         atomic_store(&w->segment, 0);
+        atomic_store(&w->file, 0);
         atomic_store(&w->ready, 1);
         raise_high(s, i);
         *number = i;
@@ -124,27 +125,44 @@ void share_watch_want(struct share_watch *w, u64 seq)
     atomic_compare_exchange_strong(&w->wanted, &nothing, seq);
 }
 
-static void ring(struct share_watch *w)
+static bool ring(struct share_watch *w)
 {
-    if (!atomic_exchange(&w->asleep, 0)) return;
+    if (!atomic_exchange(&w->asleep, 0)) return false;
     atomic_fetch_add(&w->bell, 1);
+    if (atomic_load(&w->file)) return true;
     os_futex_wake(&w->bell, 1);
+    return false;
 }
 
-void share_watch_ring(struct share *s, struct share_watch *w)
+bool share_watch_ring(struct share *s, struct share_watch *w)
 {
     u64 wanted = atomic_load(&w->wanted);
-    if (!wanted || !atomic_load(&w->asleep)) return;
-    if (wanted <= share_watch_limit(s, w->when) || s->m->failed) ring(w);
+    if (!atomic_load(&w->asleep)) return false;
+    if (s->m->failed) return ring(w);
+    return wanted && wanted <= share_watch_limit(s, w->when) && ring(w);
 }
 
-void share_watch_ring_all(struct share *s)
+bool share_watch_ring_all(struct share *s)
 {
     u32 high = atomic_load(&s->m->watches_high);
+    bool file = false;
     for (u32 i = 0; i < high && i < SHARE_WATCHES_MAX; i++) {
         struct share_watch *w = &s->m->watches[i];
-        if (!atomic_load(&w->ready)) continue;
-        if (s->m->failed && atomic_load(&w->asleep)) ring(w);
-        else share_watch_ring(s, w);
+        if (atomic_load(&w->ready) && share_watch_ring(s, w)) file = true;
     }
+    return file;
+}
+
+bool share_watch_look(struct share *s)
+{
+    u32 high = atomic_load(&s->m->watches_high);
+    bool file = false;
+    for (u32 i = 0; i < high && i < SHARE_WATCHES_MAX; i++) {
+        struct share_watch *w = &s->m->watches[i];
+        if (atomic_load(&w->owner) != s->seat + 1) continue;
+        if (atomic_load(&w->seq) < share_watch_limit(s, w->when) ||
+            s->m->failed)
+            file = ring(w) || file;
+    }
+    return file;
 }

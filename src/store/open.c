@@ -258,6 +258,7 @@ static void free_env(struct store_env *s)
     log_close(&e->log);
     page_file_close(&e->pages);
     if (e->db) e->os->close(e->db);
+    if (e->notify) e->os->close(e->notify);
     share_unmap(&e->share);
     if (e->share.lock_file) e->os->close(e->share.lock_file);
     page_work_end(&e->work);
@@ -277,6 +278,7 @@ static void free_env(struct store_env *s)
     pthread_mutex_destroy(&e->checkpoint_lock);
     pthread_mutex_destroy(&e->ids_lock);
     pthread_mutex_destroy(&s->operator_lock);
+    pthread_mutex_destroy(&e->notify_lock);
     base_free(e->path);
     base_free(s);
 }
@@ -293,6 +295,7 @@ static int make_env(struct os *os, const char *path,
     pthread_mutex_init(&e->checkpoint_lock, NULL);
     pthread_mutex_init(&e->ids_lock, NULL);
     pthread_mutex_init(&s->operator_lock, NULL);
+    pthread_mutex_init(&e->notify_lock, NULL);
     fill_options(options, &e->options);
     e->os = os;
     e->share.os = os;

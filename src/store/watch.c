@@ -9,11 +9,8 @@ struct luge_watch {
     struct feed_watch *watch;
 };
 
-/* The version that the watch begins behind; NULL: none. */
-static int check_start(const luge_db *db, const struct luge_watch_options *o,
-                       const struct version **version)
+static int check_start(const luge_db *db, const struct luge_watch_options *o)
 {
-    *version = NULL;
     if (o->from == LUGE_FROM_NOW || o->from == LUGE_FROM_SEQ) return 0;
     if (o->from != LUGE_FROM_SNAPSHOT)
         return fail(LUGE_INVALID, "%d is no place to watch from", o->from);
@@ -24,7 +21,6 @@ static int check_start(const luge_db *db, const struct luge_watch_options *o,
     if (!rc && o->snapshot->writes)
         rc = fail(LUGE_INVALID, "a write transaction is no snapshot to watch "
                   "from");
-    if (!rc) *version = &o->snapshot->version;
     return rc;
 }
 
@@ -33,14 +29,13 @@ int luge_watch_open(luge_db *db, const struct luge_watch_options *options,
 {
     static const struct luge_watch_options defaults;
     const struct luge_watch_options *o = options ? options : &defaults;
-    const struct version *version;
     int rc = env_usable(&db->store->env);
-    if (!rc) rc = check_start(db, o, &version);
+    if (!rc) rc = check_start(db, o);
     if (rc) return rc;
     luge_watch *w = base_alloc(sizeof *w);
     if (!w) return NOMEM();
     w->db = db;
-    rc = feed_watch_open(&db->store->env, o, version, &w->watch);
+    rc = feed_watch_open(&db->store->env, o, &w->watch);
     if (rc) {
         base_free(w);
         return rc;
@@ -54,6 +49,13 @@ int luge_watch_next(luge_watch *w, int timeout_ms,
                     const struct luge_change_set **set)
 {
     return feed_watch_next(w->watch, timeout_ms, set);
+}
+
+int luge_watch_fd(luge_watch *w, int *fd)
+{
+    int rc = feed_watch_fd(w->watch);
+    if (!rc) *fd = w->watch->fd;
+    return rc;
 }
 
 uint64_t luge_watch_seq(const luge_watch *w)

@@ -4,6 +4,8 @@
  * of its operations and each of them (share/watch.c).
  * Not here: what subscribers read (feed/).
  */
+#include <stdio.h>
+
 #include "txn/env.h"
 
 /* A longer transaction is taken to concern everybody: who is woken in vain
@@ -28,6 +30,47 @@ static void want_op(struct share *s, u32 high, const struct op *op, u64 seq)
     }
 }
 
+/* --------------------------------------------------------------- notify -- */
+
+static int notify_path(const struct env *e, char *path, size_t size)
+{
+    int n = snprintf(path, size, "%s/notify", e->path);
+    if (n < 0 || (size_t)n >= size)
+        return fail(LUGE_INVALID, "the path of the database is too long");
+    return 0;
+}
+
+int bell_file(struct env *e, char *path, size_t size)
+{
+    int rc = notify_path(e, path, size);
+    pthread_mutex_lock(&e->notify_lock);
+    if (!rc && !e->notify)
+        rc = e->os->open(e->os, path, OS_WRITE | OS_CREATE, &e->notify);
+    pthread_mutex_unlock(&e->notify_lock);
+    return rc;
+}
+
+/* The byte says nothing; that it is written does.  If it cannot be written,
+ * those who wait look by themselves within a second (bell_look). */
+static void write_byte(struct env *e)
+{
+    char path[4200];
+    if (bell_file(e, path, sizeof path)) return;
+    (void)e->os->write(e->notify, "!", 1, 0);
+}
+
+/* ----------------------------------------------------------------- ring -- */
+
+void bell_ring(struct env *e)
+{
+    if (share_watch_ring_all(&e->share)) write_byte(e);
+}
+
+void bell_look(struct env *e)
+{
+    if (share_watch_look(&e->share)) write_byte(e);
+}
+
 void bell_commit(struct env *e, const struct ops *ops, u64 seq)
 {
     struct share *s = &e->share;
@@ -42,5 +85,5 @@ void bell_commit(struct env *e, const struct ops *ops, u64 seq)
         ops_walk_from(&walk, ops, NULL);
         while (!ops_next(&walk, &op)) want_op(s, high, &op, seq);
     }
-    share_watch_ring_all(s);
+    bell_ring(e);
 }

@@ -1,6 +1,6 @@
 /* txn/care.c -- the caretaker: one thread for each open directory that syncs
  * what was committed asynchronously, writes checkpoints, prepares the next log
- * segment and frees the seats of the dead.
+ * segment, frees the seats of the dead and rings what they left unrung.
  *
  * It may stop, be slow or be missing: then recovery takes longer, asynchronous
  * commits wait for another process's caretaker, and nothing else happens.
@@ -93,6 +93,7 @@ static void *caretaker(void *context)
         nap(e);
         if (atomic_load(&e->care_stop) || env_usable(e)) break;
         (void)care_now(e); /* it fails again for whoever commits, and tells */
+        bell_look(e);
         if (os_monotonic_ns() - reaped_ns > (u64)IDLE_MS * 1000000) {
             reaped_ns = os_monotonic_ns();
             (void)share_reap(&e->share);

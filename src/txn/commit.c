@@ -176,7 +176,7 @@ static int lead(struct env *e)
         share_show(&e->share);
     }
     share_leader_done(&e->share);
-    share_watch_ring_all(&e->share);
+    bell_ring(e);
     return rc;
 }
 

@@ -171,6 +171,8 @@ struct env {
     _Atomic u32 slots_high;
 
     pthread_mutex_t checkpoint_lock, ids_lock;
+    pthread_mutex_t notify_lock;
+    struct os_file *notify;             /* NULL until it is first rung */
     _Atomic u64 last_committed;
 
     /* the caretaker thread: care.c */
@@ -200,6 +202,9 @@ int env_usable(struct env *e);
 /* Pin in SLOT the newest version that may be shown.  Catches up if it must. */
 int version_pin(struct env *e, u32 slot, struct version *v);
 void version_unpin(struct env *e, u32 slot);
+/* Pin in SLOT what OTHER, which must stay meanwhile, has pinned: V. */
+void version_pin_beside(struct env *e, u32 slot, u32 other,
+                        const struct version *v);
 /* TURN: this process made V. */
 void version_add(struct env *e, const struct version *v);
 /* TURN: V was published. */
@@ -307,6 +312,13 @@ int commit_sync(struct env *e);
 
 /* Commit SEQ, of OPS, was announced: tell those whom it concerns. */
 void bell_commit(struct env *e, const struct ops *ops, u64 seq);
+/* Ring for whom something was committed that may be looked at now. */
+void bell_ring(struct env *e);
+/* Ring those of this process that sleep though something is there: whoever
+ * should have done it may have died. */
+void bell_look(struct env *e);
+/* Make the file that subscribers' descriptors hang on; its path to PATH. */
+int bell_file(struct env *e, char *path, size_t size);
 
 /* --- checkpoint.c, recover.c --- */
 

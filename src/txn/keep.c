@@ -77,8 +77,9 @@ static int segment_begin(struct env *e, u64 number, u64 *seq, u64 *time_ns)
 
 /* A watch that sleeps because nothing is for it does not know that the log goes
  * on: it is rung to look, and lets go. */
-static bool held_by_watch(struct share *s, u64 oldest)
+static bool held_by_watch(struct env *e, u64 oldest)
 {
+    struct share *s = &e->share;
     u32 high = atomic_load(&s->m->watches_high);
     bool held = false;
     for (u32 i = 0; i < high && i < SHARE_WATCHES_MAX; i++) {
@@ -87,8 +88,8 @@ static bool held_by_watch(struct share *s, u64 oldest)
         if (!atomic_load(&w->ready) || !segment || segment > oldest) continue;
         held = true;
         share_watch_want(w, atomic_load(&w->seq) + 1);
-        share_watch_ring(s, w);
     }
+    if (held) bell_ring(e);
     return held;
 }
 
@@ -137,6 +138,6 @@ int keep_needs(struct env *e, u64 oldest, u64 bytes, bool *needed)
                                  : e->options.log_keep_bytes;
     *needed = (policy.flags & KEEP_ALL) || bytes <= keep;
     if (*needed || bytes > hold) return 0;
-    *needed = held_by_watch(&e->share, oldest);
+    *needed = held_by_watch(e, oldest);
     return *needed ? 0 : held_by_record(e, &policy, lowest, oldest, needed);
 }

@@ -138,6 +138,27 @@ int txn_begin(struct env *e, unsigned flags, struct luge_txn **result)
     return 0;
 }
 
+int txn_begin_beside(const struct luge_txn *of, struct luge_txn **result)
+{
+    struct env *e = of->env;
+    struct luge_txn *txn;
+    int rc = env_usable(e);
+    if (!rc) rc = take_idle(e, &txn);
+    if (rc) return rc;
+    txn->flags = LUGE_READ;
+    txn->writes = txn->turn = txn->private_view = false;
+    txn->failed = 0;
+    txn->applied = (struct ops_mark){0};
+    version_pin_beside(e, txn->slot, of->slot, &of->version);
+    txn->version = of->version;
+    txn->pinned = true;
+    view_begin(&txn->view, &e->pages, NULL, txn->version.catalog,
+               txn->version.catalog_count, txn->version.seq + 1);
+    atomic_fetch_add_explicit(&e->open_txns, 1, memory_order_relaxed);
+    *result = txn;
+    return 0;
+}
+
 /* ----------------------------------------------------------------- end -- */
 
 static void drop_savepoints(struct luge_txn *txn, u32 from)

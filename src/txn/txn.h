@@ -52,6 +52,8 @@ struct luge_txn {
 };
 
 int txn_begin(struct env *e, unsigned flags, struct luge_txn **txn);
+/* A read transaction on the very version that OF reads. */
+int txn_begin_beside(const struct luge_txn *of, struct luge_txn **txn);
 /* *seq: number of the commit, or of the snapshot if nothing was written. */
 int txn_commit(struct luge_txn *txn, u64 *seq);
 void txn_abort(struct luge_txn *txn);

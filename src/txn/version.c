@@ -123,6 +123,15 @@ void version_unpin(struct env *e, u32 slot)
     atomic_store_explicit(&e->pins[slot], 0, memory_order_release);
 }
 
+void version_pin_beside(struct env *e, u32 slot, u32 other,
+                        const struct version *v)
+{
+    struct share_slot *slots = e->share.m->slots;
+    atomic_store(&e->pins[slot], atomic_load(&e->pins[other]));
+    atomic_store(&slots[slot].seq, v->seq);
+    atomic_store(&slots[slot].pin, atomic_load(&slots[other].pin));
+}
+
 /* ------------------------------------------------------ frames (local) -- */
 
 static int dying_push(struct dying_list *list, const struct dying_frame *f)

@@ -1,0 +1,176 @@
+/* feed/take.c -- from records to change sets: filter, old values, skipping.
+ *
+ *   T1  A set is delivered whole or, on an error, read again by the next call.
+ *   T2  What is applied to the past (past.h) is what passes the filter, and
+ *       every change of a name: names depend on each other.
+ * Not here: waiting (watch.c).
+ */
+#include "feed/watch.h"
+#include "txn/keep.h"
+
+enum { CHANGES_MIN = 16 };
+
+static bool of_a_key(const struct op *op)
+{
+    return op->kind == OP_PUT || op->kind == OP_DEL;
+}
+
+static bool of_a_name(const struct op *op)
+{
+    return op->kind == OP_CREATE || op->kind == OP_RENAME ||
+           op->kind == OP_DROP;
+}
+
+static bool passes(const struct feed_watch *w, const struct op *op)
+{
+    if (w->tree ? op->tree != w->tree : op->tree == KEEP_TREE) return false;
+    if (!of_a_key(op)) return true;
+    return op->key.size >= w->prefix.size &&
+           !memcmp(op->key.data, w->prefix.data, w->prefix.size);
+}
+
+static int grow_changes(struct feed_watch *w)
+{
+    size_t capacity = w->capacity ? 2 * w->capacity : CHANGES_MIN;
+    struct luge_change *more = base_realloc(w->changes,
+                                            capacity * sizeof *more);
+    if (!more) return NOMEM();
+    w->changes = more;
+    w->capacity = capacity;
+    return 0;
+}
+
+/* The bytes go to w->olds, which may move: their place is remembered as an
+ * offset until all are there. */
+static int add_old(struct feed_watch *w, const struct op *op,
+                   struct luge_change *c)
+{
+    luge_bytes old;
+    if (!of_a_key(op)) return 0;
+    if (!w->past.known) {
+        c->flags = LUGE_CHANGE_OLD_UNKNOWN;
+        return 0;
+    }
+    int rc = feed_past_get(&w->past, op->tree, op->key, &old);
+    if (rc) return rc == LUGE_NOTFOUND ? 0 : rc;
+    c->flags = LUGE_CHANGE_OLD;
+    c->old = luge_bytes_of((void *)(uintptr_t)w->olds.size, old.size);
+    return base_buffer_add(&w->olds, old.data, old.size);
+}
+
+static void place_olds(struct feed_watch *w)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        struct luge_change *c = &w->changes[i];
+        if (c->flags & LUGE_CHANGE_OLD)
+            c->old.data = w->olds.data + (uintptr_t)c->old.data;
+    }
+}
+
+static int take_op(struct feed_watch *w, const struct op *op, bool deliver)
+{
+    bool passing = passes(w, op);
+    int rc = feed_names_note(&w->names, op);
+    if (!rc && passing && deliver) {
+        if (w->count == w->capacity) rc = grow_changes(w);
+        if (rc) return rc;
+        struct luge_change *c = &w->changes[w->count];
+        *c = (struct luge_change){
+            .kind = op->kind, .tree = op->tree, .key = op->key,
+            .value = op->value,
+        };
+        if (w->old) rc = add_old(w, op, c);
+        if (!rc) w->count++;
+    }
+    if (!rc && w->old && (passing || of_a_name(op)))
+        rc = feed_past_apply(&w->past, op);
+    return rc;
+}
+
+static int take_record(struct feed_watch *w, const struct feed_record *r)
+{
+    const u8 *at = r->ops;
+    struct op op;
+    int rc;
+    w->count = 0;
+    w->olds.size = 0;
+    while (!(rc = op_decode(&at, r->end, &op))) {
+        rc = take_op(w, &op, r->seq > w->silent);
+        if (rc) break;
+    }
+    if (rc != LUGE_NOTFOUND) return rc;
+    if (w->old) place_olds(w);
+    w->set = (struct luge_change_set){
+        .seq = r->seq, .time_ns = r->time_ns, .count = w->count,
+        .changes = w->changes,
+    };
+    return 0;
+}
+
+/* T1.  Half of the record may be in the past already. */
+static void go_back(struct feed_watch *w, u64 seq,
+                    const struct log_position *at)
+{
+    feed_reader_to(&w->reader, seq, at);
+    feed_past_forget(&w->past);
+}
+
+static int take_next(struct feed_watch *w, u64 limit)
+{
+    struct feed_record record;
+    u64 seq = w->reader.seq;
+    struct log_position at = w->reader.at;
+    int rc = feed_read(&w->reader, limit, &record);
+    if (rc == LUGE_NOTFOUND && w->old)
+        (void)feed_past_settle(&w->past, seq, true);
+    if (rc) return rc;
+    rc = take_record(w, &record);
+    if (rc) go_back(w, seq, &at);
+    /* If no snapshot can be had now, one will be sought again. */
+    else if (w->old) (void)feed_past_settle(&w->past, w->reader.seq, false);
+    return rc;
+}
+
+static bool is_too_far_behind(const struct feed_watch *w, u64 limit)
+{
+    return w->skip_after && limit > w->reader.seq &&
+           limit - w->reader.seq > w->skip_after;
+}
+
+static void skip(struct feed_watch *w)
+{
+    u64 seq = w->reader.seq, time_ns;
+    feed_reader_to_end(&w->reader, &time_ns);
+    feed_past_forget(&w->past);
+    w->set = (struct luge_change_set){
+        .seq = w->reader.seq, .time_ns = time_ns,
+        .skipped = w->reader.seq - seq,
+    };
+}
+
+/* The log is held where the reader stands. */
+static void show_place(struct feed_watch *w)
+{
+    atomic_store(&w->slot->seq, w->reader.seq);
+    if (atomic_load(&w->slot->segment) != w->reader.at.segment)
+        atomic_store(&w->slot->segment, w->reader.at.segment);
+}
+
+int feed_take(struct feed_watch *w, u64 limit)
+{
+    int rc = 0;
+    bool mine = false;
+    while (!rc && !mine) {
+        mine = is_too_far_behind(w, limit);
+        if (!mine) rc = take_next(w, limit);
+        if (rc == LUGE_EXPIRED && w->skip_after) {
+            mine = true;
+            rc = 0;
+        }
+        if (mine) skip(w);
+        else if (!rc) mine = w->reader.seq > w->silent &&
+                             (w->count || w->empty);
+        show_place(w);
+    }
+    return rc;
+}
