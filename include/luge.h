@@ -215,7 +215,10 @@ enum luge_begin_flags {
     LUGE_READ = 0,         /* a snapshot; never blocks, never conflicts */
     LUGE_WRITE = 1 << 0,   /* optimistic: validated at commit */
     LUGE_TURN = 1 << 1,    /* a write transaction that holds the turn from the
-                              start: never conflicts, others wait */
+                              start: others wait, and it never conflicts; but
+                              if this process is stopped (SIGSTOP, a debugger)
+                              meanwhile, others take the turn from it, and the
+                              next change or the commit answers CONFLICT */
     LUGE_TXN_FULL = 1 << 2,  /* override the database's durability */
     LUGE_TXN_ASYNC = 1 << 3,
     LUGE_TRY = 1 << 4,     /* with LUGE_TURN: LUGE_BUSY instead of waiting */

@@ -83,7 +83,9 @@ struct place {                     /* one worker's, in all its lives */
     _Atomic uint64_t call_ns;      /* 0: in no call */
     _Atomic uint32_t call;
     _Atomic uint64_t stopped_ns;   /* written by the parent, before SIGCONT */
-    _Atomic uint32_t stops;        /* written by the parent, before SIGSTOP */
+    _Atomic uint32_t stops;        /* written by the parent, before SIGSTOP and
+                                      again before SIGCONT: a transaction may
+                                      begin between the count and the stop */
     _Atomic uint32_t lives, failed;
     uint64_t longest_ns[CALL_KINDS], calls, transactions, conflicts, evicted;
     _Atomic uint64_t put_next, tried[RING], acked[RING];
@@ -854,6 +856,7 @@ static void look_after(struct storm *s, unsigned i)
     }
     if (s->resume_ns[i] && now_ns() >= s->resume_ns[i]) {
         atomic_fetch_add(&p->stopped_ns, now_ns() - s->stopped_at[i]);
+        atomic_fetch_add(&p->stops, 1);
         s->resume_ns[i] = 0;
         kill(s->pids[i], SIGCONT);
     }
@@ -894,9 +897,7 @@ static void halt(struct storm *s, unsigned i, struct dice *d)
 {
     uint64_t ms = dice_chance(d, 50)   ? dice_below(d, 50)
                   : dice_chance(d, 80) ? dice_below(d, 500)
-                                       : dice_below(d, 700);
-    /* Longer stops wait for the theft of the turn (share/turn.c): a writer
-     * stopped within a commit makes others wait as long as it is stopped. */
+                                       : dice_below(d, 3000);
     unsigned running = 0;
     for (unsigned j = 0; j < s->workers; j++)
         running += s->pids[j] && !s->resume_ns[j];

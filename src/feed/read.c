@@ -150,19 +150,6 @@ static int segment_floor(struct feed_reader *r, u64 number,
     return rc;
 }
 
-/* The newest segment, up to NEWEST, in which one may stand behind SEQ. */
-static int find_segment(struct feed_reader *r, u64 newest, u64 seq,
-                        struct log_position *at, u64 *floor)
-{
-    u64 oldest = atomic_load(&r->env->share.m->log_oldest);
-    for (u64 n = newest; n >= oldest && n; n--) {
-        int rc = segment_floor(r, n, at, floor);
-        if (rc == LUGE_NOTFOUND) continue;      /* after a theft: no such */
-        if (rc || *floor <= seq) return rc;
-    }
-    return fail(LUGE_EXPIRED, "the log no longer holds record %llu",
-                (unsigned long long)seq);
-}
 
 /* Read on behind record SEQ; frames of records that began before the segment
  * are passed over. */
@@ -189,11 +176,45 @@ static int scan_to(struct feed_reader *r, const struct log_position *from,
     return rc;
 }
 
-int feed_reader_seek(struct feed_reader *r, u64 seq)
+static int seek_in(struct feed_reader *r, u64 number, u64 seq)
 {
     struct log_position at;
-    struct txn_head now;
     u64 floor;
+    int rc = segment_floor(r, number, &at, &floor);
+    if (!rc && floor > seq) rc = LUGE_NOTFOUND;
+    if (rc) return rc;
+    if (floor != seq || at.segment != 1) return scan_to(r, &at, seq);
+    feed_reader_to(r, seq, &at);
+    return 0;
+}
+
+/* In the newest segment in which one may stand behind SEQ, up to NEWEST.  One
+ * that was begun and never belonged to the log (log.h L5) leads nowhere: then
+ * an older one does. */
+static int seek_below(struct feed_reader *r, u64 newest, u64 seq)
+{
+    u64 *numbers, oldest = atomic_load(&r->env->share.m->log_oldest);
+    size_t count;
+    int rc = log_list(&r->log, oldest, newest, &numbers, &count), worst = 0;
+    while (!rc && count) {
+        rc = seek_in(r, numbers[--count], seq);
+        if (!rc) goto done;
+        if (rc != LUGE_CORRUPT && rc != LUGE_NOTFOUND) goto done;
+        if (rc == LUGE_CORRUPT) worst = rc;
+        rc = 0;
+    }
+    if (!rc) rc = worst;
+    if (!rc)
+        rc = fail(LUGE_EXPIRED, "the log no longer holds record %llu",
+                  (unsigned long long)seq);
+done:
+    base_free(numbers);
+    return rc;
+}
+
+int feed_reader_seek(struct feed_reader *r, u64 seq)
+{
+    struct txn_head now;
     if (seq < FIRST_SEQ) seq = FIRST_SEQ;
     head_copy(r->env, &now);
     if (seq > now.seq)
@@ -204,13 +225,7 @@ int feed_reader_seek(struct feed_reader *r, u64 seq)
         feed_reader_to(r, seq, &now.log);
         return 0;
     }
-    int rc = find_segment(r, now.log.segment, seq, &at, &floor);
-    if (rc) return rc;
-    if (floor == seq && at.segment == 1) {
-        feed_reader_to(r, seq, &at);
-        return 0;
-    }
-    return scan_to(r, &at, seq);
+    return seek_below(r, now.log.segment, seq);
 }
 
 int feed_oldest(struct env *e, u64 *seq)
@@ -221,10 +236,14 @@ int feed_oldest(struct env *e, u64 *seq)
     int rc = feed_reader_open(&r, e);
     if (rc) return rc;
     head_copy(e, &now);
-    rc = LUGE_NOTFOUND;
-    u64 n = atomic_load(&e->share.m->log_oldest);
-    for (; n <= now.log.segment && rc == LUGE_NOTFOUND; n++)
-        rc = segment_floor(&r, n, &at, seq);
+    u64 *numbers;
+    size_t count;
+    rc = log_list(&e->log, atomic_load(&e->share.m->log_oldest),
+                  now.log.segment, &numbers, &count);
+    if (!rc) rc = LUGE_NOTFOUND;
+    for (size_t i = 0; i < count && rc == LUGE_NOTFOUND; i++)
+        rc = segment_floor(&r, numbers[i], &at, seq);
+    base_free(numbers);
     feed_reader_close(&r);
     return rc;
 }

@@ -9,6 +9,7 @@
  * Not here: reading (scan.c), who appends and who waits (txn/).
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "log/log.h"
 
@@ -46,6 +47,7 @@ int log_open(struct log *log, struct os *os, const char *directory,
     log->os = os;
     log->directory = copy;
     memcpy(log->instance, instance, 16);
+    log->seed = base_hash(instance, 16, LOG_VERSION);
     pthread_mutex_init(&log->lock, NULL);
     return 0;
 }
@@ -168,11 +170,13 @@ void log_forget(struct log *log, u64 number)
 
 /* ---------------------------------------------------------- appending -- */
 
-u64 log_frame_sum(const u8 *frame, u32 size, u64 chain)
+enum { FRAME_SUM_AT = LOG_FRAME_HEAD - 8 };
+
+u64 log_frame_sum(const struct log *log, const u8 *frame, u32 size, u64 chain)
 {
     /* The sum's own field lies between head and payload: two steps. */
     return base_hash(frame + LOG_FRAME_HEAD, size,
-                     base_hash(frame, 24, chain));
+                     base_hash(frame, FRAME_SUM_AT, chain ^ log->seed));
 }
 
 static int create_file(struct log *log, u64 number, u64 bytes,
@@ -219,7 +223,7 @@ int log_begin_segment(struct log *log, struct log_position *at, u64 number,
         .previous_chain = at->chain, .first_seq = first_seq,
     };
     memcpy(header.instance, log->instance, 16);
-    int rc = log->may_begin ? log->may_begin(log->context, number) : 0;
+    int rc = log->may_write ? log->may_write(log->context) : 0;
     if (!rc) rc = ready_file(log, number, bytes, &segment);
     if (rc) return rc;
     header.bytes = segment->size;
@@ -251,8 +255,22 @@ static int void_rest(struct log *log, struct log_segment *segment, u64 offset)
                                     offset);
 }
 
-int log_append(struct log *log, struct log_position *at, u8 *frame, u32 size,
-               enum log_kind kind, unsigned flags, u64 seq, u64 time_ns)
+static void seal(const struct log *log, const struct log_frame *frame,
+                 u8 *buffer, u32 size, u64 chain)
+{
+    store32(buffer, size);
+    buffer[4] = frame->kind;
+    buffer[5] = frame->flags;
+    store16(buffer + 6, 0);
+    store64(buffer + 8, frame->seq);
+    store64(buffer + 16, frame->time_ns);
+    store64(buffer + 24, frame->durable);
+    store64(buffer + FRAME_SUM_AT,
+            log_frame_sum(log, buffer, size, chain));              /* L1 */
+}
+
+int log_append(struct log *log, struct log_position *at,
+               const struct log_frame *frame, u8 *buffer, u32 size)
 {
     struct log_segment *segment;
     u64 need = round_up((u64)LOG_FRAME_HEAD + size, 8);
@@ -263,41 +281,46 @@ int log_append(struct log *log, struct log_position *at, u8 *frame, u32 size,
         rc = void_rest(log, segment, at->offset);
         log_segment_put(log, segment);
         if (!rc)
-            rc = log_begin_segment(log, at, at->segment + 1, seq,
+            rc = log_begin_segment(log, at, at->segment + 1, frame->seq,
                                    next_segment_bytes(bytes, need), 0);
         if (!rc) rc = log_segment_get(log, at->segment, &segment);
         if (rc) return rc;
     }
-    store32(frame, size);
-    frame[4] = (u8)kind;
-    frame[5] = (u8)flags;
-    store16(frame + 6, 0);
-    store64(frame + 8, seq);
-    store64(frame + 16, time_ns);
-    u64 sum = log_frame_sum(frame, size, at->chain);              /* L1 */
-    store64(frame + 24, sum);
-    memset(frame + LOG_FRAME_HEAD + size, 0, need - LOG_FRAME_HEAD - size);
+    seal(log, frame, buffer, size, at->chain);
+    memset(buffer + LOG_FRAME_HEAD + size, 0, need - LOG_FRAME_HEAD - size);
     if (log->may_write) rc = log->may_write(log->context);
-    if (!rc) rc = log->os->write(segment->file, frame, need, at->offset);
+    if (!rc) rc = log->os->write(segment->file, buffer, need, at->offset);
     log_segment_put(log, segment);
     if (rc) return rc;
     at->offset += need;
-    at->chain = sum;
+    at->chain = load64(buffer + FRAME_SUM_AT);
     return 0;
+}
+
+static int sync_segment(struct log *log, u64 number)
+{
+    struct log_segment *segment;
+    int rc = log_segment_get(log, number, &segment);
+    if (rc) return rc;
+    rc = log->os->sync(segment->file);
+    log_segment_put(log, segment);
+    return rc;
 }
 
 int log_sync(struct log *log, u64 from, const struct log_position *at)
 {
-    for (u64 n = from; n <= at->segment; n++) {
-        struct log_segment *segment;
-        int rc = log_segment_get(log, n, &segment);
-        if (rc == LUGE_NOTFOUND && n != at->segment) continue; /* theft: L6 */
-        if (rc) return rc;
-        rc = log->os->sync(segment->file);
-        log_segment_put(log, segment);
-        if (rc) return rc;
+    u64 *numbers = NULL;
+    size_t count = 0;
+    int rc = 0;
+    if (from < at->segment)
+        rc = log_list(log, from, at->segment - 1, &numbers, &count);
+    for (size_t i = 0; i < count && !rc; i++) {
+        rc = sync_segment(log, numbers[i]);
+        if (rc == LUGE_NOTFOUND) rc = 0; /* recycled since: a checkpoint is
+                                            past it */
     }
-    return 0;
+    base_free(numbers);
+    return rc ? rc : sync_segment(log, at->segment);
 }
 
 /* ------------------------------------------------- making and removing -- */
@@ -363,9 +386,26 @@ int log_exists(struct log *log, u64 number)
     return rc ? rc : log->os->stat(log->os, path, &stat);
 }
 
+/* The number in a segment's name; 0: it is no segment. */
+static u64 number_of(const char *name)
+{
+    u64 number = 0;
+    for (const char *c = name; *c; c++) {
+        if (*c < '0' || *c > '9') return 0;
+        number = number * 10 + (u64)(*c - '0');
+    }
+    return number;
+}
+
 struct survey {
     struct log *log;
     u64 oldest, newest, bytes;
+};
+
+struct listing {
+    u64 from, to;
+    u64 *numbers;
+    size_t count, capacity;
 };
 
 static int survey_name(void *context, const char *name)
@@ -373,11 +413,7 @@ static int survey_name(void *context, const char *name)
     struct survey *survey = context;
     struct os_stat stat;
     char path[PATH_BYTES];
-    u64 number = 0;
-    for (const char *c = name; *c; c++) {
-        if (*c < '0' || *c > '9') return 0;
-        number = number * 10 + (u64)(*c - '0');
-    }
+    u64 number = number_of(name);
     if (!number || path_of(survey->log, number, path)) return 0;
     int rc = survey->log->os->stat(survey->log->os, path, &stat);
     if (rc) return rc == LUGE_NOTFOUND ? 0 : rc;
@@ -401,17 +437,47 @@ int log_remove_spares(struct log *log)
     return log->os->list(log->os, log->directory, remove_spare, log);
 }
 
+static int list_name(void *context, const char *name)
+{
+    struct listing *l = context;
+    u64 number = number_of(name);
+    if (!number || number < l->from || number > l->to) return 0;
+    if (l->count == l->capacity) {
+        size_t capacity = l->capacity ? 2 * l->capacity : 16;
+        u64 *more = base_realloc(l->numbers, capacity * sizeof *more);
+        if (!more) return NOMEM();
+        l->numbers = more;
+        l->capacity = capacity;
+    }
+    l->numbers[l->count++] = number;
+    return 0;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    u64 x = *(const u64 *)a, y = *(const u64 *)b;
+    return (x > y) - (x < y);
+}
+
+int log_list(struct log *log, u64 from, u64 to, u64 **numbers, size_t *count)
+{
+    struct listing l = {.from = from, .to = to};
+    int rc = log->os->list(log->os, log->directory, list_name, &l);
+    if (l.count) qsort(l.numbers, l.count, sizeof *l.numbers, ascending);
+    *numbers = l.numbers;
+    *count = l.count;
+    return rc;
+}
+
 int log_remove_after(struct log *log, u64 number)
 {
-    struct survey survey = {.log = log};
-    bool removed = false;
-    int rc = log->os->list(log->os, log->directory, survey_name, &survey);
-    for (u64 n = number + 1; n <= survey.newest && !rc; n++) {
-        rc = log_remove(log, n);
-        if (rc == LUGE_NOTFOUND) rc = 0;
-        else removed = true;
-    }
-    if (!rc && removed) rc = log->os->sync_dir(log->os, log->directory);
+    u64 *numbers;
+    size_t count;
+    int rc = log_list(log, number + 1, UINT64_MAX, &numbers, &count);
+    for (size_t i = 0; i < count && !rc; i++)
+        rc = log_remove(log, numbers[i]);
+    if (!rc && count) rc = log->os->sync_dir(log->os, log->directory);
+    base_free(numbers);
     return rc;
 }
 

@@ -1,7 +1,7 @@
 /* log/log.h -- the log: segments, frames, appending, scanning.
  *
  *   segment N:  | header 4 KiB | frame | frame | ... | (old bytes or zeros)
- *   frame:      | size kind flags seq time sum | payload | padding to 8 |
+ *   frame:      | size kind flags seq time durable sum | payload | padding |
  *
  *   L1  A frame's sum is seeded with the sum of the frame before it, the first
  *       one's with the sum of the segment's header.  A header's sum covers the
@@ -11,9 +11,12 @@
  *       the same seq.  Without its LAST it does not exist.
  *   L3  seq of records is dense.
  *   L4  Only the holder of the turn appends.
- *   L5  A segment ends where its successor's header says.  What stands behind
- *       is void, valid or not: a robbed writer may have left it (txn/head.c).
- *       The successor has the highest number of those that continue a segment.
+ *   L5  A segment begun after a theft has a number that only its thief can give
+ *       (log_generation_start), and ends its predecessor where its header says.
+ *       What stands behind is void, valid or not: a robbed writer may have left
+ *       it.  Of two such successors one lost, and is empty for ever.
+ *   L6  A frame tells what was durable when it was written.  So a hole before
+ *       it is known from a tail that never reached the device (hole.c).
  * The log never interprets a payload.  Not here: when to sync, what to keep.
  */
 #ifndef LOG_LOG_H
@@ -26,9 +29,10 @@
 
 enum {
     LOG_DATA_AT = 4096,         /* the header has its own sector and page */
-    LOG_FRAME_HEAD = 32,
+    LOG_FRAME_HEAD = 40,
     LOG_OPEN_MAX = 16,          /* segments kept open by a process */
     LOG_SEGMENT_MIN = 256 << 10,
+    LOG_GENERATION_BITS = 24,   /* segments that one generation may begin */
 };
 #define LOG_SEGMENT_MAX MIB(16)  /* unless one frame needs more */
 
@@ -39,6 +43,16 @@ enum log_flags { LOG_FULL = 1 }; /* the commit asked for durability */
 struct log_position {
     u64 segment, offset, chain;
 };
+
+/* The first segment of a generation of the turn (share/share.h). */
+static inline u64 log_generation_start(u64 generation)
+{
+    return generation << LOG_GENERATION_BITS;
+}
+static inline u64 log_generation(u64 segment)
+{
+    return segment >> LOG_GENERATION_BITS;
+}
 
 struct log_segment {
     u64 number;              /* 0: this entry is unused */
@@ -53,10 +67,9 @@ struct log {
     struct os *os;
     const char *directory;   /* owned; "DIR/log" */
     u8 instance[16];
+    u64 seed;                /* of all sums: no other database's frame fits */
     u32 owner;               /* seat: in the name of this process's spare */
     int (*may_write)(void *context); /* L4, asked before each write; or NULL */
-    /* the same before segment NUMBER is touched: it is noted for a thief */
-    int (*may_begin)(void *context, u64 number);
     void *context;
     pthread_mutex_t lock;
     u64 clock;
@@ -75,11 +88,18 @@ void log_trim(struct log *log);
 int log_begin_segment(struct log *log, struct log_position *at, u64 number,
                       u64 first_seq, u64 bytes, u32 flags);
 
-/* Append a frame of SIZE payload bytes at *at, which moves behind it.  FRAME
- * has LOG_FRAME_HEAD bytes of room, the payload, and 7 bytes more.
- * Errors: NOSPACE, IO: nothing is appended. */
-int log_append(struct log *log, struct log_position *at, u8 *frame, u32 size,
-               enum log_kind kind, unsigned flags, u64 seq, u64 time_ns);
+struct log_frame {
+    u64 seq, time_ns;
+    u64 durable;                /* newest seq known to be so (L6) */
+    u8 kind, flags;
+    luge_bytes payload;         /* until the next log_next or log_scan_end */
+};
+
+/* Append a frame of SIZE payload bytes at *at, which moves behind it.  BUFFER
+ * has LOG_FRAME_HEAD bytes of room, the payload, and 7 bytes more; the rest of
+ * the head comes from FRAME.  Errors: NOSPACE, IO: nothing is appended. */
+int log_append(struct log *log, struct log_position *at,
+               const struct log_frame *frame, u8 *buffer, u32 size);
 
 /* Make everything before AT durable, from segment FROM on. */
 int log_sync(struct log *log, u64 from, const struct log_position *at);
@@ -100,24 +120,21 @@ int log_remove_spares(struct log *log);
 int log_remove_after(struct log *log, u64 number);
 /* 0, or NOTFOUND. */
 int log_exists(struct log *log, u64 number);
+/* The numbers of the segments that exist from FROM to TO, ascending.  *numbers
+ * is the caller's (base_free). */
+int log_list(struct log *log, u64 from, u64 to, u64 **numbers, size_t *count);
 /* The smallest and the greatest segment that exist; NOTFOUND if none. */
 int log_span(struct log *log, u64 *oldest, u64 *newest);
 u64 log_bytes(struct log *log);
 
 /* --- scanning: log/scan.c --- */
 
-struct log_frame {
-    u64 seq, time_ns;
-    u8 kind, flags;
-    luge_bytes payload;         /* until the next log_next or log_scan_end */
-};
-
 struct log_scan {
     struct log *log;
     struct log_position at, end;
     bool to_end;                /* end is known and trusted */
     struct log_segment *segment;
-    u64 limit, successor;       /* L6, L5; successor 0: none */
+    u64 limit, successor;       /* L5; successor 0: none */
 };
 
 /* Scan from AT to END (NULL: as far as it goes).  log_next: NOTFOUND at the
@@ -134,7 +151,14 @@ void log_scan_extend(struct log_scan *scan, const struct log_position *end);
 int log_segment_start(struct log *log, u64 number, struct log_position *at,
                       u64 *first_seq);
 
-/* --- shared by log.c and scan.c --- */
+/* --- is the end a hole?  log/hole.c --- */
+
+/* The newest seq that any frame behind AT, the end of the readable log, says is
+ * durable; 0 if none does.  SEQ is the last one before AT. */
+int log_claimed(struct log *log, const struct log_position *at, u64 seq,
+                u64 *durable);
+
+/* --- shared by the files of log/ --- */
 
 enum { LOG_AFTER_THEFT = 1 };
 struct log_header {
@@ -150,7 +174,12 @@ int log_segment_get(struct log *log, u64 number, struct log_segment **segment);
 int log_segment_map(struct log *log, struct log_segment *segment);
 void log_segment_put(struct log *log, struct log_segment *segment);
 void log_forget(struct log *log, u64 number);
-u64 log_frame_sum(const u8 *frame, u32 size, u64 chain);
+u64 log_frame_sum(const struct log *log, const u8 *frame, u32 size,
+                  u64 chain);
+/* Does a valid frame stand at offset AT, before ROOM, behind CHAIN?  SEGMENT
+ * must be mapped. */
+bool log_frame_at(const struct log *log, const struct log_segment *segment,
+                  u64 at, u64 room, u64 chain, struct log_frame *frame);
 int log_read_header(struct log *log, struct log_segment *segment,
                     struct log_header *header);
 

@@ -73,27 +73,86 @@ static int peek_header(struct log *log, u64 number, struct log_header *header)
     return rc;
 }
 
-/* Which segment continues this one (L5), and does it end it early (L6)? */
-static int find_successor(struct log_scan *scan)
+static bool first_of_generation(u64 number)
+{
+    return number == log_generation_start(log_generation(number));
+}
+
+/* Does segment N begin where segment HERE ends?  1: yes. */
+static int continues(struct log *log, u64 n, u64 here,
+                     struct log_header *header)
+{
+    int rc = peek_header(log, n, header);
+    if (rc) return rc == LUGE_NOTFOUND ? 0 : rc;
+    return header->previous_segment == here;
+}
+
+static int has_frame(struct log *log, u64 number, u64 chain)
+{
+    struct log_segment *segment;
+    struct log_frame frame;
+    int rc = log_segment_get(log, number, &segment);
+    if (rc) return rc;
+    rc = log_segment_map(log, segment);
+    if (!rc)
+        rc = log_frame_at(log, segment, LOG_DATA_AT, segment->size, chain,
+                          &frame);
+    log_segment_put(log, segment);
+    return rc;
+}
+
+/* Of several segments begun after thefts at the same place all but one belong
+ * to thieves who lost: nobody ever wrote to them nor went on from them. */
+static int went_on(struct log *log, const struct log_header *header,
+                   const u64 *numbers, size_t count)
+{
+    struct log_header next;
+    int rc = has_frame(log, header->number, header->sum);
+    if (!rc) rc = continues(log, header->number + 1, header->number, &next);
+    for (size_t i = 0; i < count && !rc; i++)
+        if (numbers[i] > header->number && first_of_generation(numbers[i]))
+            rc = continues(log, numbers[i], header->number, &next);
+    return rc;
+}
+
+/* Which segment continues this one, and does it end it early (L5)? */
+static int choose_successor(struct log_scan *scan, const u64 *numbers,
+                            size_t count)
 {
     struct log_header header;
-    u64 here = scan->at.segment, oldest, newest;
+    u64 here = scan->at.segment, wanted = scan->to_end ? scan->end.segment : 0;
+    int rc = 0;
+    bool sure = false;
+    for (size_t i = count; i-- && !sure;) {
+        u64 n = numbers[i];
+        if (n != here + 1 && !first_of_generation(n)) continue;
+        rc = continues(scan->log, n, here, &header);
+        if (rc < 0) return rc;
+        if (!rc) continue;
+        if (!(header.flags & LOG_AFTER_THEFT)) {
+            if (!scan->successor) scan->successor = n;
+            continue;
+        }
+        scan->limit = header.previous_offset;
+        rc = n == wanted ? 1 : went_on(scan->log, &header, numbers, count);
+        if (rc < 0) return rc;
+        sure = rc != 0;
+        if (sure || !scan->successor) scan->successor = n;
+    }
+    return 0;
+}
+
+static int find_successor(struct log_scan *scan)
+{
+    u64 *numbers, here = scan->at.segment;
+    size_t count;
     scan->limit = UINT64_MAX;
     scan->successor = 0;
     if (scan->to_end && scan->end.segment == here) return 0;
-    int rc = log_span(scan->log, &oldest, &newest);
-    if (rc) return rc;
-    for (u64 n = newest; n > here; n--) {
-        rc = peek_header(scan->log, n, &header);
-        if (rc == LUGE_NOTFOUND) continue;
-        if (rc) return rc;
-        if (header.previous_segment != here) continue;
-        scan->successor = n;
-        if (!(header.flags & LOG_AFTER_THEFT)) continue;
-        scan->limit = header.previous_offset;
-        return 0;
-    }
-    return 0;
+    int rc = log_list(scan->log, here + 1, UINT64_MAX, &numbers, &count);
+    if (!rc) rc = choose_successor(scan, numbers, count);
+    base_free(numbers);
+    return rc;
 }
 
 static int enter(struct log_scan *scan)
@@ -118,20 +177,28 @@ static int follow(struct log_scan *scan)
     return enter(scan);
 }
 
-static bool frame_here(const struct log_scan *scan, struct log_frame *frame)
+bool log_frame_at(const struct log *log, const struct log_segment *segment,
+                  u64 at, u64 room, u64 chain, struct log_frame *frame)
 {
-    u64 room = min_u64(scan->segment->size, scan->limit), at = scan->at.offset;
     if (at > room || room - at < LOG_FRAME_HEAD) return false;
-    const u8 *p = scan->segment->base + at;
+    const u8 *p = segment->base + at;
     u32 size = load32(p);
     if (size > room - at - LOG_FRAME_HEAD) return false;
     frame->kind = p[4];
     frame->flags = p[5];
     frame->seq = load64(p + 8);
     frame->time_ns = load64(p + 16);
+    frame->durable = load64(p + 24);
     frame->payload = luge_bytes_of(p + LOG_FRAME_HEAD, size);
     if (frame->kind != LOG_MORE && frame->kind != LOG_LAST) return false;
-    return load64(p + 24) == log_frame_sum(p, size, scan->at.chain);
+    return load64(p + 32) == log_frame_sum(log, p, size, chain);
+}
+
+static bool frame_here(const struct log_scan *scan, struct log_frame *frame)
+{
+    return log_frame_at(scan->log, scan->segment, scan->at.offset,
+                        min_u64(scan->segment->size, scan->limit),
+                        scan->at.chain, frame);
 }
 
 static bool at_end(const struct log_scan *scan)

@@ -81,6 +81,13 @@ int share_join(struct share *s, const char *path, const u8 instance[16])
     return 0;
 }
 
+static void unseat(struct share *s, u32 i)
+{
+    if (atomic_exchange(&s->m->seats[i].taken, 0))
+        atomic_fetch_sub(&s->m->attached, 1);
+    s->os->unlock(s->lock_file, SHARE_LOCK_SEATS + i);
+}
+
 static void reap_slots(struct share *s, u32 seat)
 {
     u32 high = s->m->slots_high;
@@ -130,8 +137,10 @@ int share_sit(struct share *s)
         if (!atomic_exchange(&seat->taken, 1))
             atomic_fetch_add(&s->m->attached, 1);
         s->seat = i;
-        s->incarnation = s->m->turn_generation;
-        return 0;
+        rc = share_slot_take(s, &s->turn_slot);
+        if (rc) unseat(s, i);
+        else s->seated = true;
+        return rc;
     }
     return fail(LUGE_LIMIT, "%d processes use this directory already",
                 SHARE_SEATS_MAX);
@@ -139,9 +148,9 @@ int share_sit(struct share *s)
 
 void share_stand(struct share *s)
 {
-    struct share_seat *seat = &s->m->seats[s->seat];
-    if (atomic_exchange(&seat->taken, 0)) atomic_fetch_sub(&s->m->attached, 1);
-    s->os->unlock(s->lock_file, SHARE_LOCK_SEATS + s->seat);
+    s->seated = false;
+    share_slot_give(s, s->turn_slot);
+    unseat(s, s->seat);
 }
 
 void share_unmap(struct share *s)
@@ -155,7 +164,8 @@ void share_unmap(struct share *s)
 u64 share_arena_place(const struct share *s, u64 generation)
 {
     u64 stride = s->map_bytes / SHARE_ARENAS_MAX / 4096 * 4096;
-    return s->m->arena_at + generation % SHARE_ARENAS_MAX * stride;
+    u64 nth = generation - atomic_load(&s->m->first_generation);
+    return s->m->arena_at + nth % SHARE_ARENAS_MAX * stride;
 }
 
 int share_grow(struct share *s, u64 at, u64 bytes)

@@ -7,9 +7,10 @@
  *       detach; the kernel drops it when the process dies.  That lock, not a
  *       pid, says who lives.
  *   S2  Words below are changed by atomic operations only.  Everything larger
- *       lives in the arena (txn/head.h) and changes by one flip.
+ *       lives in the arena (txn/env.h) and changes by one flip.
  *   S3  The turn's owner is a seat.  A dead owner's turn is taken over; the
- *       turn of an owner that is stopped is stolen, under a new generation.
+ *       turn of an owner that is stopped is stolen, and stays marked so until
+ *       somebody has moved the arena out of the robbed one's reach.
  *       Only one thread of a process has or awaits the turn, so that a robbed
  *       thread finds out before another of its process goes on.
  * Not here: what a version is, what the log is, what pages are.
@@ -27,7 +28,7 @@ enum {
     SHARE_LAYOUT = 2,        /* raise with any change of these structs */
     SHARE_PREFIX_MAX = 32,   /* bytes of a watch's prefix kept for writers */
     SHARE_NO_SLOT = 0xffffffff,
-    SHARE_ARENAS_MAX = 128,  /* places; used again after as many thefts */
+    SHARE_ARENAS_MAX = 128,  /* places; used again after as many thieves */
 };
 
 /* Bytes of the `lock` file, each a lock of its own. */
@@ -53,7 +54,8 @@ struct share_slot {              /* one reader */
     _Atomic u64 pin;             /* publication it reads; 0: none */
     _Atomic u32 owner;           /* seat + 1; 0: free */
     u32 reserved;
-    _Atomic u64 seq;             /* of the version it reads, for people */
+    _Atomic u64 seq;             /* of the version it reads, for people; 0: no
+                                    reader's, a turn_slot */
     u8 pad[64 - 24];
 };
 _Static_assert(sizeof(struct share_slot) == 64, "a cache line");
@@ -97,9 +99,10 @@ struct share_memory {
     /* --- the turn: who may land --- */
     _Atomic u32 turn;            /* share_turn_owner, a count, SHARE_WAITERS */
     _Atomic u32 turn_long;       /* held by an application on purpose */
-    _Atomic u64 turn_generation; /* rises with each theft */
+    _Atomic u64 turn_generation; /* rises with each thief */
     _Atomic u64 turn_since_ns;   /* monotonic */
-    u8 pad1[40];
+    _Atomic u64 first_generation;/* of the arena at arena_at */
+    u8 pad1[32];
 
     /* --- the sync leader --- */
     _Atomic u32 leader;          /* 0, or seat + 1 */
@@ -138,10 +141,16 @@ struct share_memory {
 };
 
 /* The word of the turn: seat + 1 of its holder (0: nobody), how often it was
- * taken, and whether somebody sleeps on it.  The count tells one holding from
- * the next by the same seat: a theft is of one holding. */
+ * taken, whether it was stolen and nobody has dealt with that, and whether
+ * somebody sleeps on it.  The count tells one holding from the next by the same
+ * seat: a theft is of one holding. */
 #define SHARE_WAITERS ((u32)1 << 31)
-enum { SHARE_OWNER_MASK = 0x1ff, SHARE_TAKEN_ONE = 0x200 };
+#define SHARE_STOLEN ((u32)1 << 30)
+enum {
+    SHARE_OWNER_MASK = 0x1ff,
+    SHARE_TAKEN_ONE = 0x200,
+    SHARE_TAKEN_MASK = 0x3ffffe00,
+};
 static inline u32 share_turn_owner(u32 word)
 {
     return word & SHARE_OWNER_MASK;
@@ -152,8 +161,8 @@ static inline u32 share_turn_freed(u32 word)
 }
 static inline u32 share_turn_taken(u32 word, u32 seat)
 {
-    u32 count = (word + SHARE_TAKEN_ONE) & ~(SHARE_WAITERS | SHARE_OWNER_MASK);
-    return count | (seat + 1);
+    u32 count = (word + SHARE_TAKEN_ONE) & SHARE_TAKEN_MASK;
+    return count | (word & SHARE_STOLEN) | (seat + 1);
 }
 
 /* This process's side. */
@@ -163,7 +172,9 @@ struct share {
     struct share_memory *m;
     u64 map_bytes;
     u32 seat;
-    u64 incarnation;             /* turn generation this process last saw */
+    u32 turn_slot;               /* pin of the one who has the turn: if he is
+                                    robbed he may yet read what it was of */
+    bool seated;
     _Atomic u32 inside;          /* 1: a thread of ours is in or at the turn;
                                     2: and others wait.  May change threads */
 };
@@ -181,8 +192,8 @@ int share_join(struct share *s, const char *path, const u8 instance[16]);
 int share_sit(struct share *s);
 void share_stand(struct share *s);
 void share_unmap(struct share *s);
-/* Where the arena of turn generation GENERATION lies: each has a place of its
- * own, so that two thieves of the turn never meet in one.  It has holes. */
+/* Where the arena of GENERATION lies: each has a place of its own, so that two
+ * thieves of the turn never meet in one.  It has holes. */
 u64 share_arena_place(const struct share *s, u64 generation);
 /* Make sure that [AT, AT + BYTES) of the shared file has blocks. */
 int share_grow(struct share *s, u64 at, u64 bytes);
@@ -199,7 +210,7 @@ u32 share_reap(struct share *s);
 enum share_turn_how {
     SHARE_TURN_TAKEN = 0,   /* in the normal way */
     SHARE_TURN_DEAD = 1,    /* its owner had died */
-    SHARE_TURN_STOLEN = 2,  /* its owner is stopped; generation risen */
+    SHARE_TURN_STOLEN = 2,  /* its owner is stopped */
 };
 
 /* Take the turn; *how tells from whom.  BUSY after wait_ms. */
@@ -207,6 +218,17 @@ int share_turn_take(struct share *s, u32 wait_ms, enum share_turn_how *how);
 void share_turn_release(struct share *s);
 /* Still ours?  False after a theft. */
 bool share_turn_mine(const struct share *s);
+/* TURN: PUBLICATION stays readable until the release, stolen or not. */
+static inline void share_turn_pin(struct share *s, u64 publication)
+{
+    atomic_store(&s->m->slots[s->turn_slot].pin, publication);
+}
+/* Was it stolen, from whomever, and is that still to be dealt with? */
+bool share_turn_stolen(const struct share *s);
+/* It has been dealt with.  False if the turn was stolen once more. */
+bool share_turn_settle(struct share *s);
+/* A generation that nobody else gets. */
+u64 share_new_generation(struct share *s);
 
 /* A lock within this process that may be released by another thread: 0 free,
  * 1 held, 2 held and awaited.  BUSY after wait_ms. */

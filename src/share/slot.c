@@ -21,6 +21,7 @@ int share_slot_take(struct share *s, u32 *slot)
                                                 s->seat + 1))
                 continue;
             line->pin = 0;
+            line->seq = 0;
             u32 high = s->m->slots_high;
             while (high <= i && !atomic_compare_exchange_weak(
                                     &s->m->slots_high, &high, i + 1)) {

@@ -1,8 +1,8 @@
 /* share/turn.c -- the turn (the right to land) and the role of sync leader.
  *
  *      FREE --take--> HELD --release--> FREE
- *                      |--owner died-----> HELD by the next, same generation
- *                      `--owner stopped--> HELD by a thief, next generation
+ *                      |--owner died-----> HELD by the next
+ *                      `--owner stopped--> STOLEN --settle--> HELD by a thief
  *
  * The word holds seat + 1 and a bit that says somebody sleeps on it.  It is not
  * a robust mutex: those cannot be taken from a stopped process, belong to a
@@ -11,20 +11,11 @@
  * seat is still locked (S1).
  * A stolen turn leaves its former owner in the belief that it holds it: it may
  * finish one store or one write that was under way.  What it can reach is kept
- * apart by the thief (txn/head.c, head_after_theft).
- *
- * Stealing is compiled in only with SHARE_MAY_STEAL: the storm with stopped
- * processes still finds a page that was given out twice after a theft (once in
- * about a hundred thefts).  Without it a process that is stopped within a
- * commit, which takes microseconds, makes other writers wait until it goes on;
- * readers do not wait (txn/head.c, shadow).
+ * apart by the thief (txn/takeover.c); the mark STOLEN passes from holder to
+ * holder until one of them has done so.
  * Not here: what is done while holding the turn.
  */
 #include "share/share.h"
-
-#ifndef SHARE_MAY_STEAL
-#define SHARE_MAY_STEAL 0
-#endif
 
 enum {
     TURN_SPINS = 200,          /* about 5 us: a commit takes 2 to 20 */
@@ -48,12 +39,6 @@ static bool try_take(struct share *s)
                                           share_turn_taken(word, s->seat));
 }
 
-static void taken(struct share *s)
-{
-    atomic_store(&s->m->turn_since_ns, os_monotonic_ns());
-    s->incarnation = atomic_load(&s->m->turn_generation);
-}
-
 /* The owner did not move for a while: dead, stopped, or only slow?
  * Returns 1 if the turn became ours. */
 static int inherit(struct share *s, u32 word, enum share_turn_how *how)
@@ -68,16 +53,12 @@ static int inherit(struct share *s, u32 word, enum share_turn_how *how)
         return 1;
     }
     u64 held_ns = os_monotonic_ns() - atomic_load(&s->m->turn_since_ns);
-    if (!SHARE_MAY_STEAL || held_ns < (u64)TURN_STOPPED_MS * 1000000 ||
+    if (held_ns < (u64)TURN_STOPPED_MS * 1000000 ||
         !share_seat_stopped(s, owner))
         return 0;
-    /* The generation first: whoever inherits from a thief that dies here must
-     * find that there was a theft.  If the owner wakes up instead, it finds the
-     * same and gives up one commit. */
-    u64 generation = atomic_load(&s->m->turn_generation);
-    atomic_compare_exchange_strong(&s->m->turn_generation, &generation,
-                                   generation + 1);
-    if (!atomic_compare_exchange_strong(&s->m->turn, &word, mine)) return 0;
+    if (!atomic_compare_exchange_strong(&s->m->turn, &word,
+                                        mine | SHARE_STOLEN))
+        return 0;
     atomic_fetch_add(&s->m->thefts, 1);
     *how = SHARE_TURN_STOLEN;
     return 1;
@@ -155,7 +136,7 @@ int share_turn_take(struct share *s, u32 wait_ms, enum share_turn_how *how)
             return rc;
         }
     }
-    taken(s);
+    atomic_store(&s->m->turn_since_ns, os_monotonic_ns());
     return 0;
 }
 
@@ -174,9 +155,27 @@ void share_turn_release(struct share *s)
 
 bool share_turn_mine(const struct share *s)
 {
+    return share_turn_owner(atomic_load(&s->m->turn)) == s->seat + 1;
+}
+
+bool share_turn_stolen(const struct share *s)
+{
+    return (atomic_load(&s->m->turn) & SHARE_STOLEN) != 0;
+}
+
+bool share_turn_settle(struct share *s)
+{
     u32 word = atomic_load(&s->m->turn);
-    return share_turn_owner(word) == s->seat + 1 &&
-           atomic_load(&s->m->turn_generation) == s->incarnation;
+    while (share_turn_owner(word) == s->seat + 1)
+        if (atomic_compare_exchange_strong(&s->m->turn, &word,
+                                           word & ~SHARE_STOLEN))
+            return true;
+    return false;
+}
+
+u64 share_new_generation(struct share *s)
+{
+    return atomic_fetch_add(&s->m->turn_generation, 1) + 1;
 }
 
 /* ------------------------------------------------------------- syncing -- */

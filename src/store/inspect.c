@@ -19,7 +19,7 @@ static void count_readers(struct share *s, struct luge_stats *stats)
     for (u32 i = 0; i < high && i < SHARE_SLOTS_MAX; i++) {
         u64 pin = atomic_load(&s->m->slots[i].pin);
         u64 seq = atomic_load(&s->m->slots[i].seq);
-        if (!pin) continue;
+        if (!pin || !seq) continue;
         stats->readers++;
         if (!stats->reader_oldest_seq || seq < stats->reader_oldest_seq)
             stats->reader_oldest_seq = seq;

@@ -203,7 +203,6 @@ static int open_files(struct env *e)
     snprintf(path, sizeof path, "%s/log", e->path);
     rc = log_open(&e->log, e->os, path, e->instance);
     e->log.may_write = head_may_write;
-    e->log.may_begin = head_may_begin;
     e->log.context = e;
     return rc;
 }
@@ -314,9 +313,7 @@ static int make_env(struct os *os, const char *path,
 
 static void stand_up(struct env *e)
 {
-    if (e->share.m && e->share.m->seats[e->share.seat].taken &&
-        e->share.incarnation != UINT64_MAX)
-        share_stand(&e->share);
+    if (e->share.seated) share_stand(&e->share);
 }
 
 static int open_env(struct os *os, const char *path,
@@ -330,7 +327,6 @@ static int open_env(struct os *os, const char *path,
     struct env *e = &s->env;
     e->device = where->device;
     e->inode = where->inode;
-    e->share.incarnation = UINT64_MAX;   /* not seated */
     rc = open_lock_file(e);
     if (!rc)
         rc = os->lock(e->share.lock_file, SHARE_LOCK_GATE, true,

@@ -43,7 +43,7 @@ static int prepare_segment(struct env *e)
     if (!rc) rc = head_take_turn(e, e->options.busy_timeout_ms);
     if (rc) return rc;
     u64 next = env_head(e)->log.segment + 1;
-    rc = head_may_begin(e, next);
+    rc = head_may_write(e);
     if (!rc) rc = log_exists(&e->log, next);
     if (rc == LUGE_NOTFOUND) rc = log_use_spare(&e->log, next);
     head_release_turn(e);

@@ -322,13 +322,24 @@ int checkpoint_write(struct env *e, u32 share)
  * still have a write under way to those he knew: they only go. */
 static int retire(struct env *e, u64 oldest, u64 newest, u64 tainted)
 {
-    int rc = head_may_begin(e, newest + 1);
+    int rc = head_may_write(e);
     if (!rc) rc = log_exists(&e->log, newest + 1);
     if (rc && rc != LUGE_NOTFOUND) return rc;
     rc = !rc || oldest <= tainted
              ? log_remove(&e->log, oldest)
              : log_recycle(&e->log, oldest, newest + 1);
     return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+/* The oldest segment that exists but OLDEST.  Numbers have gaps (log.h L5). */
+static int oldest_but(struct env *e, u64 oldest, u64 *next)
+{
+    u64 *numbers;
+    size_t count;
+    int rc = log_list(&e->log, oldest + 1, UINT64_MAX, &numbers, &count);
+    *next = !rc && count ? numbers[0] : oldest + 1;
+    base_free(numbers);
+    return rc;
 }
 
 /* TURN: drop the oldest segment, if nobody needs it any more. */
@@ -340,8 +351,8 @@ static int drop_oldest(struct env *e, u64 bytes, bool *needed)
     *needed = oldest >= next.checkpoint_log.segment;
     if (!*needed) rc = keep_needs(e, oldest, bytes, needed);
     if (rc || *needed) return rc;
-    next.log_oldest++;
-    rc = head_flip(e, &next, false);
+    rc = oldest_but(e, oldest, &next.log_oldest);
+    if (!rc) rc = head_flip(e, &next, false);
     if (rc) return rc;
     /* Before its first byte changes: who reads it looks here afterwards. */
     share_raise(&e->share.m->log_oldest, next.log_oldest);

@@ -53,11 +53,14 @@ static int validate(struct env *e, const struct reads *reads,
 static int append_chunks(struct env *e, struct ops *ops,
                          struct txn_head *next, unsigned flags)
 {
+    struct log_frame frame = {
+        .seq = next->seq, .time_ns = next->time_ns, .flags = (u8)flags,
+        .durable = atomic_load(&e->share.m->durable),
+    };
     int rc = 0;
     for (struct ops_chunk *c = ops->first; c && !rc; c = c->next) {
-        enum log_kind kind = c == ops->last ? LOG_LAST : LOG_MORE;
-        rc = log_append(&e->log, &next->log, c->frame, c->size, kind, flags,
-                        next->seq, next->time_ns);
+        frame.kind = c == ops->last ? LOG_LAST : LOG_MORE;
+        rc = log_append(&e->log, &next->log, &frame, c->frame, c->size);
         next->log_total += round_up((u64)LOG_FRAME_HEAD + c->size, 8);
     }
     return rc;

@@ -77,8 +77,7 @@ struct txn_ring_entry {
 
 struct txn_arena {
     _Atomic u64 current;                /* generation, flips: HEAD_... below */
-    u64 generation;                     /* of the turn, when it was made */
-    _Atomic u64 segment_high;           /* newest log segment ever begun */
+    u64 generation;                     /* no other arena has it */
     u64 bytes;                          /* of the arena, chunks included */
     u32 work_owner;                     /* seat + 1: whose lineage `work` is */
     u32 reserved;
@@ -245,8 +244,6 @@ void head_adopt(struct env *e, struct view *view, const struct version *v);
 void head_announce(struct env *e, const struct version *v, unsigned log_flags);
 /* TURN: 0, or CONFLICT after a theft.  CONTEXT is the env. */
 int head_may_write(void *context);
-/* The same before log segment NUMBER is begun, which a thief will avoid. */
-int head_may_begin(void *context, u64 number);
 /* TURN: map the arena that shared memory names. */
 void head_attach(struct env *e);
 /* Nobody is seated: the first arena, with FIRST as its head. */
@@ -270,8 +267,8 @@ int id_set_add(struct id_set *set, u64 id);
 /* TURN: the working space is another's: keep what he may still use, and begin
  * again from the flipped one. */
 int takeover_space(struct env *e);
-/* TURN: the turn was stolen from a stopped process, now or by a thief who died:
- * move to a new arena and a new segment, out of its reach. */
+/* TURN, marked stolen: move to a new arena and a new segment, out of the robbed
+ * one's reach. */
 int takeover_theft(struct env *e);
 /* TURN: runs kept for owners who no longer need them die at PUBLICATION. */
 int takeover_release_kept(struct env *e, u64 publication);

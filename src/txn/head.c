@@ -42,13 +42,6 @@ int head_may_write(void *context)
                 "the turn");
 }
 
-int head_may_begin(void *context, u64 number)
-{
-    struct env *e = context;
-    share_raise(&e->arena->segment_high, number);
-    return head_may_write(e);
-}
-
 void head_attach(struct env *e)
 {
     u64 head = round_up(sizeof(struct txn_arena), 4096);
@@ -85,7 +78,7 @@ int head_flip(struct env *e, const struct txn_head *next, bool space)
     u64 now = atomic_load(&a->current);
     u64 flipped = (now & ~HEAD_FLIP_MASK) | ((now + 1) & HEAD_FLIP_MASK);
     struct txn_head *slot = &a->heads[flipped & 1];
-    if (now >> HEAD_FLIP_BITS != e->share.incarnation ||
+    if (now >> HEAD_FLIP_BITS != a->generation ||
         !share_turn_mine(&e->share))
         return fail(LUGE_CONFLICT, "this process was stopped, and another "
                     "took the turn");
@@ -242,7 +235,9 @@ void head_adopt(struct env *e, struct view *view, const struct version *v)
     page_work_commit(&e->work, v->order);
     view_end(view);
     e->head = *v;
-    if (v->order & 1) lineage_is_empty(e);
+    if (!(v->order & 1)) return;
+    lineage_is_empty(e);
+    share_turn_pin(&e->share, v->base);
 }
 
 /* -------------------------------------------------------------- replay -- */
@@ -364,6 +359,19 @@ int head_replay(struct env *e, const struct log_position *at,
     return rc;
 }
 
+/* Is what ends the log its end?  A hole before something durable is not. */
+static int end_or_hole(struct env *e, const struct log_position *at, u64 seq)
+{
+    u64 durable;
+    int rc = log_claimed(&e->log, at, seq, &durable);
+    if (rc || durable <= seq) return rc;
+    return CORRUPT("log segment %llu is unreadable at offset %llu, before "
+                   "record %llu, which was durable",
+                   (unsigned long long)at->segment,
+                   (unsigned long long)at->offset,
+                   (unsigned long long)durable);
+}
+
 /* Where the last complete record behind AT ends: everything is checked here,
  * and only what is complete is replayed. */
 int head_find_end(struct env *e, const struct log_position *at, u64 seq,
@@ -382,7 +390,8 @@ int head_find_end(struct env *e, const struct log_position *at, u64 seq,
         if (whole) *end = scan.at;
     }
     log_scan_end(&scan);
-    return rc == LUGE_NOTFOUND ? 0 : rc;
+    if (rc && rc != LUGE_NOTFOUND) return rc;
+    return end_or_hole(e, &scan.at, whole ? seq : seq - 1);
 }
 
 /* ------------------------------------------------------------- refresh -- */
@@ -432,14 +441,8 @@ static int refresh(struct env *e)
 {
     struct txn_head now, last;
     int rc = 0;
-    if (e->arena_at != atomic_load(&e->share.m->arena)) {
-        head_attach(e);
-        e->space.limbo_count = 0;
-    }
-    if (e->arena->generation != e->share.incarnation) {
-        rc = takeover_theft(e);
-        if (rc) return rc;
-    }
+    if (share_turn_stolen(&e->share)) rc = takeover_theft(e);
+    if (rc) return rc;
     if (head_is_ours(e, env_head(e))) return 0;
     rc = forget_lineage(e);
     if (!rc) rc = takeover_space(e);
@@ -463,21 +466,45 @@ static int refresh(struct env *e)
 static void admit_theft(struct env *e)
 {
     struct share_seat *seat = &e->share.m->seats[e->share.seat];
-    if (atomic_load(&seat->trim) != e->share.incarnation)
-        atomic_store(&seat->trim, e->share.incarnation);
+    if (atomic_load(&seat->trim) != e->arena->generation)
+        atomic_store(&seat->trim, e->arena->generation);
+}
+
+/* Which arena is ours to change?  The one that shared memory names; but if we
+ * were stopped and robbed before we looked, it is the thief's.  The pin comes
+ * before the question, too: whoever robs us later finds it. */
+static bool own_arena(struct env *e)
+{
+    if (e->arena_at != atomic_load(&e->share.m->arena)) {
+        head_attach(e);
+        e->space.limbo_count = 0;
+    }
+    share_turn_pin(&e->share, env_head(e)->publication);
+    return share_turn_mine(&e->share);
+}
+
+/* Both locks, and the arena.  BUSY. */
+static int take_turn(struct env *e, u32 wait_ms, enum share_turn_how *how)
+{
+    for (;;) {
+        int rc = share_turn_take(&e->share, wait_ms, how);
+        if (rc) return rc;
+        rc = share_word_lock(&e->head_lock, e->options.busy_timeout_ms);
+        if (rc) {
+            share_turn_release(&e->share);
+            return rc;
+        }
+        if (own_arena(e)) return 0;
+        head_release_turn(e);
+    }
 }
 
 int head_take_turn(struct env *e, u32 wait_ms)
 {
     enum share_turn_how how;
     int rc = env_usable(e);
-    if (!rc) rc = share_turn_take(&e->share, wait_ms, &how);
+    if (!rc) rc = take_turn(e, wait_ms, &how);
     if (rc) return rc;
-    rc = share_word_lock(&e->head_lock, e->options.busy_timeout_ms);
-    if (rc) {
-        share_turn_release(&e->share);
-        return rc;
-    }
     admit_theft(e);
     if (how != SHARE_TURN_TAKEN) {
         atomic_store(&e->share.m->turn_long, 0);
@@ -490,6 +517,7 @@ int head_take_turn(struct env *e, u32 wait_ms)
 
 void head_release_turn(struct env *e)
 {
+    share_turn_pin(&e->share, 0);
     share_word_unlock(&e->head_lock);
     share_turn_release(&e->share);
 }

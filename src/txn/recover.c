@@ -180,6 +180,14 @@ static void describe_memory(struct env *e, const struct superblock *s)
     m->synced_segment = s->log.segment;
 }
 
+/* Thieves of the turn to come must not meet with those of former times. */
+static void begin_generations(struct env *e, u64 newest_segment)
+{
+    u64 generation = log_generation(newest_segment);
+    atomic_store(&e->share.m->turn_generation, generation);
+    atomic_store(&e->share.m->first_generation, generation);
+}
+
 /* Replay the log behind the superblock and make its end the head. */
 static int replay_all(struct env *e)
 {
@@ -194,6 +202,7 @@ static int replay_all(struct env *e)
     struct log_position start = last.log, end;
     u64 newest;
     if (!rc) rc = log_span(&e->log, &last.log_oldest, &newest);
+    if (!rc) begin_generations(e, newest);
     if (!rc) rc = head_find_end(e, &start, last.seq, &end);
     if (!rc) rc = head_replay(e, &start, &end, &last, false);
     if (!rc) rc = log_remove_after(&e->log, last.log.segment);

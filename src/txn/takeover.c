@@ -9,9 +9,11 @@
  *                  he was stopped.  The runs stay in KEPT until he admits the
  *                  theft or dies; shared memory that he may store into is left
  *                  to him with the old arena, the log goes on in a new segment
- *                  that he does not know (log.h L6), the segments he may have
- *                  open are never recycled, and the old arena's
- *                  `current` is set so that his flip fails.
+ *                  whose number only this thief can have (log.h L5), the
+ *                  segments he may have open are never recycled, and the old
+ *                  arena's `current` is set so that his flip fails.
+ *   A thief may be robbed in turn, and both may finish: whose arena the shared
+ *   memory names has won, and the mark STOLEN stays until the winner settles.
  * Not here: how a theft comes about (share/turn.c).
  */
 #include "txn/env.h"
@@ -87,26 +89,35 @@ static void count_popped(struct env *e, const struct space_state *before,
         popped[q] = lends(q) ? space_popped(&e->space, before, after, q) : 0;
 }
 
+/* Flip to NEXT, whose space has in KEPT what the owner of the working one took.
+ * It is made aside: as long as it is not flipped, whoever comes after us must
+ * find the working space as its owner left it. */
+static int flip_kept(struct env *e, struct txn_head *next, u32 owner)
+{
+    struct space_state before = next->space, after = e->arena->work;
+    u64 popped[SPACE_QUEUES];
+    struct kept k = {&e->space, owner, next->publication, 0};
+    count_popped(e, &before, &after, popped);
+    e->space.state = &next->space;
+    int rc = keep_taken(&k, popped, &before, &after);
+    e->space.state = &e->arena->work;
+    return rc ? rc : head_flip(e, next, false);
+}
+
 int takeover_space(struct env *e)
 {
     struct txn_arena *a = e->arena;
     struct txn_head next = *env_head(e);
-    struct space_state before = next.space, after = a->work;
-    u64 popped[SPACE_QUEUES];
     u32 owner = a->work_owner;
-    bool idle = !memcmp(&before, &after, sizeof before);
-    if (idle || !owner || !share_seat_lives(&e->share, owner - 1)) {
-        a->work = before;
-        own_space(e);
-        return 0;
-    }
-    struct kept k = {&e->space, owner, next.publication, 0};
-    count_popped(e, &before, &after, popped);
-    a->work = before;
+    bool idle = !memcmp(&next.space, &a->work, sizeof a->work);
+    int rc = 0;
+    if (!idle && owner && share_seat_lives(&e->share, owner - 1))
+        rc = flip_kept(e, &next, owner);
+    if (rc) return rc;
+    a->work = next.space;
     own_space(e);
-    int rc = keep_taken(&k, popped, &before, &after);
-    if (!rc) rc = head_flip(e, &next, true);
-    return rc;
+    if (e->space.limbo_count) space_flipped(&e->space);
+    return 0;
 }
 
 /* ------------------------------------------------------------- thefts -- */
@@ -165,7 +176,8 @@ static void poison(struct txn_arena *a, u64 generation)
     }
 }
 
-static int fill_arena(struct env *e, struct txn_arena *a, u64 bytes)
+static int fill_arena(struct env *e, struct txn_arena *a, u64 bytes,
+                      u64 generation)
 {
     struct txn_arena *old = e->arena;
     struct txn_head *head = &a->heads[0];
@@ -174,7 +186,6 @@ static int fill_arena(struct env *e, struct txn_arena *a, u64 bytes)
         .state = &a->work, .chunks = (u8 *)a + first - 4096,
         .chunk_limit = (u32)((bytes - first) / 4096), .grow = refuse_growth,
     };
-    u64 generation = e->share.incarnation;
     memset(a, 0, first);
     *head = *env_head(e);
     struct space_state before = head->space, after = old->work;
@@ -184,13 +195,15 @@ static int fill_arena(struct env *e, struct txn_arena *a, u64 bytes)
     if (!rc && old->work_owner) rc = keep_taken(&k, popped, &before, &after);
     base_free(to.limbo);
     if (rc) return rc;
-    u64 segment = max_u64(head->log.segment, old->segment_high) +
-                  (generation - old->generation);
+    u64 segment = log_generation_start(generation);
+    if (segment <= head->log.segment)
+        return CORRUPT("generation %llu does not follow log segment %llu",
+                       (unsigned long long)generation,
+                       (unsigned long long)head->log.segment);
     head->space = a->work;
     memcpy(a->ring, old->ring, sizeof a->ring);
     a->ring_count = atomic_load(&old->ring_count);
     a->generation = generation;
-    a->segment_high = segment;
     a->bytes = bytes;
     atomic_store(&a->current, generation << HEAD_FLIP_BITS);
     head->log_tainted = segment - 1;
@@ -201,21 +214,24 @@ static int fill_arena(struct env *e, struct txn_arena *a, u64 bytes)
 int takeover_theft(struct env *e)
 {
     struct txn_arena *old = e->arena;
-    u64 at = share_arena_place(&e->share, e->share.incarnation);
-    poison(old, e->share.incarnation);
+    u64 generation = share_new_generation(&e->share);
+    u64 at = share_arena_place(&e->share, generation);
+    poison(old, generation);
     u64 bytes = round_up(sizeof *old, 4096) +
                 4096 * chunks_for(&env_head(e)->space);
     int rc = share_grow(&e->share, at, bytes);
     if (rc) return rc;
     rc = fill_arena(e, (struct txn_arena *)(void *)((u8 *)e->share.m + at),
-                    bytes);
+                    bytes, generation);
     if (rc) return rc;
     u64 here = e->arena_at;
     if (!atomic_compare_exchange_strong(&e->share.m->arena, &here, at))
-        return fail(LUGE_CONFLICT, "this process was stopped in the middle of "
-                    "a theft, and another did it");
+        return fail(LUGE_CONFLICT, "another process did the same before");
     head_attach(e);
     e->space.limbo_count = 0;
+    if (!share_turn_settle(&e->share))
+        return fail(LUGE_CONFLICT, "this process was stopped, and another "
+                    "took the turn");
     return 0;
 }
 
