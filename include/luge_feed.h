@@ -167,9 +167,10 @@ LUGE_API int luge_log_span(luge_db *db, uint64_t *oldest, uint64_t *newest);
  * after it stays in the log (up to hold_bytes, below), and another process, or
  * the same one after a crash, goes on where the cursor stands.
  *
- * Exactly once:  c = luge_consumer_get; watch from c.seq; for each set: begin a
- * write transaction, do what is to be done, luge_consumer_ack(txn, name,
- * set->seq), commit.  Both last, or neither.
+ * Exactly once:  luge_consumer_get, at = its seq; watch from there; for one set
+ * or several: begin a write transaction, do what is to be done,
+ * luge_consumer_ack(txn, name, at, set->seq), commit, at = set->seq.  Both
+ * last, or neither.
  *
  * Cursors stand in a tree of their own, "luge/log".  What happens in it is
  * delivered to nobody but a watch of that tree alone, so an acknowledgement
@@ -190,10 +191,14 @@ struct luge_consumer {
 LUGE_API int luge_consumer_create(luge_txn *txn, luge_bytes name,
                                   uint64_t seq);
 
-/* Consumer NAME has consumed up to SEQ as soon as TXN commits.
- * Errors: NOTFOUND; MISMATCH: its cursor stands at SEQ or behind it already, so
- * another process did this one: abort; INVALID: not committed; READONLY. */
-LUGE_API int luge_consumer_ack(luge_txn *txn, luge_bytes name, uint64_t seq);
+/* Consumer NAME, whose cursor stands at BEFORE, has consumed up to SEQ as soon
+ * as TXN commits.  BEFORE is what luge_consumer_get said, then the SEQ of the
+ * acknowledgement before.
+ * Errors: NOTFOUND; MISMATCH: its cursor stands elsewhere, so another process
+ * consumes by this name too: abort, and go on where the cursor stands; INVALID:
+ * SEQ is smaller than BEFORE, or not committed; READONLY. */
+LUGE_API int luge_consumer_ack(luge_txn *txn, luge_bytes name, uint64_t before,
+                               uint64_t seq);
 
 /* Consumer NAME, as TXN sees it.  NOTFOUND. */
 LUGE_API int luge_consumer_get(luge_txn *txn, luge_bytes name,

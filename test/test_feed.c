@@ -698,10 +698,11 @@ static void consumers(void **state)
     answers(LUGE_EXISTS, luge_consumer_create(txn, luge_str("a"), 1));
     answers(LUGE_INVALID, luge_consumer_create(txn, luge_str("c"), 1000));
     answers(LUGE_INVALID, luge_consumer_create(txn, none, 1));
-    answers(LUGE_NOTFOUND, luge_consumer_ack(txn, luge_str("c"), 1));
-    answers(LUGE_MISMATCH, luge_consumer_ack(txn, luge_str("a"), 1));
-    answers(LUGE_INVALID, luge_consumer_ack(txn, luge_str("a"), 1000));
-    fine(luge_consumer_ack(txn, luge_str("a"), 2));
+    answers(LUGE_NOTFOUND, luge_consumer_ack(txn, luge_str("c"), 1, 2));
+    answers(LUGE_MISMATCH, luge_consumer_ack(txn, luge_str("a"), 2, 3));
+    answers(LUGE_INVALID, luge_consumer_ack(txn, luge_str("a"), 1, 0));
+    answers(LUGE_INVALID, luge_consumer_ack(txn, luge_str("a"), 1, 1000));
+    fine(luge_consumer_ack(txn, luge_str("a"), 1, 2));
     fine(luge_consumer_after(txn, none, &c));
     assert_true(is(c.name, "a"));
     assert_int_equal(c.seq, 2);
@@ -727,12 +728,12 @@ static void consumed_once(void **state)
     uint64_t seq = luge_committed_seq(r->db);
     consumer_at(r, "c", seq - 1);
     luge_txn *one = begin(r, LUGE_WRITE), *two = begin(r, LUGE_WRITE);
-    fine(luge_consumer_ack(one, luge_str("c"), seq));
-    fine(luge_consumer_ack(two, luge_str("c"), seq));
+    fine(luge_consumer_ack(one, luge_str("c"), seq - 1, seq));
+    fine(luge_consumer_ack(two, luge_str("c"), seq - 1, seq));
     fine(luge_commit(one));
     answers(LUGE_CONFLICT, luge_commit(two));
     two = begin(r, LUGE_WRITE);
-    answers(LUGE_MISMATCH, luge_consumer_ack(two, luge_str("c"), seq));
+    answers(LUGE_MISMATCH, luge_consumer_ack(two, luge_str("c"), seq - 1, seq));
     luge_abort(two);
 }
 
@@ -745,7 +746,7 @@ static void an_ack_wakes_nobody(void **state)
     luge_watch *own = watch(r, &(struct luge_watch_options){
                                    .tree = (luge_tree)1 << 62});
     luge_txn *txn = begin(r, LUGE_WRITE);
-    fine(luge_consumer_ack(txn, luge_str("c"), 2));
+    fine(luge_consumer_ack(txn, luge_str("c"), 1, 2));
     fine(luge_commit(txn));
     nothing(w);
     assert_int_equal(next(own, 0)->count, 1);
@@ -898,7 +899,7 @@ static void a_consumer_holds_the_log(void **state)
     assert_int_equal(next(w, 0)->seq, seq + 2); /* seq + 1 made the consumer */
     luge_watch_close(w);
     luge_txn *txn = begin(r, LUGE_WRITE);
-    fine(luge_consumer_ack(txn, luge_str("c"), luge_txn_seq(txn)));
+    fine(luge_consumer_ack(txn, luge_str("c"), seq, luge_txn_seq(txn)));
     fine(luge_commit(txn));
     much_happens(r);
     assert_true(oldest_of(r) > seq);

@@ -79,16 +79,19 @@ int luge_consumer_create(luge_txn *txn, luge_bytes name, uint64_t seq)
     return store_cursor(txn, name, &cursor);
 }
 
-int luge_consumer_ack(luge_txn *txn, luge_bytes name, uint64_t seq)
+int luge_consumer_ack(luge_txn *txn, luge_bytes name, uint64_t before,
+                      uint64_t seq)
 {
     struct keep_cursor cursor;
     int rc = writes(txn);
     if (!rc) rc = seq_ok(txn, seq);
+    if (!rc && seq < before)
+        rc = fail(LUGE_INVALID, "a cursor does not go back from %llu to %llu",
+                  (unsigned long long)before, (unsigned long long)seq);
     if (!rc) rc = load_cursor(txn, name, &cursor);
-    if (!rc && cursor.seq >= seq)
-        rc = fail(LUGE_MISMATCH, "transaction %llu was acknowledged already: "
-                  "the cursor stands at %llu", (unsigned long long)seq,
-                  (unsigned long long)cursor.seq);
+    if (!rc && cursor.seq != before)
+        rc = fail(LUGE_MISMATCH, "the cursor stands at %llu, not at %llu",
+                  (unsigned long long)cursor.seq, (unsigned long long)before);
     if (rc) return rc;
     cursor.seq = seq;
     return store_cursor(txn, name, &cursor);
