@@ -13,7 +13,7 @@
 
 #include "log/log.h"
 
-enum { LOG_VERSION = 1, PATH_BYTES = 4096, ZERO_BYTES = 64 << 10 };
+enum { LOG_VERSION = 1, PATH_BYTES = 4096, PIECE_BYTES = 64 << 10 };
 
 _Static_assert(sizeof(struct log_header) == 96, "format.md 4.1");
 _Static_assert(offsetof(struct log_header, sum) == 88, "format.md 4.1");
@@ -297,17 +297,21 @@ int log_append(struct log *log, struct log_position *at,
     return 0;
 }
 
-static int sync_segment(struct log *log, u64 number)
+/* END: where the next frame goes, or the segment's size. */
+typedef int segment_fn(struct log *log, struct log_segment *segment, u64 end);
+
+static int with_segment(struct log *log, u64 number, segment_fn *fn, u64 end)
 {
     struct log_segment *segment;
     int rc = log_segment_get(log, number, &segment);
     if (rc) return rc;
-    rc = log->os->sync(segment->file);
+    rc = fn(log, segment, min_u64(end, segment->size));
     log_segment_put(log, segment);
     return rc;
 }
 
-int log_sync(struct log *log, u64 from, const struct log_position *at)
+static int each_segment(struct log *log, u64 from,
+                        const struct log_position *at, segment_fn *fn)
 {
     u64 *numbers = NULL;
     size_t count = 0;
@@ -315,12 +319,42 @@ int log_sync(struct log *log, u64 from, const struct log_position *at)
     if (from < at->segment)
         rc = log_list(log, from, at->segment - 1, &numbers, &count);
     for (size_t i = 0; i < count && !rc; i++) {
-        rc = sync_segment(log, numbers[i]);
+        rc = with_segment(log, numbers[i], fn, UINT64_MAX);
         if (rc == LUGE_NOTFOUND) rc = 0; /* recycled since: a checkpoint is
                                             past it */
     }
     base_free(numbers);
-    return rc ? rc : sync_segment(log, at->segment);
+    return rc ? rc : with_segment(log, at->segment, fn, at->offset);
+}
+
+static int sync_segment(struct log *log, struct log_segment *segment, u64 end)
+{
+    (void)end;
+    return log->os->sync(segment->file);
+}
+
+int log_sync(struct log *log, u64 from, const struct log_position *at)
+{
+    return each_segment(log, from, at, sync_segment);
+}
+
+static int rewrite_segment(struct log *log, struct log_segment *segment,
+                           u64 end)
+{
+    u8 *room = base_alloc(PIECE_BYTES);
+    int rc = room ? 0 : NOMEM();
+    for (u64 at = 0; at < end && !rc; at += PIECE_BYTES) {
+        size_t n = min_u64(PIECE_BYTES, end - at);
+        rc = log->os->read(segment->file, room, n, at);
+        if (!rc) rc = log->os->write(segment->file, room, n, at);
+    }
+    base_free(room);
+    return rc;
+}
+
+int log_rewrite(struct log *log, u64 from, const struct log_position *at)
+{
+    return each_segment(log, from, at, rewrite_segment);
 }
 
 /* ------------------------------------------------- making and removing -- */
@@ -331,11 +365,11 @@ int log_prepare(struct log *log, u64 bytes)
     struct os_file *file = NULL;
     int rc = spare_path(log, path);
     if (rc) return rc;
-    u8 *zeros = base_alloc_zero(ZERO_BYTES);
+    u8 *zeros = base_alloc_zero(PIECE_BYTES);
     if (!zeros) return NOMEM();
     rc = log->os->open(log->os, path, OS_WRITE | OS_CREATE, &file);
-    for (u64 at = 0; at < bytes && !rc; at += ZERO_BYTES)
-        rc = log->os->write(file, zeros, min_u64(ZERO_BYTES, bytes - at), at);
+    for (u64 at = 0; at < bytes && !rc; at += PIECE_BYTES)
+        rc = log->os->write(file, zeros, min_u64(PIECE_BYTES, bytes - at), at);
     if (!rc) rc = log->os->sync(file);
     if (file) log->os->close(file);
     base_free(zeros);

@@ -104,6 +104,10 @@ int log_append(struct log *log, struct log_position *at,
 /* Make everything before AT durable, from segment FROM on. */
 int log_sync(struct log *log, u64 from, const struct log_position *at);
 
+/* Write anew what stands before AT, from segment FROM on: what a failed sync
+ * left in doubt becomes durable in no other way. */
+int log_rewrite(struct log *log, u64 from, const struct log_position *at);
+
 /* Make a file "spare-SEAT" of BYTES: zero-filled and durable, so that a sync
  * later overwrites blocks (155 us) instead of adding some (235 us).  Each
  * process has its own: one that still writes zeros must not meet with another

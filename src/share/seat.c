@@ -5,6 +5,8 @@
  * find the byte to test.
  * Not here: who may write (turn.c), what readers pin (slot.c).
  */
+#include <stdio.h>
+
 #include "share/share.h"
 
 /* Addresses are reserved once; the file grows below them without remapping. */
@@ -35,20 +37,44 @@ int share_alone(struct share *s, bool *alone)
     return rc;
 }
 
-int share_create(struct share *s, const char *path, const u8 instance[16],
-                 u64 arena_bytes)
+/* The one thing that the old memory is believed in, because it can only cause
+ * more work. */
+static bool was_in_doubt(struct share *s, const char *path)
 {
-    u64 head = round_up(sizeof(struct share_memory), 4096);
+    struct share_memory old;
+    struct os_file *file = NULL;
+    size_t head = offsetof(struct share_memory, committed);
+    int rc = s->os->open(s->os, path, OS_READ, &file);
+    if (rc) return false;
+    rc = s->os->read(file, &old, head, 0);
+    s->os->close(file);
+    if (rc || memcmp(old.magic, "lugeshm", 8) || old.layout != SHARE_LAYOUT)
+        return false;
+    return old.failed || old.in_doubt;
+}
+
+/* Under another name first: until it is ready the old one keeps `in_doubt`. */
+static int make_shm(struct share *s, const char *path, u64 bytes)
+{
     int rc = s->os->unlink(s->os, path);
     if (rc && rc != LUGE_NOTFOUND) return rc;
     rc = s->os->open(s->os, path, OS_WRITE | OS_CREATE, &s->shm_file);
-    if (rc) return rc;
     /* Blocks first: a store into a hole of a full disk would be a SIGBUS. */
-    rc = s->os->allocate(s->shm_file, 0, head + arena_bytes);
-    if (!rc) rc = map_shm(s);
+    if (!rc) rc = s->os->allocate(s->shm_file, 0, bytes);
+    return rc ? rc : map_shm(s);
+}
+
+int share_create(struct share *s, const char *path, const u8 instance[16],
+                 u64 arena_bytes)
+{
+    char fresh[4200];
+    u64 head = round_up(sizeof(struct share_memory), 4096);
+    snprintf(fresh, sizeof fresh, "%s.new", path);
+    int rc = make_shm(s, fresh, head + arena_bytes);
     if (rc) return rc;
     struct share_memory *m = s->m;
     memset(m, 0, sizeof *m);
+    m->in_doubt = was_in_doubt(s, path);
     m->layout = SHARE_LAYOUT;
     m->bytes = sizeof *m;
     memcpy(m->instance, instance, 16);
@@ -57,7 +83,7 @@ int share_create(struct share *s, const char *path, const u8 instance[16],
     m->arena_bytes = arena_bytes;
     m->arena = head;
     memcpy(m->magic, "lugeshm", 8);
-    return 0;
+    return s->os->rename(s->os, fresh, path);
 }
 
 int share_join(struct share *s, const char *path, const u8 instance[16])

@@ -25,7 +25,7 @@ enum {
     SHARE_SEATS_MAX = 256,   /* processes; 64 bytes each */
     SHARE_SLOTS_MAX = 2048,  /* readers; 64 bytes each: 128 KiB of shm */
     SHARE_WATCHES_MAX = 256, /* subscribers; 128 bytes each */
-    SHARE_LAYOUT = 2,        /* raise with any change of these structs */
+    SHARE_LAYOUT = 3,        /* raise with any change of these structs */
     SHARE_PREFIX_MAX = 32,   /* bytes of a watch's prefix kept for writers */
     SHARE_NO_SLOT = 0xffffffff,
     SHARE_ARENAS_MAX = 128,  /* places; used again after as many thieves */
@@ -110,7 +110,9 @@ struct share_memory {
     _Atomic u32 durable_waiters;
     _Atomic u32 failed;          /* luge code (positive) of a failed sync */
     _Atomic u64 leader_since_ns;
-    u8 pad2[40];
+    _Atomic u32 in_doubt;        /* 1: a sync failed, and no recovery has
+                                    written anew what it left (recover.c) */
+    u8 pad2[36];
 
     /* --- where we are; each only rises --- */
     _Atomic u64 committed;       /* by the holder of the turn */
@@ -183,7 +185,8 @@ struct share {
 
 /* Is anybody seated?  *alone = no live seat but perhaps our own. */
 int share_alone(struct share *s, bool *alone);
-/* Build fresh shared memory: nobody is seated (S1). */
+/* Build fresh shared memory: nobody is seated (S1).  Of the old one only what
+ * `in_doubt` and `failed` say is kept: in `in_doubt`. */
 int share_create(struct share *s, const char *path, const u8 instance[16],
                  u64 arena_bytes);
 /* Map what others built.  VERSION if another build of luge made it. */

@@ -115,7 +115,8 @@ static int read_conf(struct env *e, u32 wanted_page_bytes)
 static int foreign_name(void *context, const char *name)
 {
     static const char *const ours[] = {
-        "lock", "shm", "db", "log", "ids", "notify", "conf.new", "lost+found",
+        "lock", "shm", "shm.new", "db", "log", "ids", "notify", "conf.new",
+        "lost+found",
     };
     const char **foreign = context;
     for (size_t i = 0; i < ARRAY_COUNT(ours); i++)

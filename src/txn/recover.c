@@ -5,6 +5,11 @@
  *   record behind it, once | cut what follows | make the rest durable.
  * Nothing the old state needs is overwritten before the end, so a crash during
  * recovery is followed by the same recovery.
+ * What is read need not be on the device: who wrote it may have died before he
+ * synced it, or seen the sync fail.  After a failed sync the system may show
+ * what it did not write, call it clean, and let the next sync succeed without
+ * it.  So the superblock is written anew, always, and the log if the old shared
+ * memory says that a sync had failed; one that fails here is noted as well.
  * Not here: who may do this (store/open.c holds the gate).
  */
 #include <stdio.h>
@@ -188,6 +193,22 @@ static void begin_generations(struct env *e, u64 newest_segment)
     atomic_store(&e->share.m->first_generation, generation);
 }
 
+/* A sync answered RC. */
+static int in_doubt(struct env *e, int rc)
+{
+    if (rc) atomic_store(&e->share.m->in_doubt, 1);
+    return rc;
+}
+
+/* The superblock that was read must last before anything that the other one
+ * needs is used again, and the name of conf as long as the rest. */
+static int keep_superblock(struct env *e, const struct superblock *s)
+{
+    int rc = superblock_write(e, s);
+    if (!rc) rc = in_doubt(e, e->os->sync(e->db));
+    return rc ? rc : e->os->sync_dir(e->os, e->path);
+}
+
 /* Replay the log behind the superblock and make its end the head. */
 static int replay_all(struct env *e)
 {
@@ -206,7 +227,9 @@ static int replay_all(struct env *e)
     if (!rc) rc = head_find_end(e, &start, last.seq, &end);
     if (!rc) rc = head_replay(e, &start, &end, &last, false);
     if (!rc) rc = log_remove_after(&e->log, last.log.segment);
-    if (!rc) rc = log_sync(&e->log, start.segment, &last.log);
+    if (!rc && atomic_load(&e->share.m->in_doubt))
+        rc = log_rewrite(&e->log, start.segment, &last.log);
+    if (!rc) rc = in_doubt(e, log_sync(&e->log, start.segment, &last.log));
     if (!rc) {
         struct txn_head next = *env_head(e);
         next.seq = last.seq;
@@ -234,15 +257,12 @@ int recover_open(struct env *e)
     struct superblock s;
     struct txn_head head;
     int rc = superblock_read(e, &s);
-    /* Its writer may have died before he synced it, or the directory with conf:
-     * what is read must last before anything it replaces is used again. */
-    if (!rc) rc = e->os->sync(e->db);
-    if (!rc) rc = e->os->sync_dir(e->os, e->path);
     if (!rc) rc = file_path(e, "shm", path, sizeof path);
     if (!rc)
         rc = share_create(&e->share, path, e->instance,
                           round_up(sizeof(struct txn_arena), 4096) +
                               4096 * ENV_ARENA_CHUNKS);
+    if (!rc) rc = keep_superblock(e, &s);
     if (rc) return rc;
     describe_head(&s, &head);
     describe_memory(e, &s);
@@ -254,5 +274,7 @@ int recover_open(struct env *e)
     e->log.owner = e->share.seat;
     if (!rc) rc = log_remove_spares(&e->log);
     if (!rc) rc = txn_load_ids(e);
-    return rc ? rc : replay_all(e);
+    if (!rc) rc = replay_all(e);
+    if (!rc) atomic_store(&e->share.m->in_doubt, 0);
+    return rc;
 }
