@@ -365,7 +365,7 @@ static int sim_writev(struct os_file *file, const luge_bytes *pieces,
     u64 size = 0, most = 0;
     for (unsigned k = 0; k < count; k++) size += pieces[k].size;
     int rc = begin_file(file, SIM_CALL_WRITE);
-    if (!rc && !f->writable)
+    if (!rc && size && !f->writable)
         rc = read_only(f, "write");
     else if (!rc && (offset > SIM_FILE_BYTES_MAX ||
                      size > SIM_FILE_BYTES_MAX - offset))
