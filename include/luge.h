@@ -125,7 +125,8 @@ static inline luge_bytes luge_str(const char *s)
 }
 
 #define LUGE_KEY_SIZE_MAX 1024u               /* bytes */
-#define LUGE_VALUE_SIZE_MAX ((size_t)1 << 32) /* bytes: 4 GiB */
+/* bytes: 4 GiB less what stands around it in the log */
+#define LUGE_VALUE_SIZE_MAX (((size_t)1 << 32) - 8192)
 #define LUGE_NAME_SIZE_MAX 512u               /* bytes of a tree's name */
 
 /* --------------------------------------------------------------- open -- */

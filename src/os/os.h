@@ -119,6 +119,18 @@ int os_reserve(u64 size, bool huge_pages, u8 **base);
 void os_reserve_free(void *base, u64 size);
 void os_discard(void *base, u64 size);   /* contents become zero, memory goes */
 
+/* Memory with an unlinked file in DIRECTORY behind it, for what may be larger
+ * than memory: BYTES of addresses, at OVER (inside an os_reserve) or anywhere.
+ * Only what was grown may be touched.  Errors: NOSPACE, IO, NOMEM. */
+struct os_spill;
+int os_spill_open(const char *directory, u64 bytes, void *over,
+                  struct os_spill **spill);
+u8 *os_spill_base(const struct os_spill *spill);
+int os_spill_grow(struct os_spill *spill, u64 bytes);
+void os_spill_empty(struct os_spill *spill);     /* give the blocks back */
+/* UNMAP: not if it lies inside an os_reserve.  NULL is allowed. */
+void os_spill_close(struct os_spill *spill, bool unmap);
+
 /* A word that reads 1 here and 0 in a forked child, for ever: it is never
  * unmapped.  The same word for all callers of one process. */
 int os_fork_sentinel(volatile const u32 **word);

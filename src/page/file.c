@@ -57,7 +57,7 @@ static int reserve_tables(struct page_file *f)
                      &f->map.frames, &f->frame_bytes);
     if (rc) return rc;
     u64 frames = min_u64(f->frame_bytes >> f->map.page_shift, UINT32_MAX);
-    f->frame_limit = (u32)frames;
+    f->frame_limit = f->spill_from = (u32)frames;
     f->meta_bytes = frames * sizeof *f->meta;
     rc = os_reserve(f->meta_bytes, false, &p);
     f->meta = (struct page_frame *)(void *)p;
@@ -88,6 +88,7 @@ void page_file_close(struct page_file *f)
     if (f->map.checked) os_reserve_free(f->map.checked, f->checked_bytes);
     if (f->checked_extents)
         os_reserve_free(f->checked_extents, f->checked_bytes);
+    os_spill_close(f->spill, false);
     if (f->map.frames) os_reserve_free(f->map.frames, f->frame_bytes);
     if (f->meta) os_reserve_free(f->meta, f->meta_bytes);
     base_free(f->free_frames);
@@ -110,17 +111,51 @@ u32 page_bytes(const struct page_file *f)
 
 /* -------------------------------------------------------------- frames -- */
 
+void page_file_spill(struct page_file *f, const char *directory, u64 bytes)
+{
+    f->spill_directory = directory;
+    f->spill_from = (u32)min_u64(bytes >> f->map.page_shift, f->frame_limit);
+}
+
+/* The next frame that was never used lies in the spill. */
+static int grow_spill(struct page_file *f)
+{
+    u64 from = (u64)f->spill_from << f->map.page_shift;
+    u64 high = (u64)(f->frame_high + 1) << f->map.page_shift;
+    int rc = 0;
+    if (!f->spill)
+        rc = os_spill_open(f->spill_directory, f->frame_bytes - from,
+                           f->map.frames + from, &f->spill);
+    return rc ? rc : os_spill_grow(f->spill, high - from);
+}
+
+/* No frame of the spill is used any more: they leave the list of free ones, so
+ * that small transactions are in memory again, and the file its blocks. */
+static void leave_spill(struct page_file *f)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < f->free_count; i++)
+        if (f->free_frames[i] < f->spill_from)
+            f->free_frames[kept++] = f->free_frames[i];
+    f->free_count = kept;
+    f->frame_high = f->spill_from;
+    os_spill_empty(f->spill);
+}
+
 static int frame_take(struct page_file *f, u32 *frame)
 {
     int rc = 0;
     pthread_mutex_lock(&f->lock);
-    if (f->free_count)
+    if (f->free_count) {
         *frame = f->free_frames[--f->free_count];
-    else if (f->frame_high < f->frame_limit)
-        *frame = f->frame_high++;
-    else
+    } else if (f->frame_high < f->frame_limit) {
+        if (f->frame_high >= f->spill_from) rc = grow_spill(f);
+        if (!rc) *frame = f->frame_high++;
+    } else {
         rc = fail(LUGE_NOMEM, "all %u page frames are in use",
                   f->frame_limit);
+    }
+    if (!rc && *frame >= f->spill_from) f->spilled++;
     pthread_mutex_unlock(&f->lock);
     return rc;
 }
@@ -153,6 +188,7 @@ void page_frame_free(struct page_file *f, page_ref ref)
     pthread_mutex_lock(&f->lock);
     assert(f->free_count < f->free_capacity);
     f->free_frames[f->free_count++] = frame;
+    if (frame >= f->spill_from && !--f->spilled) leave_spill(f);
     pthread_mutex_unlock(&f->lock);
 }
 

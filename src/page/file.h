@@ -31,10 +31,13 @@ struct page_file {
     u64 map_bytes, checked_bytes, frame_bytes, meta_bytes;
     page_validate_fn validate;    /* of leaves and branches */
     struct page_frame *meta;
-    pthread_mutex_t lock;         /* of the five below */
+    pthread_mutex_t lock;         /* of all below but next_tag */
     u32 *free_frames;
     size_t free_count, free_capacity;
     u32 frame_high, frame_limit;
+    u32 spill_from, spilled;      /* frames from there on; how many are used */
+    const char *spill_directory;  /* NULL: nothing spills */
+    struct os_spill *spill;
     _Atomic u64 next_tag;
 };
 
@@ -42,6 +45,9 @@ struct page_file {
 int page_file_open(struct page_file *f, struct os *os, struct os_file *file,
                    u32 page_bytes, page_validate_fn validate);
 void page_file_close(struct page_file *f);
+/* More than BYTES of frames go to memory that the system can move to a file in
+ * DIRECTORY, which must outlive F: for transactions larger than memory. */
+void page_file_spill(struct page_file *f, const char *directory, u64 bytes);
 /* Versions may name pages below COUNT from now on. */
 void page_file_grown(struct page_file *f, u64 count);
 

@@ -50,9 +50,9 @@ int store_key_ok(luge_bytes key)
 
 static int value_ok(luge_bytes value)
 {
-    if (value.size <= LUGE_VALUE_SIZE_MAX - 4096) return 0;
+    if (value.size <= LUGE_VALUE_SIZE_MAX) return 0;
     return fail(LUGE_TOOBIG, "a value of %zu bytes; %zu are allowed",
-                value.size, LUGE_VALUE_SIZE_MAX - 4096);
+                value.size, LUGE_VALUE_SIZE_MAX);
 }
 
 int store_read_point(luge_txn *txn, luge_tree tree, luge_bytes key)

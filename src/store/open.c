@@ -13,7 +13,12 @@
 
 #include "store/store.h"
 
-enum { PATH_BYTES = 4096, CONF_BYTES_MAX = 4096 };
+enum {
+    PATH_BYTES = 4096,
+    CONF_BYTES_MAX = 4096,
+    SPILL_CACHES = 2,           /* a commit may need more than the cache holds;
+                                   what needs twice as much spills */
+};
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t registry_once = PTHREAD_ONCE_INIT;
@@ -201,6 +206,11 @@ static int open_files(struct env *e)
         rc = page_file_open(&e->pages, e->os, e->db, e->options.page_bytes,
                             tree_page_validate);
     if (rc) return rc;
+    if (e->threaded)
+        page_file_spill(&e->pages, e->path,
+                        SPILL_CACHES * e->options.cache_bytes);
+    if (e->threaded)
+        ops_spill_init(&e->spill, e->path, e->options.cache_bytes);
     snprintf(path, sizeof path, "%s/log", e->path);
     rc = log_open(&e->log, e->os, path, e->instance);
     e->log.may_write = head_may_write;
@@ -256,6 +266,7 @@ static void free_env(struct store_env *s)
 {
     struct env *e = &s->env;
     log_close(&e->log);
+    ops_spill_close(&e->spill);
     page_file_close(&e->pages);
     if (e->db) e->os->close(e->db);
     if (e->notify) e->os->close(e->notify);
@@ -498,7 +509,7 @@ static int close_env(struct store_env *s)
         if (!rc && gate) rc = share_alone(&e->share, &alone);
         if (!rc && alone && !e->temporary &&
             !(e->options.flags & LUGE_READ_ONLY))
-            rc = checkpoint_write(e, 0);
+            rc = checkpoint_write(e, 0, e->options.busy_timeout_ms);
     } else {
         rc = LUGE_BROKEN;
     }

@@ -155,7 +155,9 @@ int luge_checkpoint(luge_db *db)
     int rc = env_usable(&db->store->env);
     if (!rc && (db->flags & LUGE_READ_ONLY))
         rc = fail(LUGE_READONLY, "the database was opened read-only");
-    return rc ? rc : checkpoint_write(&db->store->env, 4);
+    if (rc) return rc;
+    struct env *e = &db->store->env;
+    return checkpoint_write(e, 4, e->options.busy_timeout_ms);
 }
 
 int luge_next_ids(luge_db *db, uint32_t count, uint64_t *first)

@@ -291,12 +291,12 @@ static int steps(struct env *e)
     return rc ? rc : checkpoint_tend_log(e);
 }
 
-int checkpoint_write(struct env *e, u32 share)
+int checkpoint_write(struct env *e, u32 share, u32 wait_ms)
 {
     pthread_mutex_lock(&e->checkpoint_lock);
     atomic_store(&e->care_wants_checkpoint, 0);
     int rc = e->os->lock(e->share.lock_file, SHARE_LOCK_CHECKPOINT, true,
-                         e->options.busy_timeout_ms);
+                         wait_ms);
     if (!rc) {
         (void)share_reap(&e->share);     /* the dead pin nothing */
         /* A theft of the turn undoes what was prepared: once more, then. */

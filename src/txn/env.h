@@ -169,6 +169,7 @@ struct env {
     _Atomic u64 pins[SHARE_SLOTS_MAX];  /* orders; 0: none */
     _Atomic u32 slots_high;
 
+    struct ops_spill spill;             /* of large transactions */
     pthread_mutex_t checkpoint_lock, ids_lock;
     pthread_mutex_t notify_lock;
     struct os_file *notify;             /* NULL until it is first rung */
@@ -320,8 +321,9 @@ int bell_file(struct env *e, char *path, size_t size);
 /* --- checkpoint.c, recover.c --- */
 
 /* SHARE: if a SHARE-th of the file or more is free, pages at its end are moved
- * down and the end is given back; 0: never. */
-int checkpoint_write(struct env *e, u32 share);
+ * down and the end is given back; 0: never.  BUSY if another process has been
+ * at it for longer than WAIT_MS. */
+int checkpoint_write(struct env *e, u32 share, u32 wait_ms);
 int recover_create(struct env *e);     /* a new database's files */
 int recover_open(struct env *e);       /* first in the directory */
 /* Drop segments and prepare the next one. */

@@ -6,9 +6,110 @@
 
 enum {
     CHUNK_FIRST = 2048 - 64,        /* most transactions fit */
-    CHUNK_BYTES = (256 << 10) - 64,
+    CHUNK_BYTES = (256 << 10) - 128,
     FRAME_SPARE = 8,
+    SLOT_BYTES = 256 << 10,
 };
+#define SPILL_BYTES_MAX ((u64)1 << 40) /* addresses only */
+
+_Static_assert(sizeof(struct ops_chunk) + LOG_FRAME_HEAD + CHUNK_BYTES +
+                       FRAME_SPARE <= SLOT_BYTES, "a usual chunk is a slot");
+
+struct ops_slot {
+    struct ops_slot *next;
+};
+
+/* --------------------------------------------------------------- spill -- */
+
+void ops_spill_init(struct ops_spill *s, const char *directory,
+                    u64 after_bytes)
+{
+    s->directory = directory;
+    s->after_bytes = after_bytes;
+    pthread_mutex_init(&s->lock, NULL);
+}
+
+void ops_spill_close(struct ops_spill *s)
+{
+    if (!s->directory) return;
+    os_spill_close(s->memory, true);
+    pthread_mutex_destroy(&s->lock);
+    memset(s, 0, sizeof *s);
+}
+
+/* SLOTS in a row.  Single ones are used again; rows are taken from the end. */
+static int take_slots(struct ops_spill *s, u64 slots, void **memory)
+{
+    int rc = 0;
+    if (!s->memory)
+        rc = os_spill_open(s->directory, SPILL_BYTES_MAX, NULL, &s->memory);
+    if (rc) return rc;
+    if (slots == 1 && s->free) {
+        *memory = s->free;
+        s->free = s->free->next;
+    } else {
+        rc = os_spill_grow(s->memory, s->used_bytes + slots * SLOT_BYTES);
+        if (rc) return rc;
+        *memory = os_spill_base(s->memory) + s->used_bytes;
+        s->used_bytes += slots * SLOT_BYTES;
+    }
+    s->live += slots;
+    return 0;
+}
+
+static int spill_take(struct ops_spill *s, size_t size,
+                      struct ops_chunk **chunk)
+{
+    void *memory = NULL;
+    u64 slots = (size + SLOT_BYTES - 1) / SLOT_BYTES;
+    pthread_mutex_lock(&s->lock);
+    int rc = take_slots(s, slots, &memory);
+    pthread_mutex_unlock(&s->lock);
+    if (rc) return rc;
+    *chunk = memory;
+    (*chunk)->slots = (u32)slots;
+    return 0;
+}
+
+static void spill_give(struct ops_spill *s, struct ops_chunk *chunk)
+{
+    u64 slots = chunk->slots;
+    u8 *memory = (u8 *)chunk;
+    pthread_mutex_lock(&s->lock);
+    s->live -= slots;
+    for (u64 i = 0; i < slots && s->live; i++) {
+        struct ops_slot *slot = (void *)(memory + i * SLOT_BYTES);
+        slot->next = s->free;
+        s->free = slot;
+    }
+    if (!s->live) {
+        s->free = NULL;
+        s->used_bytes = 0;
+        os_spill_empty(s->memory);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* -------------------------------------------------------------- chunks -- */
+
+static int take_chunk(struct ops *ops, size_t capacity,
+                      struct ops_chunk **chunk)
+{
+    struct ops_spill *s = ops->spill;
+    size_t size = sizeof **chunk + LOG_FRAME_HEAD + capacity + FRAME_SPARE;
+    if (s && s->directory && ops->bytes > s->after_bytes)
+        return spill_take(s, size, chunk);
+    *chunk = base_alloc(size);
+    if (!*chunk) return NOMEM();
+    (*chunk)->slots = 0;
+    return 0;
+}
+
+static void free_chunk(struct ops *ops, struct ops_chunk *chunk)
+{
+    if (chunk->slots) spill_give(ops->spill, chunk);
+    else base_free(chunk);
+}
 
 u8 *ops_payload(struct ops_chunk *chunk)
 {
@@ -21,9 +122,9 @@ static int add_chunk(struct ops *ops, size_t need)
     if (capacity < need) capacity = need;
     if (capacity > UINT32_MAX - 4096)
         return fail(LUGE_TOOBIG, "an operation of %zu bytes", need);
-    struct ops_chunk *chunk = base_alloc(sizeof *chunk + LOG_FRAME_HEAD +
-                                         capacity + FRAME_SPARE);
-    if (!chunk) return NOMEM();
+    struct ops_chunk *chunk;
+    int rc = take_chunk(ops, capacity, &chunk);
+    if (rc) return rc;
     chunk->next = NULL;
     chunk->size = 0;
     chunk->capacity = (u32)capacity;
@@ -78,7 +179,7 @@ static void free_after(struct ops *ops, struct ops_chunk *keep)
     struct ops_chunk *chunk = keep ? keep->next : ops->first;
     while (chunk) {
         struct ops_chunk *next = chunk->next;
-        base_free(chunk);
+        free_chunk(ops, chunk);
         chunk = next;
     }
     if (keep) keep->next = NULL;
@@ -106,8 +207,10 @@ void ops_clear(struct ops *ops)
 
 void ops_free(struct ops *ops)
 {
+    struct ops_spill *spill = ops->spill;
     free_after(ops, NULL);
     memset(ops, 0, sizeof *ops);
+    ops->spill = spill;
 }
 
 static int get_bytes(const u8 **at, const u8 *end, luge_bytes *bytes)

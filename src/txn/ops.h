@@ -10,7 +10,10 @@
 #ifndef TXN_OPS_H
 #define TXN_OPS_H
 
+#include <pthread.h>
+
 #include "base/base.h"
+#include "os/os.h"
 
 enum op_kind {
     OP_PUT = 1,     /* tree, key, value */
@@ -27,15 +30,35 @@ struct op {
     luge_bytes key, value;
 };
 
+/* Where the operations of large transactions go, for a whole process: slots of
+ * memory with a file behind it (os_spill). */
+struct ops_spill {
+    const char *directory;      /* NULL: nothing spills */
+    u64 after_bytes;            /* of one transaction */
+    pthread_mutex_t lock;       /* of the rest */
+    struct os_spill *memory;
+    struct ops_slot *free;
+    u64 used_bytes;             /* slots ever used lie below */
+    u64 live;                   /* slots in use */
+};
+
+/* DIRECTORY must outlive it. */
+void ops_spill_init(struct ops_spill *spill, const char *directory,
+                    u64 after_bytes);
+void ops_spill_close(struct ops_spill *spill);
+
 struct ops_chunk {
     struct ops_chunk *next;
     u32 size, capacity;         /* payload bytes */
+    u32 slots;                  /* of the spill; 0: from base_alloc */
+    u32 reserved;
     u8 frame[];                 /* LOG_FRAME_HEAD, payload, 7 spare bytes */
 };
 
 struct ops {
     struct ops_chunk *first, *last;
     u64 bytes, count;
+    struct ops_spill *spill;    /* NULL: none */
 };
 
 /* A place in the list: everything before it. */

@@ -30,6 +30,7 @@ static int take_idle(struct env *e, struct luge_txn **txn)
     *txn = base_alloc_zero(sizeof **txn);
     if (!*txn) return NOMEM();
     (*txn)->env = e;
+    (*txn)->ops.spill = &e->spill;
     int rc = share_slot_take(&e->share, &(*txn)->slot);
     if (rc) {
         base_free(*txn);
