@@ -40,6 +40,7 @@ enum engine_kind {
     KIND_MIXED = 1 << 3,
     KIND_SPACE = 1 << 4,
     KIND_FLOOR = 1 << 5,          /* the bare device shows its own figure */
+    KIND_FEED = 1 << 6,           /* followers of what is committed */
     KIND_PEER = KIND_READ | KIND_ASYNC | KIND_DURABLE | KIND_MIXED |
                 KIND_SPACE,       /* what a database takes part in */
 };
@@ -86,6 +87,13 @@ struct source {
     int (*next)(struct source *source, struct slice *key, struct slice *value);
 };
 
+/* What a follower is after. */
+struct watch_how {
+    struct slice prefix;                    /* of keys; empty: all */
+    bool early, all;                        /* when committed, not only when
+                                               durable; from the first commit */
+};
+
 struct engine {
     const char *name;
     const char *options;                    /* stated beside the figures */
@@ -112,6 +120,13 @@ struct engine {
     /* Load SOURCE into an empty database the fastest way; durable after. */
     int (*load)(void *db, struct source *source);
     int (*next_id)(void *session, u64 *id);              /* CAN_IDS */
+
+    /* KIND_FEED.  A session has one watch.  *ops: operations of the next
+     * transaction, 0 if none came in time; *last is of its last value. */
+    int (*watch_open)(void *session, const struct watch_how *how);
+    int (*watch_next)(void *session, u32 timeout_ms, u64 *ops,
+                      struct head *last);
+    int (*keep_log)(void *db);              /* from now on, all of it */
 
     int (*sync)(void *db);                  /* all acknowledged is durable */
     int (*checkpoint)(void *db);            /* NULL: there is no such call */

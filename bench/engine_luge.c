@@ -7,12 +7,14 @@
 #include <stdlib.h>
 
 #include "luge.h"
+#include "luge_feed.h"
 
 enum { LOAD_BATCH = 10000, OPS_MAX = 4096 };
 
 struct session {
     luge_db *db;
     luge_txn *snapshot;
+    luge_watch *watch;
     struct luge_op ops[OPS_MAX];
 };
 
@@ -59,6 +61,7 @@ static void session_close(void *session)
     struct session *s = session;
 
     luge_abort(s->snapshot);
+    luge_watch_close(s->watch);
     free(s);
 }
 
@@ -198,6 +201,48 @@ static int next_id(void *session, u64 *id)
     return luge_next_id(s->db, id) ? failed("luge_next_id") : 0;
 }
 
+static int watch_open(void *session, const struct watch_how *how)
+{
+    struct session *s = session;
+    struct luge_watch_options options = {
+        .flags = how->early ? LUGE_WATCH_COMMITTED : 0,
+        .from = how->all ? LUGE_FROM_SEQ : LUGE_FROM_NOW,
+        .prefix = bytes_of(how->prefix),
+    };
+
+    return luge_watch_open(s->db, &options, &s->watch)
+               ? failed("luge_watch_open") : 0;
+}
+
+static int watch_next(void *session, u32 timeout_ms, u64 *ops,
+                      struct head *last)
+{
+    struct session *s = session;
+    const struct luge_change_set *set;
+    int rc = luge_watch_next(s->watch, (int)timeout_ms, &set);
+
+    *ops = rc ? 0 : set->count;
+    if (rc == LUGE_TIMEOUT) return 0;
+    if (rc) return failed("luge_watch_next");
+    luge_bytes value = set->changes[set->count - 1].value;
+    if (value.size >= 16)
+        head_of(last, slice_of(value.data, value.size));
+    return 0;
+}
+
+static int keep_log(void *db)
+{
+    struct luge_retention keep = {.flags = LUGE_KEEP_ALL};
+    luge_txn *txn;
+
+    if (luge_begin(db, LUGE_WRITE, &txn)) return failed("luge_begin");
+    if (luge_retention_set(txn, &keep)) {
+        luge_abort(txn);
+        return failed("luge_retention_set");
+    }
+    return luge_commit(txn) ? failed("luge_commit") : 0;
+}
+
 static int checkpoint(void *db)
 {
     return luge_checkpoint(db) ? failed("luge_checkpoint") : 0;
@@ -213,7 +258,7 @@ const struct engine engine_luge = {
     .options = "defaults; async = LUGE_ASYNC, durable = LUGE_FULL; sorted "
                "load: transactions of 10,000 holding the turn",
     .rank = {RANK_PREFIX, RANK_POWER},
-    .kinds = KIND_PEER,
+    .kinds = KIND_PEER | KIND_FEED,
     .abilities = CAN_PROCESSES | CAN_IDS,
     .version = version,
     .open = db_open,
@@ -228,6 +273,9 @@ const struct engine engine_luge = {
     .scan = scan,
     .load = load,
     .next_id = next_id,
+    .watch_open = watch_open,
+    .watch_next = watch_next,
+    .keep_log = keep_log,
     .sync = sync_all,
     .checkpoint = checkpoint,
     .settle = checkpoint,

@@ -61,6 +61,10 @@ static const struct mix
      .shape = &its_shape, .kinds = KIND_MIXED, .base = BASE_COPY,             \
      .threads = 2, .mix = &percentages}
 
+#define FEED(label, what, its_unit, function, ...)                            \
+    {.name = label, .text = what, .unit = its_unit, .work = function,         \
+     .shape = &shape_16, .kinds = KIND_FEED, __VA_ARGS__}
+
 #define SPACE(label, what, function, its_base, ...)                           \
     {.name = label, .text = what, .unit = "", .work = function,               \
      .shape = &shape_16, .kinds = KIND_SPACE, .base = its_base, __VA_ARGS__}
@@ -136,6 +140,30 @@ const struct row rows[] = {
     {.name = "ids-t2", .text = "the same with 2 threads",
      .unit = "ids/s", .work = work_ids, .shape = &shape_16,
      .kinds = KIND_ASYNC, .needs = CAN_IDS, .threads = 2},
+
+    FEED("wakeup-committed", "put to delivery in another process, when "
+         "committed", "deliveries/s", work_wake, .base = BASE_COPY,
+         .processes = 2),
+    FEED("wakeup-durable", "durable put to delivery in another process, when "
+         "durable", "deliveries/s", work_wake, .base = BASE_COPY,
+         .mode = MODE_DURABLE, .processes = 2, .settled = true),
+    FEED("watched-0", "async puts, another process attached, nobody watches",
+         "puts/s", work_subscribers, .base = BASE_COPY, .processes = 1),
+    FEED("watched-1", "the same under 1 subscriber of a prefix", "puts/s",
+         work_subscribers, .base = BASE_COPY, .processes = 1, .amount = 1),
+    FEED("watched-64", "the same under 64 subscribers of different prefixes",
+         "puts/s", work_subscribers, .base = BASE_COPY, .processes = 1,
+         .amount = 64),
+    FEED("watched-durable-0", "durable puts, nobody watches", "commits/s",
+         work_subscribers, .base = BASE_COPY, .mode = MODE_DURABLE,
+         .processes = 1, .settled = true),
+    FEED("watched-durable-64", "the same under 64 subscribers", "commits/s",
+         work_subscribers, .base = BASE_COPY, .mode = MODE_DURABLE,
+         .processes = 1, .amount = 64, .settled = true),
+    FEED("replay-1", "one thread reads the log, 1 operation a transaction",
+         "operations/s", work_replay, .amount = 1, .reps_max = 3),
+    FEED("replay-100", "the same, 100 operations a transaction",
+         "operations/s", work_replay, .amount = 100, .reps_max = 3),
 
     SPACE("open", "open and first read, 5 x the records, cached", work_open,
           BASE_BIG_SHARED),

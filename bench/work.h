@@ -56,6 +56,10 @@ int work_ranges(struct run *run);
 int work_mix(struct run *run);
 int work_reads_and_writes(struct run *run);
 
+int work_wake(struct run *run);
+int work_subscribers(struct run *run);
+int work_replay(struct run *run);
+
 int work_open(struct run *run);
 int work_open_cold(struct run *run);
 int work_open_killed(struct run *run);
