@@ -6,9 +6,10 @@
  *
  *   B1  Before it sleeps it says so, and looks once more (share/watch.c, K1).
  *   B2  It sleeps NAP_MS at most: whoever should have rung may be dead.
- *   B3  However many subscribers there are, together they let themselves be
- *       rung about once in RING_SHARE_NS; who was rung a moment ago rests
- *       first, and what came meanwhile he finds in one look.
+ *   B3  Who was woken a moment ago and found something rests before he lets
+ *       himself be rung again, the longer the more subscribers there are: all
+ *       together wake up about once in REST_SHARE_NS.  While much happens they
+ *       find many records in one look, and nobody rings anybody.
  * With a descriptor nobody sleeps here: TIMEOUT leaves `asleep` standing, and
  * the bell is a byte written to the file `notify`.
  * Not here: what is taken from the log (take.c), who rings (txn/bell.c).
@@ -17,8 +18,8 @@
 
 enum {
     NAP_MS = 200,
-    RING_SHARE_NS = 50000,      /* waking and looking takes 10 to 40 us */
-    REST_NS_MAX = 5000000,
+    REST_SHARE_NS = 100000,     /* waking and looking takes 10 to 40 us */
+    REST_NS_MAX = 10000000,
 };
 
 /* ---------------------------------------------------------------- open -- */
@@ -129,8 +130,8 @@ void feed_watch_close(struct feed_watch *w)
 /* B3. */
 static bool rests(struct feed_watch *w, u64 left_ns)
 {
-    u64 since = os_monotonic_ns() - w->rung_ns;
-    u64 rest = (u64)RING_SHARE_NS *
+    u64 since = os_monotonic_ns() - w->woke_ns;
+    u64 rest = (u64)REST_SHARE_NS *
                atomic_load(&w->env->share.m->watches_high);
     rest = min_u64(rest, REST_NS_MAX);
     if (since >= rest) return false;
@@ -165,7 +166,6 @@ static void sleep_on_bell(struct feed_watch *w, u64 left_ns)
     if (!arm(w, false) && !atomic_load(&w->woken))
         os_futex_wait(&w->slot->bell, bell, (u32)ms);
     atomic_store(&w->slot->asleep, 0);
-    if (atomic_load(&w->slot->bell) != bell) w->rung_ns = os_monotonic_ns();
 }
 
 /* TIMEOUT, unless there is something after all: then 0. */
@@ -199,6 +199,7 @@ int feed_watch_next(struct feed_watch *w, int timeout_ms,
     u64 now = timeout_ms > 0 ? os_monotonic_ns() : 0;
     u64 end = timeout_ms < 0 ? UINT64_MAX
                              : now + (u64)timeout_ms * 1000000;
+    bool waited = false;
     int rc = LUGE_NOTFOUND;
     if (w->fd >= 0 && *w->env->fork_sentinel) atomic_store(&w->slot->asleep, 0);
     while (rc == LUGE_NOTFOUND) {
@@ -212,7 +213,9 @@ int feed_watch_next(struct feed_watch *w, int timeout_ms,
         } else if (!rests(w, end - now)) {
             sleep_on_bell(w, end - now);
         }
+        waited = true;
     }
+    if (waited && !rc) w->woke_ns = os_monotonic_ns();
     return rc;
 }
 

@@ -24,7 +24,7 @@ struct feed_watch {
     u64 skip_after;
     u64 tree;                   /* 0: all */
     luge_bytes prefix;          /* owned */
-    u64 rung_ns;                /* when the bell woke us last */
+    u64 woke_ns;                /* when waiting was last worth it */
     _Atomic u32 woken;          /* luge_watch_wake was called */
     struct luge_change *changes;
     size_t count, capacity;

@@ -12,22 +12,33 @@
  * looks at it and sleeps again. */
 enum { BELL_OPS_MAX = 64 };
 
-static void want_all(struct share *s, u32 high, u64 seq)
+/* Mark and ring in one pass: of those that it does not concern only the line
+ * that never changes is looked at.  True: `notify` is to be written. */
+static bool tell(struct share *s, struct share_watch *w, u64 seq)
 {
-    for (u32 i = 0; i < high; i++)
-        if (atomic_load(&s->m->watches[i].ready))
-            share_watch_want(&s->m->watches[i], seq);
+    share_watch_want(w, seq);
+    return share_watch_ring(s, w);
 }
 
-static void want_op(struct share *s, u32 high, const struct op *op, u64 seq)
+static bool tell_all(struct share *s, u32 high, u64 seq)
 {
-    bool key = op->kind == OP_PUT || op->kind == OP_DEL;
+    bool file = false;
+    for (u32 i = 0; i < high; i++)
+        if (atomic_load(&s->m->watches[i].ready))
+            file = tell(s, &s->m->watches[i], seq) || file;
+    return file;
+}
+
+static bool tell_op(struct share *s, u32 high, const struct op *op, u64 seq)
+{
+    bool key = op->kind == OP_PUT || op->kind == OP_DEL, file = false;
     for (u32 i = 0; i < high; i++) {
         struct share_watch *w = &s->m->watches[i];
         if (atomic_load(&w->ready) &&
             share_watch_concerns(w, op->tree, key ? &op->key : NULL))
-            share_watch_want(w, seq);
+            file = tell(s, w, seq) || file;
     }
+    return file;
 }
 
 /* --------------------------------------------------------------- notify -- */
@@ -76,14 +87,16 @@ void bell_commit(struct env *e, const struct ops *ops, u64 seq)
     struct share *s = &e->share;
     struct ops_walk walk;
     struct op op;
+    bool file = false;
     u32 high = atomic_load(&s->m->watches_high);
     if (likely(!high)) return;
     if (high > SHARE_WATCHES_MAX) high = SHARE_WATCHES_MAX;
     if (ops->count > BELL_OPS_MAX) {
-        want_all(s, high, seq);
+        file = tell_all(s, high, seq);
     } else {
         ops_walk_from(&walk, ops, NULL);
-        while (!ops_next(&walk, &op)) want_op(s, high, &op, seq);
+        while (!ops_next(&walk, &op))
+            file = tell_op(s, high, &op, seq) || file;
     }
-    bell_ring(e);
+    if (file) write_byte(e);
 }
