@@ -40,7 +40,7 @@ enum page_kind {
     PAGE_SPACE = 3,  /* page/space.c: a piece of the persisted free list */
 };
 
-/* The first bytes of every page but superblocks and extents (format.md 3). */
+/* The first bytes of every page but superblocks and extents (format.md 3.1). */
 struct page_head {
     u64 sum;     /* XXH3 of the rest of the page, seeded with its number */
     u64 birth;   /* publication it began with; 0 while private */
@@ -53,16 +53,28 @@ struct page_head {
     u16 run;
     u32 reserved;
 };
-_Static_assert(sizeof(struct page_head) == 32, "format.md 3");
-_Static_assert(offsetof(struct page_head, count) == 18, "format.md 3");
+_Static_assert(sizeof(struct page_head) == 32, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, birth) == 8, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, kind) == 16, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, level) == 17, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, count) == 18, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, prefix) == 20, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, cell_low) == 22, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, dead) == 24, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, run) == 26, "format.md 3.1");
 
-/* A large value: consecutive pages, no headers, the bytes from the start. */
+/* A large value: consecutive pages, no headers, the bytes from the start
+ * (format.md 3.5). */
 struct page_extent {
     u64 first;   /* page number; or PAGE_PRIVATE | address of the bytes */
     u64 size;    /* bytes */
     u64 sum;     /* XXH3 of the bytes, seeded with SIZE */
     u64 birth;   /* publication that its first version stood on */
 };
+_Static_assert(sizeof(struct page_extent) == 32, "format.md 3.5");
+_Static_assert(offsetof(struct page_extent, size) == 8, "format.md 3.5");
+_Static_assert(offsetof(struct page_extent, sum) == 16, "format.md 3.5");
+_Static_assert(offsetof(struct page_extent, birth) == 24, "format.md 3.5");
 
 /* The validator of a kind: called once on the first touch of a file page,
  * before anyone reads it.  Returns 0 or CORRUPT.  Set by the kind's owner. */

@@ -31,7 +31,7 @@ enum {
     SHARE_ARENAS_MAX = 128,  /* places; used again after as many thieves */
 };
 
-/* Bytes of the `lock` file, each a lock of its own. */
+/* Bytes of the `lock` file, each a lock of its own (format.md 8). */
 enum share_lock_byte {
     SHARE_LOCK_GATE = 0,        /* attach, detach, create, recover */
     SHARE_LOCK_CHECKPOINT = 1,  /* the one who writes superblocks */

@@ -329,6 +329,7 @@ int recover_open(struct env *e);       /* first in the directory */
 /* Drop segments and prepare the next one. */
 int checkpoint_tend_log(struct env *e);
 
+/* The first bytes of pages 0 and 1 (format.md 2). */
 struct superblock {
     char magic[8];                     /* "lugedb\0\0" */
     u32 format, page_bytes;
@@ -345,6 +346,14 @@ struct superblock {
     u64 sum;
 };
 _Static_assert(sizeof(struct superblock) == 168, "format.md 2");
+_Static_assert(offsetof(struct superblock, instance) == 16, "format.md 2");
+_Static_assert(offsetof(struct superblock, number) == 32, "format.md 2");
+_Static_assert(offsetof(struct superblock, catalog) == 56, "format.md 2");
+_Static_assert(offsetof(struct superblock, page_count) == 72, "format.md 2");
+_Static_assert(offsetof(struct superblock, stored_first) == 80, "format.md 2");
+_Static_assert(offsetof(struct superblock, log) == 96, "format.md 2");
+_Static_assert(offsetof(struct superblock, publication) == 120, "format.md 2");
+_Static_assert(offsetof(struct superblock, sum) == 160, "format.md 2");
 
 int superblock_write(struct env *e, const struct superblock *s);
 int superblock_read(struct env *e, struct superblock *newest);

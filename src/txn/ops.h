@@ -5,6 +5,7 @@
  * Operations stand in chunks; one chunk becomes one frame of the log, and no
  * operation crosses a chunk.  A chunk never moves, so bytes in it stay put
  * until the list is cleared or cut back.
+ * docs/format.md 4.3 has it byte by byte.
  * Not here: what an operation does (view.h).
  */
 #ifndef TXN_OPS_H

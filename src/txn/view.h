@@ -18,7 +18,7 @@
 
 enum { CATALOG_RECORD_VERSION = 1, VIEW_TREES_INLINE = 4 };
 
-/* Little-endian, extended only at its end (format.md 6). */
+/* Little-endian, extended only at its end (format.md 6.1). */
 struct catalog_record {
     u16 bytes;        /* of this struct as written; the name follows */
     u16 version;
@@ -28,6 +28,10 @@ struct catalog_record {
     u64 created_seq;
 };
 _Static_assert(sizeof(struct catalog_record) == 32, "format.md 6.1");
+_Static_assert(offsetof(struct catalog_record, root) == 8, "format.md 6.1");
+_Static_assert(offsetof(struct catalog_record, count) == 16, "format.md 6.1");
+_Static_assert(offsetof(struct catalog_record, created_seq) == 24,
+               "format.md 6.1");
 
 struct view_tree {
     u64 number;       /* 0: unused entry */
