@@ -358,6 +358,38 @@ static void a_reader_beside_a_writer(void **state)
     assert_int_equal(in_child(read_only_elsewhere, r), 0);
 }
 
+static int create_or_join(struct rig *r)
+{
+    luge_db *db;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    CHILD_ANSWERS(0, luge_close(db));
+    return 0;
+}
+
+/* Whoever comes while another creates finds half of a database, for a moment:
+ * that must not be taken for somebody else's files. */
+static void creating_at_once(void **state)
+{
+    struct rig *r = *state;
+    for (int round = 0; round < 60; round++) {
+        pid_t pids[6];
+        tree_remove(r->path);
+        for (size_t i = 0; i < COUNT_OF(pids); i++) {
+            fflush(NULL);
+            pids[i] = fork();
+            assert_true(pids[i] >= 0);
+            if (pids[i]) continue;
+            alarm(60);
+            _exit(create_or_join(r));
+        }
+        for (size_t i = 0; i < COUNT_OF(pids); i++) {
+            int status;
+            waitpid(pids[i], &status, 0);
+            assert_int_equal(status, 0);
+        }
+    }
+}
+
 static int open_and_close(struct rig *r)
 {
     for (int i = 0; i < 60; i++) {
@@ -801,6 +833,7 @@ int main(void)
         CLOSED(page_sizes), CLOSED(temporary), CLOSED(two_handles),
         CLOSED(closing_while_in_use), CLOSED(read_only_handles),
         CLOSED(another_process), CLOSED(a_reader_beside_a_writer),
+        CLOSED(creating_at_once),
         CLOSED(opening_and_closing_at_once),
         CLOSED(a_process_dies_with_the_turn), CLOSED(recovery),
         CLOSED(a_copy_is_a_database), CLOSED(after_fork),

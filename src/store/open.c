@@ -180,15 +180,19 @@ static int may_create(struct env *e)
 
 /* ------------------------------------------------------- opening an env -- */
 
-/* Where no database is nor may be made, no lock file must be left behind. */
+/* Where no database is nor may be made, no lock file must be left behind.
+ * Nobody has the gate here: another may create what we were about to, and its
+ * files be taken for strangers'. */
 static int open_lock_file(struct env *e)
 {
     char path[PATH_BYTES];
     struct os_stat conf;
     snprintf(path, sizeof path, "%s/conf", e->path);
     int rc = e->os->stat(e->os, path, &conf);
-    if (rc == LUGE_NOTFOUND) rc = may_create(e);
-    else if (!rc && read_conf(e, 0) == LUGE_NOTLUGE) rc = LUGE_NOTLUGE;
+    if (rc == LUGE_NOTFOUND) {
+        rc = may_create(e);
+        if (rc && !e->os->stat(e->os, path, &conf)) rc = 0;
+    } else if (!rc && read_conf(e, 0) == LUGE_NOTLUGE) rc = LUGE_NOTLUGE;
     snprintf(path, sizeof path, "%s/lock", e->path);
     if (!rc)
         rc = e->os->open(e->os, path, OS_WRITE | OS_CREATE,
