@@ -2,8 +2,8 @@
  *
  *   crash_step [--seed N] [--rounds N] [--trace]
  *
- * A worker is followed with ptrace to a system call of its commit (or of its
- * checkpoint), then some instructions further, and is stopped or killed there.
+ * A worker is followed with ptrace to a system call of its commit (or its
+ * checkpoint), then some instructions further; there it is stopped or killed.
  * Another process goes on meanwhile, and looks at everything.
  *   T1  It never waits longer than a second, stopped holders of the turn or not.
  *   T2  What the worker was told is what happened: landed, or not at all.
@@ -38,7 +38,8 @@ enum {
     ROUNDS_MAX = 100000,
     SHARED_KEYS = 60, SHARED_SIZE = 700, SURVIVOR_KEYS = 12,
     LARGE_SIZE = 150000,
-    STEPS_FEW = 100, STEPS_SOME = 1500, STEPS_MAX = 6000, WAIT_MAX_MS = 1000, PATIENCE_S = 30,
+    STEPS_FEW = 100, STEPS_SOME = 1500, STEPS_MAX = 6000,
+    WAIT_MAX_MS = 1000, PATIENCE_S = 30,
     SKIP = 77,
 };
 
