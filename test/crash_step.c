@@ -5,7 +5,7 @@
  * A worker is followed with ptrace to a system call of its commit (or its
  * checkpoint), then some instructions further; there it is stopped or killed.
  * Another process goes on meanwhile, and looks at everything.
- *   T1  It never waits longer than a second, stopped holders of the turn or not.
+ *   T1  It never waits longer than a second, even for a stopped holder.
  *   T2  What the worker was told is what happened: landed, or not at all.
  *   T3  All or nothing of each transaction; values stay what they were; and
  *       luge_check finds nothing, before and after the worker goes on.
