@@ -25,6 +25,11 @@ with open(sys.argv[1], "r+b") as f:
     f.write(bytes([byte ^ 1]))' "$1" "$2"
 }
 
+# Both take a tree as their last argument.
+old_luge() {
+    if [ $# -eq 3 ]; then "$LUGE" "$1" "$2" --tree "$3"; else "$LUGE" "$@"; fi
+}
+
 # pages NAME DIR: every sum holds, every page is in one place
 pages() {
     run reader check "$2"
@@ -105,6 +110,27 @@ same "after a kill: $(wc -l <luge.txt) pairs" reader.txt luge.txt
 [ -s luge.txt ] && pass "which are some" || fail "which are some" "none"
 agrees "recovered" killed main
 pages "recovered" killed
+
+# ---------------------------------------------------------- an old database --
+
+# Left by a process that was killed, of the first luge that had this format:
+# data/format-1.tar.gz, with what is in it.
+tar xzf "$LUGE_SOURCE/test/data/format-1.tar.gz"
+contents() {
+    "$@" trees format-1
+    for tree in main songs/renamed new cleared; do
+        "$@" scan format-1 $tree
+    done
+}
+contents reader >reader.txt
+same "an old database, read by the reader" reader.txt format-1.txt
+contents old_luge >luge.txt
+same "an old database, opened by luge" luge.txt format-1.txt
+run "$LUGE" check format-1
+is "and sound" "$code$err" "0"
+"$LUGE" put format-1 more data
+agrees "and written to" format-1 main
+pages "and written to" format-1
 
 # -------------------------------------------------------- negative control --
 
