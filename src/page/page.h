@@ -137,7 +137,7 @@ u32 page_bytes(const struct page_file *f);
 struct page_map {              /* the first member of struct page_file */
     const u8 *base;            /* the mapped file */
     u8 *frames;                /* the frame pool */
-    u64 *checked;              /* a bit for each file page found good */
+    _Atomic u64 *checked;      /* a bit for each file page found good */
     u32 page_bytes, page_shift;
     _Atomic u64 page_count;    /* pages the newest known version may name */
 };
@@ -153,7 +153,10 @@ static inline int page_read(struct page_file *f, page_ref ref,
         *page = (const struct page_head *)(const void *)(m->frames + offset);
         return 0;
     }
-    u64 word = m->checked[(ref >> 6) & (PAGE_NUMBER_MAX / 64 - 1)];
+    /* Relaxed: who set the bit and who sees it read the same file. */
+    u64 word = atomic_load_explicit(
+        &m->checked[(ref >> 6) & (PAGE_NUMBER_MAX / 64 - 1)],
+        memory_order_relaxed);
     if (unlikely(!(word & ((u64)1 << (ref & 63))))) {
         int rc = page_first_touch(f, ref);
         if (rc) return rc;

@@ -34,9 +34,13 @@ static void unlock_registry(void)
     pthread_mutex_unlock(&registry_lock);
 }
 
-/* In the child of a fork the registry is usable; its entries are not. */
+/* In the child of a fork the registry is usable; its entries are not.  What is
+ * asked to prepare for forks later is locked earlier: the platform goes first,
+ * whose lock is taken under the registry's when a directory is opened. */
 static void watch_forks(void)
 {
+    volatile const u32 *word;
+    (void)os_fork_sentinel(&word);     /* who opens asks again, and is told */
     pthread_atfork(lock_registry, unlock_registry, unlock_registry);
 }
 

@@ -52,6 +52,7 @@ void head_attach(struct env *e)
     e->space.chunks = (u8 *)e->arena + head - 4096;
     e->space.chunk_limit = (u32)((e->arena->bytes - head) / 4096);
     e->space.grow = grow_chunks;
+    e->space.page_limit = page_file_limit(&e->pages);
     e->space.may_write = head_may_write;
     e->space.context = e;
 }
