@@ -128,8 +128,9 @@ int verb_get(struct call *c);
 int verb_del(struct call *c);
 int verb_scan(struct call *c);
 int verb_trees(struct call *c);
-int verb_stat(struct call *c);       /* inspect.c */
-int verb_check(struct call *c);
+int verb_stat(struct call *c);       /* stat.c */
+int verb_health(struct call *c);
+int verb_check(struct call *c);      /* inspect.c */
 int verb_checksum(struct call *c);
 int verb_log(struct call *c);        /* feed.c */
 int verb_consumers(struct call *c);

@@ -41,7 +41,15 @@ const struct verb verbs[] = {
      "One tree a line: its name, a tab, the number of its keys.\n"},
     {"stat", "DIR", OPTION(TREE) | OPTION(JSON), verb_stat,
      "print figures of the database, or of one tree",
-     "Bytes, unless a name says otherwise.  With --tree it walks that tree.\n"},
+     "Bytes, unless a name says otherwise.  Of times and groups the bound\n"
+     "below which half, or 99 in 100, lie; with --json the histograms, whose\n"
+     "entry i counts what is below 2^i.  A line for each pin: who keeps what\n"
+     "from being reused.  With --tree it walks that tree.\n"},
+    {"health", "DIR", OPTION(JSON), verb_health,
+     "say in one line whether all is well, for monitors",
+     "Exit code 1 if the database failed, no checkpoint came for 1 GiB of\n"
+     "log, a reader older than an hour holds back a quarter of the file, a\n"
+     "consumer has expired, or the disk has less than 256 MiB and 1 % left.\n"},
     {"check", "DIR", OPTION(JSON), verb_check,
      "prove that the database is sound, or list its defects",
      "Looks at the order, the counts and the checksums of everything.  Prints\n"

@@ -63,6 +63,29 @@ code "consumers of a database without any" 0 luge consumers db
 is "prints nothing" "$out" ""
 code "dropping a consumer that is not there" 1 luge consumers db --drop none
 
+# -------------------------------------------------------- stat and health --
+
+like "stat has quantiles of syncs" "$(luge stat db)" '^sync_us_p99 +[0-9]+$'
+like "stat has pins" "$(luge stat db)" '^pin checkpoint +process 0 seq [0-9]+ '
+luge stat db --json >stat.json
+is "stat --json has pins, trees and histograms" "$(python3 -c '
+import json
+s = json.load(open("stat.json"))
+print(s["pins"][0]["kind"], s["tree_list"][0]["name"],
+      len(s["sync_us_histogram"]), len(s["group_commits_histogram"]))')" \
+    "checkpoint main 24 24"
+like "stat --tree has a fill" "$(luge stat db --tree main)" \
+    '^fill_percent +[0-9]+$'
+code "health" 0 luge health db
+like "is one line" "$out" '^healthy: [0-9]+ commits/s, '
+is "and only one" "$(luge health db | wc -l)" "1"
+is "health --json" "$(luge health db --json)" '{"healthy":true,"reasons":[]}'
+code "health of no database" 3 luge health nothing
+luge put sick k v
+head -c 8192 /dev/zero | dd of=sick/db conv=notrunc 2>/dev/null
+code "health of a broken one" 1 luge health sick
+like "says why" "$out" '^unhealthy: .*superblock'
+
 # ---------------------------------------------------------- dump and load --
 
 printf 'a\000b\377\n' | luge put db bytes -

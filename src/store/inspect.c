@@ -26,6 +26,13 @@ static void count_readers(struct share *s, struct luge_stats *stats)
     }
 }
 
+static void count_watches(struct share *s, struct luge_stats *stats)
+{
+    u32 high = s->m->watches_high;
+    for (u32 i = 0; i < high && i < SHARE_WATCHES_MAX; i++)
+        stats->watches += atomic_load(&s->m->watches[i].owner) != 0;
+}
+
 static int count_tree(void *context, u64 number, const struct tree *tree,
                       luge_bytes name)
 {
@@ -79,6 +86,13 @@ int luge_stat(luge_db *db, struct luge_stats *stats)
     stats->processes = m->attached;
     stats->log_since_checkpoint_bytes = now.log_total - now.checkpoint_total;
     count_readers(&e->share, stats);
+    count_watches(&e->share, stats);
+    share_figure_rate(&e->share);
+    stats->commits_per_second = m->rate;
+    for (u32 i = 0; i < LUGE_HISTOGRAM; i++) {
+        stats->sync_us[i] = m->sync_us[i];
+        stats->group_commits[i] = m->group[i];
+    }
     return 0;
 }
 

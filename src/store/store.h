@@ -24,11 +24,16 @@ struct store_env {
     struct store_env *next;
 };
 
+struct luge_slow;
+
 struct luge_db {
     struct store_env *store;
     unsigned flags;
     int durability;                 /* of this handle; 0: the environment's */
     _Atomic u32 open_txns, open_watches;
+    u64 slow_ns;                    /* luge_slow_log; 0: off */
+    void (*slow)(void *context, const struct luge_slow *slow);
+    void *slow_context;
 };
 
 /* The view that TREE's keys are read from; its existence counts as read. */

@@ -167,6 +167,7 @@ static int lead(struct env *e)
     struct txn_head now;
     head_copy(e, &now);
     u64 from = atomic_load(&m->synced_segment);
+    u64 durable = atomic_load(&m->durable), start = os_monotonic_ns();
     int rc = log_sync(&e->log, from, &now.log);
     if (rc) {
         /* Never retried: the system may have dropped what it could not
@@ -174,6 +175,8 @@ static int lead(struct env *e)
         atomic_store(&m->failed, (u32)-rc);
     } else {
         atomic_fetch_add_explicit(&m->syncs, 1, memory_order_relaxed);
+        share_figure_sync(&e->share, os_monotonic_ns() - start,
+                          now.seq - min_u64(durable, now.seq));
         share_raise(&m->durable, now.seq);
         share_raise(&m->synced_segment, now.log.segment);
         share_show(&e->share);
