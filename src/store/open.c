@@ -34,13 +34,9 @@ static void unlock_registry(void)
     pthread_mutex_unlock(&registry_lock);
 }
 
-/* In the child of a fork the registry is usable; its entries are not.  What is
- * asked to prepare for forks later is locked earlier: the platform goes first,
- * whose lock is taken under the registry's when a directory is opened. */
+/* In the child of a fork the registry is usable; its entries are not. */
 static void watch_forks(void)
 {
-    volatile const u32 *word;
-    (void)os_fork_sentinel(&word);     /* who opens asks again, and is told */
     pthread_atfork(lock_registry, unlock_registry, unlock_registry);
 }
 
@@ -184,9 +180,7 @@ static int may_create(struct env *e)
 
 /* ------------------------------------------------------- opening an env -- */
 
-/* Where no database is nor may be made, no lock file must be left behind.
- * Nobody has the gate here: another may create what we were about to, and its
- * files be taken for strangers'. */
+/* Where no database is nor may be made, no lock file must be left behind. */
 static int open_lock_file(struct env *e)
 {
     char path[PATH_BYTES];
@@ -195,8 +189,11 @@ static int open_lock_file(struct env *e)
     int rc = e->os->stat(e->os, path, &conf);
     if (rc == LUGE_NOTFOUND) {
         rc = may_create(e);
+        /* Somebody may be making it just now: his gate is waited for. */
         if (rc && !e->os->stat(e->os, path, &conf)) rc = 0;
-    } else if (!rc && read_conf(e, 0) == LUGE_NOTLUGE) rc = LUGE_NOTLUGE;
+    } else if (!rc && read_conf(e, 0) == LUGE_NOTLUGE) {
+        rc = LUGE_NOTLUGE;
+    }
     snprintf(path, sizeof path, "%s/lock", e->path);
     if (!rc)
         rc = e->os->open(e->os, path, OS_WRITE | OS_CREATE,
@@ -288,6 +285,7 @@ static void free_env(struct store_env *s)
     base_free(e->dying_held.frames);
     base_free(e->publishing.items);
     base_free(e->publishing.staging);
+    base_free(e->shadow.refs);
     while (s->operators) {
         struct store_operator *next = s->operators->next;
         base_free(s->operators);
