@@ -289,7 +289,7 @@ static void one_stuck_elsewhere(void **state)
     reader_ask(&r, 1);
     assert_true(reader_same(&r));                                 /* R2 */
     /* With others attached, only holes are given back, later. */
-    assert_true(stuck < 4.25);
+    assert_true(stuck < 3);
     reader_ask(&r, 0);
     assert_int_equal(reader_end(&r), 0);
     assert_int_equal(readers(&h), 0);
@@ -310,7 +310,7 @@ static void one_stopped(void **state)
     reader_ask(&r, 1);
     assert_true(reader_same(&r));
     /* With others attached, only holes are given back, later. */
-    assert_true(stuck < 4.25);
+    assert_true(stuck < 3);
     reader_ask(&r, 0);
     assert_int_equal(reader_end(&r), 0);
     house_end(&h);
@@ -329,7 +329,7 @@ static void one_killed(void **state)
     overwrite_rounds(&h);
     double after = ratio(&h);
     /* With others attached, only holes are given back, later. */
-    assert_true(stuck < 4.25);
+    assert_true(stuck < 3);
     assert_true(after <= stuck + 0.25);                           /* R3 */
     assert_int_equal(readers(&h), 0);
     house_end(&h);
@@ -354,7 +354,7 @@ static void several_of_several_times(void **state)
     }
     print_message("  luge: file / live: %.2f with %d readers of %d versions\n",
                   stuck, MANY, MANY);
-    assert_true(stuck < 4 + (MANY - 1) * 1.25);
+    assert_true(stuck < 3 + (MANY - 1) * 1.25);
     for (int i = 0; i < MANY; i++) reader_kill(&r[i]);
     overwrite_rounds(&h);
     assert_true(ratio(&h) <= stuck + 0.25);
@@ -376,7 +376,7 @@ static void many_killed(void **state)
     }
     overwrite(&h);
     double after = ratio(&h);
-    assert_true(after < 4.25);
+    assert_true(after < 3);
     assert_int_equal(readers(&h), 0);
     house_end(&h);
 }

@@ -56,7 +56,9 @@ enum {
  * unknown; fate and end follow when the answer is there. */
 struct record {
     uint64_t begin_ns, end_ns;
+    uint64_t snapshot, commit;     /* seqs; 0: it wrote nothing */
     uint32_t fate, count;
+    unsigned flags;
     struct event {
         uint64_t list, value;
         struct serial_view view;
@@ -497,6 +499,8 @@ static void work_list(struct worker *w)
     memset(r, 0, sizeof *r);
     r->begin_ns = now_ns();
     if (begin(w, flags, &txn)) return;
+    r->flags = flags;
+    r->snapshot = luge_txn_seq(txn);
     if (!list_steps(w, txn, flags, r)) {
         luge_abort(txn);
         return;
@@ -505,6 +509,8 @@ static void work_list(struct worker *w)
     atomic_store(&w->place->records, n + 1);        /* as unknown */
     bool landed = commit(w, txn, flags);
     r->end_ns = now_ns();
+    for (uint32_t i = 0; i < r->count; i++)
+        if (r->events[i].append) r->commit = luge_committed_seq(w->db);
     atomic_thread_fence(memory_order_release);
     r->fate = landed ? SERIAL_LANDED : SERIAL_REFUSED;
 }
@@ -1004,6 +1010,53 @@ static void calm(struct storm *s)
 
 /* ------------------------------------------------------------ afterwards -- */
 
+static int earlier_end(const void *a, const void *b)
+{
+    const struct record *const *x = a, *const *y = b;
+    return ((*x)->end_ns > (*y)->end_ns) - ((*x)->end_ns < (*y)->end_ns);
+}
+
+static int earlier_begin(const void *a, const void *b)
+{
+    const struct record *const *x = a, *const *y = b;
+    return ((*x)->begin_ns > (*y)->begin_ns) -
+           ((*x)->begin_ns < (*y)->begin_ns);
+}
+
+/* K2, by numbers: who begins after a commit has answered has a snapshot that is
+ * not older. */
+static void judge_snapshots(struct storm *s)
+{
+    const struct record **ends, **begins, *newest = NULL;
+    size_t count = 0, ended = 0;
+    for (unsigned i = 0; i < s->workers; i++)
+        count += s->board->places[i].records;
+    ends = grab((count + 1) * sizeof *ends);
+    count = 0;
+    for (unsigned i = 0; i < s->workers; i++)
+        for (uint64_t n = 0; n < s->board->places[i].records; n++)
+            if (s->records[i][n].fate == SERIAL_LANDED)
+                ends[count++] = &s->records[i][n];
+    begins = grab((count + 1) * sizeof *begins);
+    memcpy(begins, ends, count * sizeof *begins);
+    qsort(ends, count, sizeof *ends, earlier_end);
+    qsort(begins, count, sizeof *begins, earlier_begin);
+    for (size_t i = 0; i < count; i++) {
+        const struct record *r = begins[i];
+        for (; ended < count && ends[ended]->end_ns < r->begin_ns; ended++)
+            if (!newest || ends[ended]->commit > newest->commit)
+                newest = ends[ended];
+        if (newest && r->snapshot < newest->commit)
+            lost(s, "K2: a transaction (flags %x) saw %llu, %llu ns after "
+                 "commit %llu (flags %x) had answered", r->flags,
+                 (unsigned long long)r->snapshot,
+                 (unsigned long long)(r->begin_ns - newest->end_ns),
+                 (unsigned long long)newest->commit, newest->flags);
+    }
+    free(ends);
+    free(begins);
+}
+
 static void judge_lists(struct storm *s, struct worker *w, luge_txn *txn)
 {
     uint64_t values[LIST_LENGTH + 1], length;
@@ -1027,6 +1080,7 @@ static void judge_lists(struct storm *s, struct worker *w, luge_txn *txn)
         must(w, list_read(w, txn, list, values, &length), "reading a list");
         serial_final(h, list, values, length);
     }
+    judge_snapshots(s);
     enum serial_anomaly a = serial_judge(h, stderr, &f);
     printf("  history: %llu transactions, %llu landed and %llu of the unknown,"
            " %llu appends to %llu lists, %llu edges: %s (%.1f s)\n",

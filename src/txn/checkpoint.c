@@ -21,6 +21,7 @@ enum {
     MOVE_WORTH_PAGES = 256,     /* smaller files are left as they are */
     MOVE_PASSES_MAX = 64,
     THEFTS_MAX = 8,
+    PUNCH_RUNS_MAX = 8192,      /* some 2 us each */
 };
 
 int superblock_write(struct env *e, const struct superblock *s)
@@ -245,6 +246,52 @@ static int move_down(struct env *e, u64 share)
     return rc ? rc : moved > 0;
 }
 
+/* ------------------------------------------------------------- holes -- */
+
+static int punch_runs(struct env *e, const struct space_run *runs,
+                      size_t count)
+{
+    u64 page = e->options.page_bytes;
+    int rc = head_may_write(e);
+    for (size_t i = 0; i < count && !rc; i++)
+        rc = e->os->punch(e->db, runs[i].first * page, runs[i].pages * page);
+    return rc;
+}
+
+/* TURN: the free pages give their blocks back and stay free.  Meanwhile they
+ * are taken: a thief of the turn would leave them alone. */
+static int punch_free(struct env *e)
+{
+    struct head_mark mark;
+    struct space_run *runs = NULL;
+    size_t count = 0;
+    head_mark(e, &mark);
+    int rc = space_set_aside(&e->space, 0, &runs, &count);
+    if (!rc) rc = punch_runs(e, runs, min_u64(count, PUNCH_RUNS_MAX));
+    base_free(runs);
+    if (!share_turn_mine(&e->share)) return rc;
+    e->arena->work = mark.space;
+    e->space.limbo_count = mark.limbo;
+    return rc;
+}
+
+/* What pages cannot move out of the way of, a snapshot of somebody who stands
+ * still, is full of small holes (crash_reader: 3.1 x the live data without
+ * this, 2.1 x with it). */
+static int punch_holes(struct env *e, u64 share)
+{
+    int rc = 0;
+    if (!e->os->punch) return 0;
+    rc = head_take_turn(e, e->options.busy_timeout_ms);
+    if (rc) return rc;
+    const struct space_state *st = &e->arena->work;
+    u64 total = st->page_count, freed = space_free_pages(st);
+    if (total > MOVE_WORTH_PAGES && freed * share >= total)
+        rc = punch_free(e);
+    head_release_turn(e);
+    return rc;
+}
+
 /* What did not reach the device may be gone from memory too: after a failed
  * sync nobody may go on but by recovery. */
 static int sync_pages(struct env *e)
@@ -309,6 +356,7 @@ int checkpoint_write(struct env *e, u32 share, u32 wait_ms)
             if (rc <= 0) break;
             rc = steps(e);
         }
+        if (!rc && share) rc = punch_holes(e, share);
         if (rc == LUGE_CONFLICT) rc = 0; /* the checkpoint itself stands */
         e->os->unlock(e->share.lock_file, SHARE_LOCK_CHECKPOINT);
     }
