@@ -36,6 +36,10 @@ enum exit_code {
     X(REVERSE, "reverse", NULL, "from the greatest key to the smallest")      \
     X(LIMIT, "limit", "N", "N pairs at most")                                 \
     X(KEYS, "keys", NULL, "keys without their values")                        \
+    X(SINCE, "since", "SEQ", "only what came after transaction SEQ")          \
+    X(FOLLOW, "follow", NULL, "go on for ever with what is committed")        \
+    X(DROP, "drop", "NAME", "forget the consumer NAME")                       \
+    X(FORMAT, "format", "F", "luge, jsonl or mdb instead of the usual one")   \
     X(DURABILITY, "durability", "full|async",                                 \
       "full (the default) waits for the device, async does not")              \
     X(RECORDS, "records", "N", "how many records to work with")               \
@@ -61,8 +65,8 @@ struct call;
 
 struct verb {
     const char *name;
-    const char *arguments; /* words; [WORD] may be absent.  DIR is special: it
-                              is never read from standard input */
+    const char *arguments; /* words; [WORD] may be absent.  DIR and FILE are
+                              names: "-" is not read for them */
     uint32_t options;      /* OPTION(...) | ...; JSON is meant where useful */
     int (*run)(struct call *call); /* an exit code */
     const char *summary;   /* half a sentence */
@@ -110,6 +114,12 @@ void print_bytes(luge_bytes bytes);  /* one line, unprintable bytes escaped */
 void print_json(json_t *object);     /* one line; the reference is taken */
 json_t *json_of_bytes(luge_bytes bytes);
 json_t *json_of_count(uint64_t number);
+/* The other way: bytes are the json's, or in MADE, the caller's. */
+struct decoded {
+    luge_bytes bytes;
+    void *made;
+};
+int json_to_bytes(const json_t *json, struct decoded *to); /* 0 or -1 */
 int print_end(int code);             /* EXIT_ERROR if stdout did not take it */
 
 /* The verbs, a file for each family. */
@@ -118,12 +128,26 @@ int verb_get(struct call *c);
 int verb_del(struct call *c);
 int verb_scan(struct call *c);
 int verb_trees(struct call *c);
-int verb_stat(struct call *c);       /* inspect.c */
-int verb_check(struct call *c);
+int verb_stat(struct call *c);       /* stat.c */
+int verb_health(struct call *c);
+int verb_check(struct call *c);      /* inspect.c */
 int verb_checksum(struct call *c);
+int verb_log(struct call *c);        /* feed.c */
+int verb_consumers(struct call *c);
+int verb_dump(struct call *c);       /* dump.c */
+int verb_load(struct call *c);       /* load.c */
 int verb_bench(struct call *c);      /* bench.c */
 int verb_help(struct call *c);       /* help.c */
 int verb_version(struct call *c);
+
+/* dump.c: progress of long work, on stderr.  {.what = the verb's name} */
+struct progress {
+    const char *what;
+    int64_t told;       /* the second in which it was told last */
+};
+void progress_tell(struct progress *p, uint64_t pairs, uint64_t bytes);
+void progress_end(const struct progress *p, uint64_t trees, uint64_t pairs,
+                  uint64_t bytes);
 void help_usage(FILE *to, const struct verb *verb);
 
 #endif

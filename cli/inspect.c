@@ -1,78 +1,7 @@
-/* cli/inspect.c -- the verbs that look at the whole: stat check checksum. */
+/* cli/inspect.c -- the verbs that look at all content: check checksum. */
 #include <string.h>
 
 #include "cli.h"
-
-/* ---------------------------------------------------------------- stat -- */
-
-/* The figures in the order in which they are shown. */
-#define STATS(X)                                                              \
-    X(seq_committed) X(seq_durable) X(seq_shown) X(seq_checkpoint)            \
-    X(trees) X(processes) X(readers) X(reader_oldest_seq)                     \
-    X(page_bytes) X(pages_total) X(pages_free) X(pages_pending)               \
-    X(file_bytes) X(log_bytes) X(log_since_checkpoint_bytes)                  \
-    X(private_bytes)                                                          \
-    X(commits) X(conflicts) X(syncs) X(checkpoints) X(takeovers)
-
-#define TREE_STATS(X)                                                         \
-    X(count) X(depth) X(leaf_pages) X(branch_pages) X(extent_pages)           \
-    X(key_bytes) X(value_bytes)
-
-struct figure {
-    const char *name;
-    uint64_t value;
-};
-
-static int print_figures(const struct call *c, const struct figure *figures,
-                         size_t count)
-{
-    json_t *object = call_has(c, OPTION_JSON) ? json_object() : NULL;
-
-    for (size_t i = 0; i < count; i++) {
-        if (object)
-            json_object_set_new(object, figures[i].name,
-                                json_of_count(figures[i].value));
-        else
-            printf("%-28s %llu\n", figures[i].name,
-                   (unsigned long long)figures[i].value);
-    }
-    if (object) print_json(object);
-    return EXIT_DONE;
-}
-
-static int stat_tree(const struct call *c, luge_tree tree)
-{
-    struct luge_tree_stats stats;
-    int rc = luge_tree_stat(c->txn, tree, &stats);
-
-    if (rc) return say_error(rc);
-    struct figure figures[] = {
-#define X(name) {#name, stats.name},
-        TREE_STATS(X)
-#undef X
-    };
-    return print_figures(c, figures, sizeof(figures) / sizeof(figures[0]));
-}
-
-int verb_stat(struct call *c)
-{
-    struct luge_stats stats;
-    luge_tree tree;
-    int rc, code = call_read(c, &tree);
-
-    if (code) return code;
-    if (call_has(c, OPTION_TREE)) return stat_tree(c, tree);
-    luge_abort(c->txn); /* it would count as a reader */
-    c->txn = NULL;
-    rc = luge_stat(c->db, &stats);
-    if (rc) return say_error(rc);
-    struct figure figures[] = {
-#define X(name) {#name, stats.name},
-        STATS(X)
-#undef X
-    };
-    return print_figures(c, figures, sizeof(figures) / sizeof(figures[0]));
-}
 
 /* --------------------------------------------------------------- check -- */
 

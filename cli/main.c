@@ -5,7 +5,7 @@
  * Options stand anywhere after the verb, as --name value or --name=value; after
  * a bare -- every word is an argument as it is.  Before that the argument "-"
  * stands for all of standard input.
- * Not here: what a verb does (keys.c, inspect.c, bench.c, help.c).
+ * Not here: what a verb does (keys.c, inspect.c, feed.c and so on).
  */
 #include <assert.h>
 #include <errno.h>
@@ -41,7 +41,15 @@ const struct verb verbs[] = {
      "One tree a line: its name, a tab, the number of its keys.\n"},
     {"stat", "DIR", OPTION(TREE) | OPTION(JSON), verb_stat,
      "print figures of the database, or of one tree",
-     "Bytes, unless a name says otherwise.  With --tree it walks that tree.\n"},
+     "Bytes, unless a name says otherwise.  Of times and groups the bound\n"
+     "below which half, or 99 in 100, lie; with --json the histograms, whose\n"
+     "entry i counts what is below 2^i.  A line for each pin: who keeps what\n"
+     "from being reused.  With --tree it walks that tree.\n"},
+    {"health", "DIR", OPTION(JSON), verb_health,
+     "say in one line whether all is well, for monitors",
+     "Exit code 1 if the database failed, no checkpoint came for 1 GiB of\n"
+     "log, a reader older than an hour holds back a quarter of the file, a\n"
+     "consumer has expired, or the disk has less than 256 MiB and 1 % left.\n"},
     {"check", "DIR", OPTION(JSON), verb_check,
      "prove that the database is sound, or list its defects",
      "Looks at the order, the counts and the checksums of everything.  Prints\n"
@@ -50,6 +58,34 @@ const struct verb verbs[] = {
     {"checksum", "DIR", OPTION(JSON), verb_checksum,
      "print a checksum of all names, keys and values",
      "Equal for equal content, whatever the layout of the files.\n"},
+    {"log", "DIR",
+     OPTION(SINCE) | OPTION(FOLLOW) | OPTION(TREE) | OPTION(PREFIX) |
+         OPTION(LIMIT) | OPTION(JSON),
+     verb_log,
+     "print the transactions that the log holds",
+     "One change a line: the transaction's number, its time, what happened\n"
+     "(put del create drop rename clear), the tree, key and value, between\n"
+     "tabs; escaped as by scan.  With --json one transaction a line.  A\n"
+     "transaction is printed when it is durable.  If the log no longer\n"
+     "reaches back to --since, that is an error.\n"},
+    {"consumers", "DIR", OPTION(DROP) | OPTION(JSON), verb_consumers,
+     "print the durable consumers and how far behind they are",
+     "One a line: its name, the transaction up to which it has consumed, how\n"
+     "many have come since, and when it acknowledged.  --drop forgets one, so\n"
+     "that the log is no longer kept for it.\n"},
+    {"dump", "DIR [FILE]", OPTION(FORMAT), verb_dump,
+     "write all trees of one snapshot to FILE or standard output",
+     "The usual format, luge, is checksummed: what is cut short or damaged\n"
+     "is found out.  --format jsonl is for people and other programs:\n"
+     "a pair a line, {\"tree\": T, \"key\": K, \"value\": V}; bytes that are\n"
+     "no UTF-8 are {\"base64\": B}.  FILE appears when it is whole.\n"},
+    {"load", "DIR FILE", OPTION(FORMAT) | OPTION(TREE),
+     verb_load,
+     "put all pairs of a dump into the database",
+     "Reads what dump writes, in either format, and what LMDB's mdb_dump\n"
+     "writes (--format mdb); which of them, it sees by itself.  A FILE\n"
+     "called - is standard input.  With --tree, pairs that name no tree go\n"
+     "there.  Keys that exist are set, others stay.\n"},
     {"bench", "[DIR]", OPTION(RECORDS) | OPTION(JSON), verb_bench,
      "measure a small workload",
      "Works in a tree called luge-bench that it makes and drops; without DIR\n"
@@ -153,13 +189,15 @@ static int input_read(struct call *c, luge_bytes *bytes)
 
 static int argument_take(struct call *c, const char *word, bool literal)
 {
-    bool directory = c->count == 0; /* a verb's first argument is no data */
+    const char *kind = arguments_word(c->verb->arguments, c->count);
+    bool name = c->count == 0; /* a verb's first argument is no data */
 
-    if (!*arguments_word(c->verb->arguments, c->count))
+    if (!strncmp(kind + (*kind == '['), "FILE", 4)) name = true;
+    if (!*kind)
         return say_usage(c->verb, "'%s' is one argument too many", word);
     luge_bytes *bytes = &c->arguments[c->count++];
     *bytes = luge_str(word);
-    if (literal || directory || strcmp(word, "-") != 0) return 0;
+    if (literal || name || strcmp(word, "-") != 0) return 0;
     if (c->input)
         return say_usage(c->verb, "only one argument can be standard input");
     return input_read(c, bytes);

@@ -85,6 +85,49 @@ json_t *json_of_bytes(luge_bytes bytes)
     return json;
 }
 
+static int digit_of(char c)
+{
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+static int base64_to(const char *text, size_t size, struct decoded *to)
+{
+    unsigned char *at;
+    uint32_t bits = 0;
+    size_t digits = size;
+
+    while (digits && size - digits < 2 && text[digits - 1] == '=') digits--;
+    if (size % 4 || digits % 4 == 1) return -1;
+    at = to->made = malloc(size + 1);
+    for (size_t i = 0; at && i < digits; i++) {
+        int digit = digit_of(text[i]);
+        if (digit < 0) return -1;
+        bits = bits << 6 | (uint32_t)digit;
+        if (i % 4) *at++ = (unsigned char)(bits >> (6 - i % 4 * 2));
+    }
+    if (!at) return -1;
+    to->bytes = luge_bytes_of(to->made,
+                              (size_t)(at - (unsigned char *)to->made));
+    return 0;
+}
+
+int json_to_bytes(const json_t *json, struct decoded *to)
+{
+    const json_t *base64 = json_object_get(json, "base64");
+
+    if (json_is_string(json)) {
+        to->bytes = luge_bytes_of(json_string_value(json),
+                                  json_string_length(json));
+        return 0;
+    }
+    if (!json_is_string(base64)) return -1;
+    return base64_to(json_string_value(base64), json_string_length(base64),
+                     to);
+}
+
 json_t *json_of_count(uint64_t number)
 {
     return json_integer((json_int_t)number);

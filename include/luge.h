@@ -435,6 +435,8 @@ LUGE_API int luge_cursor_del(luge_cursor *cursor);
 
 /* --------------------------------------------------------- inspection -- */
 
+#define LUGE_HISTOGRAM 24
+
 /* Figures of one moment.  Bytes unless the name says otherwise. */
 struct luge_stats {
     uint64_t seq_committed, seq_durable, seq_shown, seq_checkpoint;
@@ -444,6 +446,12 @@ struct luge_stats {
     uint32_t processes, readers;
     uint64_t reader_oldest_seq; /* 0 if there is none */
     uint64_t log_since_checkpoint_bytes;
+    uint32_t watches;           /* of luge_feed.h, in all processes */
+    uint64_t commits_per_second;     /* lately: in a second or so */
+    /* Since somebody first opened the directory; [i] counts what is below 2^i
+     * and not below 2^(i - 1). */
+    uint64_t sync_us[LUGE_HISTOGRAM];       /* what a sync of the log took */
+    uint64_t group_commits[LUGE_HISTOGRAM]; /* how many commits it covered */
 };
 LUGE_API int luge_stat(luge_db *db, struct luge_stats *stats);
 

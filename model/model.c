@@ -20,9 +20,19 @@ void model_free(void *memory)
     free(memory);
 }
 
-uint64_t model_now_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t model_now_ns(void)
+{
+    return clock_ns(CLOCK_REALTIME);
+}
+
+uint64_t model_ticks_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
 }

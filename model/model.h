@@ -26,4 +26,7 @@ void model_free(void *memory);
 /* Nanoseconds since 1970 by the system's clock. */
 uint64_t model_now_ns(void);
 
+/* Nanoseconds by a clock that nobody sets.  For timeouts. */
+uint64_t model_ticks_ns(void);
+
 #endif

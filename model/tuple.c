@@ -5,6 +5,7 @@
 #include <string.h>
 
 enum {
+    ESCAPE = 0x01,              /* in text; the byte behind it is one more */
     TAG_BYTES = 0x02,
     TAG_TEXT = 0x03,
     TAG_ZERO = 0x14,            /* less or more the bytes of the integer */
@@ -69,20 +70,18 @@ void tuple_put_double(struct tuple *t, double value)
     put_number(t, TAG_DOUBLE, bits, 8);
 }
 
-/* Runs without a zero are copied at once: most text has none. */
+/* Runs without a 00 or 01 are copied at once: most text has none. */
 static void put_escaped(struct tuple *t, int tag, luge_bytes value)
 {
-    const unsigned char *at = value.data;
-    size_t left = value.size;
+    const unsigned char *at = value.data, *end = at + value.size;
 
     put_number(t, tag, 0, 0);
-    while (left) {
-        const unsigned char *zero = memchr(at, 0, left);
-        size_t run = zero ? (size_t)(zero - at) : left;
-        put_raw(t, at, run);
-        if (zero) put_raw(t, "\0\xff", 2);
-        at += run + (zero != NULL);
-        left -= run + (zero != NULL);
+    while (at < end) {
+        const unsigned char *run = at;
+        while (at < end && *at > ESCAPE) at++;
+        if (at > run) put_raw(t, run, (size_t)(at - run));
+        if (at == end) break;
+        put_raw(t, *at++ ? "\1\2" : "\1\1", 2);
     }
     put_raw(t, "", 1);
 }
@@ -210,25 +209,20 @@ static int get_escaped(struct tuple_reader *r, void *space, size_t room,
                        luge_bytes *value)
 {
     const unsigned char *at = r->at + 1;
-    unsigned char *to = space;
+    unsigned char *to = space, *full = to + room;
 
-    for (;;) {
-        const unsigned char *zero = memchr(at, 0, (size_t)(r->end - at));
-        if (!zero) return MODEL_CORRUPT("a key ends inside of its text");
-        size_t run = (size_t)(zero - at);
-        int inside = zero + 1 < r->end && zero[1] == 0xff;
-        if (run + (size_t)inside > room)
-            return MODEL_CORRUPT("text in a key is too long");
-        memcpy(to, at, run);
-        to += run;
-        room -= run;
-        at = zero + 1;
-        if (!inside) break;
-        *to++ = 0;
-        room--;
-        at++;
+    for (; at < r->end && *at; at++) {
+        if (to == full) return MODEL_CORRUPT("text in a key is too long");
+        *to = *at;
+        if (*at == ESCAPE) {
+            if (++at == r->end || (*at != 1 && *at != 2))
+                return MODEL_CORRUPT("text in a key is malformed");
+            *to = (unsigned char)(*at - 1);
+        }
+        to++;
     }
-    r->at = at;
+    if (at == r->end) return MODEL_CORRUPT("a key ends inside of its text");
+    r->at = at + 1;
     *value = luge_bytes_of(space, (size_t)(to - (unsigned char *)space));
     return 0;
 }

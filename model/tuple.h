@@ -2,7 +2,7 @@
  *
  * A tuple is a row of elements, each of which says its type:
  *
- *   02 bytes  03 text   the bytes, a zero among them as 00 FF, then 00
+ *   02 bytes  03 text   the bytes, 00 as 01 01 and 01 as 01 02, then 00
  *   0c..13              a negative integer in 8..1 bytes, complemented
  *   14                  the integer zero
  *   15..1c              a positive integer in 1..8 bytes, big-endian
@@ -13,7 +13,8 @@
  *       doubles.  u64 and i64 are one type.
  *   T2  A value has one encoding.  Any other is CORRUPT when read.
  *   T3  The encoding of some first elements is a prefix of the whole, and of
- *       no other tuple: a prefix scan finds what is said.
+ *       no other tuple: a prefix scan finds what is said.  (So what ends a text
+ *       must not begin an escape, which it would if 00 became 00 FF.)
  * Doubles are in the order of IEEE 754's totalOrder: -0.0 before 0.0, a NaN at
  * either end.  Text is bytes to us; that it is UTF-8 is the model's affair.
  * Not here: what the columns mean.

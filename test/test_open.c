@@ -358,6 +358,107 @@ static void a_reader_beside_a_writer(void **state)
     assert_int_equal(in_child(read_only_elsewhere, r), 0);
 }
 
+static int stop_with_the_turn(struct rig *r)
+{
+    luge_db *db;
+    luge_txn *txn;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_TURN, &txn));
+    CHILD_ANSWERS(0, luge_put(txn, LUGE_MAIN, luge_str("k"),
+                              luge_str("robbed")));
+    raise(SIGSTOP);
+    CHILD_ANSWERS(LUGE_CONFLICT, luge_commit(txn));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_TURN, &txn));
+    CHILD_ANSWERS(0, luge_put(txn, LUGE_MAIN, luge_str("child"),
+                              luge_str("goes on")));
+    CHILD_ANSWERS(0, luge_commit(txn));
+    CHILD_ANSWERS(0, luge_close(db));
+    return 0;
+}
+
+/* Who is stopped while he holds the turn keeps nobody from committing for
+ * long.  When he goes on he learns that his transaction has not happened. */
+static void a_process_is_stopped_with_the_turn(void **state)
+{
+    struct rig *r = *state;
+    int status;
+    rig_open(r, NULL);
+    commit_put(r, "k", "v");
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (!pid) {
+        alarm(60);
+        _exit(stop_with_the_turn(r));
+    }
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    uint64_t from = now_ns();
+    commit_put(r, "k", "thief");
+    assert_true(now_ns() - from < 2000000000u);
+    fine(luge_check(r->db, NULL, NULL));
+    kill(pid, SIGCONT);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    now_holds(r, LUGE_MAIN, "k", "thief");
+    now_holds(r, LUGE_MAIN, "child", "goes on");
+    fine(luge_check(r->db, NULL, NULL));
+    rig_reopen(r);
+    now_holds(r, LUGE_MAIN, "k", "thief");
+}
+
+/* Others are in every seat: a lock on its byte is all that says so. */
+static void too_many_processes(void **state)
+{
+    struct rig *r = *state;
+    struct flock seats = {.l_type = F_WRLCK, .l_whence = SEEK_SET,
+                          .l_start = 1024, .l_len = 256};
+    rig_open(r, NULL);
+    rig_close(r);
+    int fd = open(inside(r, "lock"), O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &seats), 0);
+    answers(LUGE_LIMIT, luge_open(r->path, NULL, &r->db));
+    seats.l_len = 255;
+    seats.l_type = F_UNLCK;
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &seats), 0);
+    rig_open(r, NULL);
+    commit_put(r, "k", "v");
+    close(fd);
+}
+
+static int create_or_join(struct rig *r)
+{
+    luge_db *db;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    CHILD_ANSWERS(0, luge_close(db));
+    return 0;
+}
+
+/* Whoever comes while another creates finds half of a database, for a moment:
+ * that must not be taken for somebody else's files. */
+static void creating_at_once(void **state)
+{
+    struct rig *r = *state;
+    for (int round = 0; round < 60; round++) {
+        pid_t pids[6];
+        tree_remove(r->path);
+        for (size_t i = 0; i < COUNT_OF(pids); i++) {
+            fflush(NULL);
+            pids[i] = fork();
+            assert_true(pids[i] >= 0);
+            if (pids[i]) continue;
+            alarm(60);
+            _exit(create_or_join(r));
+        }
+        for (size_t i = 0; i < COUNT_OF(pids); i++) {
+            int status;
+            waitpid(pids[i], &status, 0);
+            assert_int_equal(status, 0);
+        }
+    }
+}
+
 static int open_and_close(struct rig *r)
 {
     for (int i = 0; i < 60; i++) {
@@ -801,6 +902,8 @@ int main(void)
         CLOSED(page_sizes), CLOSED(temporary), CLOSED(two_handles),
         CLOSED(closing_while_in_use), CLOSED(read_only_handles),
         CLOSED(another_process), CLOSED(a_reader_beside_a_writer),
+        CLOSED(a_process_is_stopped_with_the_turn), CLOSED(too_many_processes),
+        CLOSED(creating_at_once),
         CLOSED(opening_and_closing_at_once),
         CLOSED(a_process_dies_with_the_turn), CLOSED(recovery),
         CLOSED(a_copy_is_a_database), CLOSED(after_fork),

@@ -182,6 +182,16 @@ static void a_prefix_holds_what_it_says(void **unused)
     assert_true(compare(&whole, &part) < 0);
     assert_true(compare(&part, &other) < 0);
     tuple_begin(&part);
+    tuple_put_text(&part, luge_str("song"));
+    static const luge_bytes longer[] = {{"song\0", 5}, {"song\1", 5},
+                                        {"song\xff", 5}};
+    for (size_t i = 0; i < COUNT_OF(longer); i++) {
+        tuple_begin(&other);
+        tuple_put_text(&other, longer[i]);
+        assert_memory_not_equal(part.bytes, other.bytes, part.size);
+        assert_true(compare(&whole, &other) < 0);
+    }
+    tuple_begin(&part);
     assert_false(tuple_after(&part));
     part.size = 2;
     memset(part.bytes, 0xff, 2);
@@ -240,10 +250,12 @@ static void malformed_elements_are_refused(void **unused)
     BAD("\x1c\x01\x02\x03\x04\x05\x06\x07");
     BAD("\x21\x80\0\0\0\0\0\0");
     BAD("\x02" "abc");                          /* no end */
-    BAD("\x02" "abc\0\xff");
+    BAD("\x02" "abc\1");                        /* no escape */
+    BAD("\x02" "abc\1\0");
+    BAD("\x02" "abc\1\3\0");
     BAD("\x03");
     BAD("\x02" "abcde\0");                      /* more than there is room */
-    BAD("\x02" "abc\0\xff" "d\0");
+    BAD("\x02" "abc\1\2" "d\0");
 }
 
 static void any_bytes_are_read_without_harm(void **unused)

@@ -858,6 +858,23 @@ static void errors_belong_to_threads(void **state)
     luge_abort(write);
 }
 
+static void too_many_transactions(void **state)
+{
+    struct rig *r = *state;
+    enum { MANY = 4000 };
+    luge_txn **txns = grab(MANY * sizeof *txns);
+    int count = 0, rc = 0;
+    while (count < MANY && !(rc = luge_begin(r->db, LUGE_READ, &txns[count])))
+        count++;
+    assert_int_equal(rc, LUGE_LIMIT);
+    assert_true(count >= 2000);
+    luge_abort(txns[--count]);
+    commit_put(r, "k", "v");
+    while (count) luge_abort(txns[--count]);
+    free(txns);
+    now_holds(r, LUGE_MAIN, "k", "v");
+}
+
 int main(void)
 {
 #define WITH(test)                                                            \
@@ -874,7 +891,7 @@ int main(void)
         WITH(retries_lose_nothing), WITH(retries_end), CLOSED(durability),
         CLOSED(the_sync_interval), WITH(full_is_the_default), WITH(ids),
         CLOSED(a_large_transaction), WITH(a_transaction_may_move),
-        WITH(errors_belong_to_threads),
+        WITH(errors_belong_to_threads), WITH(too_many_transactions),
     };
     return cmocka_run_group_tests_name("txn", tests, NULL, NULL);
 }

@@ -42,8 +42,7 @@ static int keep(struct feed_names *n, u64 number, luge_bytes name)
 
 int feed_names_note(struct feed_names *n, const struct op *op)
 {
-    if (op->kind != OP_CREATE && op->kind != OP_RENAME &&
-        op->kind != OP_DROP && op->kind != OP_FORK)
+    if (op->kind != OP_CREATE && op->kind != OP_RENAME && op->kind != OP_DROP)
         return 0;
     return keep(n, op->tree, op->key);
 }

@@ -16,6 +16,7 @@ enum { HASHED_SEGMENTS_MAX = 4 };
 struct search {
     struct log *log;
     struct log_segment *segment;
+    u64 room;               /* no frame stands behind it */
     u64 seq, durable;
     u64 budget;             /* bytes still to be hashed at most */
 };
@@ -33,7 +34,7 @@ static bool possible(const struct search *s, u64 at, u64 *next)
     if (p[4] != LOG_MORE && p[4] != LOG_LAST) return false;
     if (seq < s->seq || seq >= (u64)1 << 56) return false;
     *next = at + round_up(LOG_FRAME_HEAD + size, 8);
-    return *next + LOG_FRAME_HEAD <= s->segment->size;
+    return *next + LOG_FRAME_HEAD <= s->room;
 }
 
 static bool valid(struct search *s, u64 at, u64 chain, struct log_frame *frame)
@@ -41,8 +42,7 @@ static bool valid(struct search *s, u64 at, u64 chain, struct log_frame *frame)
     u64 cost = LOG_FRAME_HEAD + load32(s->segment->base + at);
     if (cost > s->budget) return false;
     s->budget -= cost;
-    return log_frame_at(s->log, s->segment, at, s->segment->size, chain,
-                        frame);
+    return log_frame_at(s->log, s->segment, at, s->room, chain, frame);
 }
 
 static u64 sum_at(const struct search *s, u64 at)
@@ -54,7 +54,7 @@ static void search_from(struct search *s, u64 at)
 {
     struct log_frame frame;
     u64 next;
-    while (at + LOG_FRAME_HEAD <= s->segment->size) {
+    while (at <= s->room && s->room - at >= LOG_FRAME_HEAD) {
         if (!possible(s, at, &next) ||
             !valid(s, next, sum_at(s, at), &frame)) {
             at += 8;
@@ -66,26 +66,32 @@ static void search_from(struct search *s, u64 at)
 }
 
 /* The first frame stands on the header; it may be the damaged thing. */
-static int search_first(struct search *s)
+static void search_first(struct search *s, const struct log_header *header)
 {
-    struct log_header header;
     struct log_frame frame;
-    int rc = log_read_header(s->log, s->segment, &header);
-    if (rc) return rc == LUGE_NOTFOUND ? 0 : rc;
-    if (s->segment->size >= LOG_DATA_AT + LOG_FRAME_HEAD &&
-        valid(s, LOG_DATA_AT, header.sum, &frame))
+    if (s->room >= LOG_DATA_AT + LOG_FRAME_HEAD &&
+        valid(s, LOG_DATA_AT, header->sum, &frame))
         believe(s, &frame);
-    return 0;
 }
 
+/* How long a segment is, its header knows: a damaged file may have grown to
+ * terabytes of nothing.  Without a header it is taken for a usual one. */
 static int search_segment(struct search *s, u64 number, u64 at)
 {
+    struct log_header header;
     int rc = log_segment_get(s->log, number, &s->segment);
     if (rc) return rc == LUGE_NOTFOUND ? 0 : rc;
-    s->budget = HASHED_SEGMENTS_MAX * s->segment->size;
     rc = log_segment_map(s->log, s->segment);
-    if (!rc && at == LOG_DATA_AT) rc = search_first(s);
-    if (!rc) search_from(s, at);
+    if (!rc) rc = log_read_header(s->log, s->segment, &header);
+    bool begun = !rc;
+    s->room = min_u64(s->segment->size, begun ? header.bytes
+                                              : LOG_SEGMENT_MAX);
+    s->budget = HASHED_SEGMENTS_MAX * s->room;
+    if (begun && at == LOG_DATA_AT) search_first(s, &header);
+    if (!rc || rc == LUGE_NOTFOUND) {
+        search_from(s, at);
+        rc = 0;
+    }
     log_segment_put(s->log, s->segment);
     return rc == LUGE_CORRUPT ? 0 : rc;       /* shorter than a header */
 }

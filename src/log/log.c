@@ -16,7 +16,14 @@
 enum { LOG_VERSION = 1, PATH_BYTES = 4096, PIECE_BYTES = 64 << 10 };
 
 _Static_assert(sizeof(struct log_header) == 96, "format.md 4.1");
+_Static_assert(offsetof(struct log_header, instance) == 16, "format.md 4.1");
+_Static_assert(offsetof(struct log_header, number) == 32, "format.md 4.1");
+_Static_assert(offsetof(struct log_header, previous_chain) == 56,
+               "format.md 4.1");
+_Static_assert(offsetof(struct log_header, first_seq) == 64, "format.md 4.1");
+_Static_assert(offsetof(struct log_header, nonce) == 80, "format.md 4.1");
 _Static_assert(offsetof(struct log_header, sum) == 88, "format.md 4.1");
+_Static_assert(LOG_DATA_AT == 4096 && LOG_FRAME_HEAD == 40, "format.md 4.2");
 
 static int path_of(const struct log *log, u64 number, char *path)
 {

@@ -17,6 +17,7 @@
  *       it.  Of two such successors one lost, and is empty for ever.
  *   L6  A frame tells what was durable when it was written.  So a hole before
  *       it is known from a tail that never reached the device (hole.c).
+ * docs/format.md 4 has all of it byte by byte.
  * The log never interprets a payload.  Not here: when to sync, what to keep.
  */
 #ifndef LOG_LOG_H

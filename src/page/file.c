@@ -49,10 +49,10 @@ static int reserve_tables(struct page_file *f)
     f->checked_bytes = PAGE_NUMBER_MAX / 8;
     int rc = os_reserve(f->checked_bytes, false, &p);
     if (rc) return rc;
-    f->map.checked = (u64 *)(void *)p;
+    f->map.checked = (_Atomic u64 *)(void *)p;
     rc = os_reserve(f->checked_bytes, false, &p);
     if (rc) return rc;
-    f->checked_extents = (u64 *)(void *)p;
+    f->checked_extents = (_Atomic u64 *)(void *)p;
     rc = reserve_any(frame_sizes, ARRAY_COUNT(frame_sizes), true,
                      &f->map.frames, &f->frame_bytes);
     if (rc) return rc;
@@ -94,6 +94,11 @@ void page_file_close(struct page_file *f)
     base_free(f->free_frames);
     pthread_mutex_destroy(&f->lock);
     memset(f, 0, sizeof *f);
+}
+
+u64 page_file_limit(const struct page_file *f)
+{
+    return min_u64(PAGE_NUMBER_MAX, f->map_bytes >> f->map.page_shift);
 }
 
 void page_file_grown(struct page_file *f, u64 count)
@@ -217,7 +222,6 @@ void page_work_begin(struct page_work *w, struct page_file *f, u64 seq,
     w->epoch = 0;
     w->space = space;
     w->may_write = space != NULL;
-    w->pinned = 0;
     w->drop_count = 0;
     w->frame_count = 0;
 }
@@ -355,8 +359,8 @@ int page_drop(struct page_work *w, page_ref ref)
     }
     const struct page_head *page;
     int rc = page_read(f, ref, &page);
-    if (rc || page->birth <= w->pinned) return rc;                /* P5 */
-    return remember_drop(w, ref, page->birth, 1);
+    if (!rc) rc = remember_drop(w, ref, page->birth, 1);
+    return rc;
 }
 
 /* -------------------------------------------------- checksums, touches -- */
@@ -372,16 +376,16 @@ void page_seal(struct page_head *page, u64 number, u64 birth, u32 page_bytes_)
     page->sum = page_sum(page, number, page_bytes_);
 }
 
-static void set_bit(u64 *words, u64 bit)
+static void set_bit(_Atomic u64 *words, u64 bit)
 {
-    __atomic_fetch_or(&words[bit >> 6], (u64)1 << (bit & 63),
-                      __ATOMIC_RELAXED);
+    atomic_fetch_or_explicit(&words[bit >> 6], (u64)1 << (bit & 63),
+                             memory_order_relaxed);
 }
 
-static void clear_bit(u64 *words, u64 bit)
+static void clear_bit(_Atomic u64 *words, u64 bit)
 {
-    __atomic_fetch_and(&words[bit >> 6], ~((u64)1 << (bit & 63)),
-                       __ATOMIC_RELAXED);
+    atomic_fetch_and_explicit(&words[bit >> 6], ~((u64)1 << (bit & 63)),
+                              memory_order_relaxed);
 }
 
 void page_mark_checked(struct page_file *f, u64 number)
@@ -500,7 +504,8 @@ int page_extent_read(struct page_file *f, const struct page_extent *extent,
     int rc = extent_within_file(f, extent);
     if (rc) return rc;
     value->data = f->map.base + (extent->first << f->map.page_shift);
-    u64 word = f->checked_extents[extent->first >> 6];
+    u64 word = atomic_load_explicit(&f->checked_extents[extent->first >> 6],
+                                    memory_order_relaxed);
     if (word & ((u64)1 << (extent->first & 63))) return 0;
     if (page_extent_sum(*value) != extent->sum)
         return CORRUPT("the large value at page %llu fails its checksum",
@@ -513,7 +518,7 @@ int page_extent_drop(struct page_work *w, const struct page_extent *extent)
 {
     if (extent->first & PAGE_PRIVATE) return 0;
     int rc = extent_within_file(w->file, extent);
-    if (rc || page_extent_born(extent) <= w->pinned) return rc;   /* P5 */
+    if (rc) return rc;
     clear_bit(w->file->checked_extents, extent->first);
     return remember_drop(w, extent->first, extent->birth,
                          page_extent_pages(w->file, extent->size));

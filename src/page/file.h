@@ -25,7 +25,7 @@ struct page_frame {       /* what is known of a frame, beside its bytes */
 
 struct page_file {
     struct page_map map;          /* first: page.h reads it */
-    u64 *checked_extents;         /* as map.checked, for large values */
+    _Atomic u64 *checked_extents;         /* as map.checked, for large values */
     struct os *os;
     struct os_file *file;
     u64 map_bytes, checked_bytes, frame_bytes, meta_bytes;
@@ -48,6 +48,8 @@ void page_file_close(struct page_file *f);
 /* More than BYTES of frames go to memory that the system can move to a file in
  * DIRECTORY, which must outlive F: for transactions larger than memory. */
 void page_file_spill(struct page_file *f, const char *directory, u64 bytes);
+/* How many pages a file may have: what can be named and mapped. */
+u64 page_file_limit(const struct page_file *f);
 /* Versions may name pages below COUNT from now on. */
 void page_file_grown(struct page_file *f, u64 count);
 

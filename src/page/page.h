@@ -13,8 +13,6 @@
  *   P3  Every page dropped is either a frame, freed when no local reader can
  *       see it, or a file page, noted in work->drops for the allocator.
  *   P4  A file page is checked (sum, structure) at this process's first touch.
- *   P5  What was born at work->pinned or before is shared with a pin: dropping
- *       it is not noted (txn/lineage.h says who releases it).
  * Not here: what keys are (tree/), processes (share/), the log (log/).
  */
 #ifndef PAGE_PAGE_H
@@ -42,7 +40,7 @@ enum page_kind {
     PAGE_SPACE = 3,  /* page/space.c: a piece of the persisted free list */
 };
 
-/* The first bytes of every page but superblocks and extents (format.md 3). */
+/* The first bytes of every page but superblocks and extents (format.md 3.1). */
 struct page_head {
     u64 sum;     /* XXH3 of the rest of the page, seeded with its number */
     u64 birth;   /* publication it began with; 0 while private */
@@ -55,23 +53,28 @@ struct page_head {
     u16 run;
     u32 reserved;
 };
-_Static_assert(sizeof(struct page_head) == 32, "format.md 3");
-_Static_assert(offsetof(struct page_head, count) == 18, "format.md 3");
+_Static_assert(sizeof(struct page_head) == 32, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, birth) == 8, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, kind) == 16, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, level) == 17, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, count) == 18, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, prefix) == 20, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, cell_low) == 22, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, dead) == 24, "format.md 3.1");
+_Static_assert(offsetof(struct page_head, run) == 26, "format.md 3.1");
 
-/* A large value: consecutive pages, no headers, the bytes from the start. */
+/* A large value: consecutive pages, no headers, the bytes from the start
+ * (format.md 3.5). */
 struct page_extent {
     u64 first;   /* page number; or PAGE_PRIVATE | address of the bytes */
     u64 size;    /* bytes */
     u64 sum;     /* XXH3 of the bytes, seeded with SIZE */
     u64 birth;   /* publication that its first version stood on */
 };
-
-/* The first publication that a large value can be in: it is compared with
- * pins as a page's birth is. */
-static inline u64 page_extent_born(const struct page_extent *extent)
-{
-    return extent->birth + 1;
-}
+_Static_assert(sizeof(struct page_extent) == 32, "format.md 3.5");
+_Static_assert(offsetof(struct page_extent, size) == 8, "format.md 3.5");
+_Static_assert(offsetof(struct page_extent, sum) == 16, "format.md 3.5");
+_Static_assert(offsetof(struct page_extent, birth) == 24, "format.md 3.5");
 
 /* The validator of a kind: called once on the first touch of a file page,
  * before anyone reads it.  Returns 0 or CORRUPT.  Set by the kind's owner. */
@@ -85,8 +88,7 @@ struct page_work {
     struct page_file *file;
     u64 seq;            /* the commit these pages will belong to */
     u64 tag;            /* unique to this work: frames carry it (P2) */
-    u64 birth;          /* newest publication: of large values written now */
-    u64 pinned;         /* P5: of the tree that is being changed; 0: none */
+    u64 birth;          /* of large values: the base of this lineage */
     u32 epoch;          /* savepoints taken; older frames are frozen */
     bool may_write;     /* holds the turn: extents go to the file at once */
     struct space *space;          /* with may_write: where numbers come from */
@@ -135,7 +137,7 @@ u32 page_bytes(const struct page_file *f);
 struct page_map {              /* the first member of struct page_file */
     const u8 *base;            /* the mapped file */
     u8 *frames;                /* the frame pool */
-    u64 *checked;              /* a bit for each file page found good */
+    _Atomic u64 *checked;      /* a bit for each file page found good */
     u32 page_bytes, page_shift;
     _Atomic u64 page_count;    /* pages the newest known version may name */
 };
@@ -151,7 +153,10 @@ static inline int page_read(struct page_file *f, page_ref ref,
         *page = (const struct page_head *)(const void *)(m->frames + offset);
         return 0;
     }
-    u64 word = m->checked[(ref >> 6) & (PAGE_NUMBER_MAX / 64 - 1)];
+    /* Relaxed: who set the bit and who sees it read the same file. */
+    u64 word = atomic_load_explicit(
+        &m->checked[(ref >> 6) & (PAGE_NUMBER_MAX / 64 - 1)],
+        memory_order_relaxed);
     if (unlikely(!(word & ((u64)1 << (ref & 63))))) {
         int rc = page_first_touch(f, ref);
         if (rc) return rc;

@@ -130,6 +130,19 @@ static const struct space_run *peek(const struct space *s,
     return &chunk_at(s, chunk_at(s, q->head_chunk)->next)->runs[0];
 }
 
+/* Behind all that there is. */
+static int take_end(struct space *s, u32 pages, u64 *first)
+{
+    struct space_state *st = s->state;
+    if (st->page_count > s->page_limit || pages > s->page_limit -
+                                                      st->page_count)
+        return fail(LUGE_NOSPACE, "the page file would have more than %llu "
+                    "pages", (unsigned long long)s->page_limit);
+    *first = st->page_count;
+    st->page_count += pages;
+    return 0;
+}
+
 int space_take_page(struct space *s, u64 *page)
 {
     struct space_state *st = s->state;
@@ -145,9 +158,7 @@ int space_take_page(struct space *s, u64 *page)
         st->current_pages--;
         return 0;
     }
-    *page = st->page_count;
-    st->page_count++;
-    return 0;
+    return take_end(s, 1, page);
 }
 
 int space_give(struct space *s, u64 first, u32 pages)
@@ -201,10 +212,7 @@ int space_take_run(struct space *s, u32 pages, u64 *first)
         rc = space_tidy(s);
         if (!rc) rc = find_run(s, pages, first);
     }
-    if (rc != LUGE_NOTFOUND) return rc;
-    *first = st->page_count;
-    st->page_count += pages;
-    return 0;
+    return rc == LUGE_NOTFOUND ? take_end(s, pages, first) : rc;
 }
 
 /* The smallest pin r with birth <= r < death, or 0. */

@@ -62,6 +62,7 @@ struct space {
     struct space_state *state;   /* the working copy, in shared memory */
     u8 *chunks;                  /* chunk N at chunks + 4096 N */
     u32 chunk_limit;             /* allocated chunks */
+    u64 page_limit;              /* pages that a file may have */
     int (*grow)(void *context, u32 chunks);  /* make that many exist */
     /* Between taking pages and writing to them: is the turn still ours?  If it
      * is, a thief will know that the pages are taken. */

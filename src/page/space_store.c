@@ -3,6 +3,7 @@
  *   page: | head: kind SPACE, count runs | first u64, pages u64 | ... |
  * The runs ascend and do not touch.  Everything that is not reachable from the
  * checkpoint's root is in the list, for after a crash nobody else reads.
+ * docs/format.md 3.6 has it byte by byte.
  * Not here: when this happens (txn/checkpoint.c).
  */
 #include <stdlib.h>

@@ -25,13 +25,13 @@ enum {
     SHARE_SEATS_MAX = 256,   /* processes; 64 bytes each */
     SHARE_SLOTS_MAX = 2048,  /* readers; 64 bytes each: 128 KiB of shm */
     SHARE_WATCHES_MAX = 256, /* subscribers; 128 bytes each */
-    SHARE_LAYOUT = 3,        /* raise with any change of these structs */
+    SHARE_LAYOUT = 4,        /* raise with any change of these structs */
     SHARE_PREFIX_MAX = 32,   /* bytes of a watch's prefix kept for writers */
     SHARE_NO_SLOT = 0xffffffff,
     SHARE_ARENAS_MAX = 128,  /* places; used again after as many thieves */
 };
 
-/* Bytes of the `lock` file, each a lock of its own. */
+/* Bytes of the `lock` file, each a lock of its own (format.md 8). */
 enum share_lock_byte {
     SHARE_LOCK_GATE = 0,        /* attach, detach, create, recover */
     SHARE_LOCK_CHECKPOINT = 1,  /* the one who writes superblocks */
@@ -56,7 +56,8 @@ struct share_slot {              /* one reader */
     u32 reserved;
     _Atomic u64 seq;             /* of the version it reads, for people; 0: no
                                     reader's, a turn_slot */
-    u8 pad[64 - 24];
+    _Atomic u64 seen_pin, seen_ns; /* a pin its caretaker saw, and since when */
+    u8 pad[64 - 40];
 };
 _Static_assert(sizeof(struct share_slot) == 64, "a cache line");
 
@@ -136,6 +137,8 @@ struct share_memory {
     /* --- counters for people --- */
     _Atomic u64 commits, conflicts, syncs, checkpoints, takeovers, thefts;
     u8 pad4[16];
+    _Atomic u64 sync_us[LUGE_HISTOGRAM], group[LUGE_HISTOGRAM];
+    _Atomic u64 rate_at_ns, rate_commits, rate;
 
     struct share_seat seats[SHARE_SEATS_MAX];
     struct share_slot slots[SHARE_SLOTS_MAX];
@@ -258,6 +261,15 @@ void share_slot_give(struct share *s, u32 slot);
 /* All pins, ascending, without duplicates, checkpoints included; PINS has room
  * for SHARE_SLOTS_MAX + 2. */
 u32 share_pins(struct share *s, u64 *pins);
+
+/* --- for people: share/figures.c --- */
+
+/* A sync took so long and made so many commits durable. */
+void share_figure_sync(struct share *s, u64 took_ns, u64 commits);
+/* Now and then: commits a second. */
+void share_figure_rate(struct share *s);
+/* Now and then: how long do our readers stand where they stand? */
+void share_figure_pins(struct share *s);
 
 /* --- subscribers: share/watch.c --- */
 

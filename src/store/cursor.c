@@ -60,11 +60,21 @@ void luge_cursor_close(luge_cursor *c)
 
 /* -------------------------------------------------------------- bounds -- */
 
+/* A bound may be what follows the longest key. */
+static int bound_ok(const luge_bytes *bound)
+{
+    if (!bound) return 0;
+    if (bound->size <= LUGE_KEY_SIZE_MAX + 1) return store_bytes_ok(*bound);
+    return store_key_ok(*bound);
+}
+
 int luge_cursor_range(luge_cursor *c, const luge_bytes *from,
                       const luge_bytes *to)
 {
     struct base_buffer made = {0};
     int rc = txn_usable(c->txn);
+    if (!rc) rc = bound_ok(from);
+    if (!rc) rc = bound_ok(to);
     if (!rc && from) rc = base_buffer_add(&made, from->data, from->size);
     if (!rc && to) rc = base_buffer_add(&made, to->data, to->size);
     if (rc) {

@@ -30,12 +30,6 @@ int store_tree(luge_txn *txn, luge_tree tree, struct view **view,
     return rc ? rc : view_find(*view, tree, found);
 }
 
-int store_not_frozen(luge_tree tree)
-{
-    if (!(tree & VIEW_FROZEN)) return 0;
-    return fail(LUGE_READONLY, "a snapshot's tree cannot be changed");
-}
-
 int store_tree_to_write(luge_txn *txn, luge_tree tree)
 {
     struct view_tree *found;
@@ -43,22 +37,33 @@ int store_tree_to_write(luge_txn *txn, luge_tree tree)
     if (rc) return rc;
     if (!txn->writes)
         return fail(LUGE_READONLY, "a read transaction cannot change a tree");
-    rc = store_not_frozen(tree);
-    if (rc) return rc;
     if (txn_validates(txn)) rc = read_existence(txn, tree);
     return rc ? rc : view_find(&txn->view, tree, &found);
 }
 
+int store_flags_ok(unsigned flags, unsigned allowed)
+{
+    if (likely(!(flags & ~allowed))) return 0;
+    return fail(LUGE_INVALID, "flags 0x%x; only those in 0x%x mean anything "
+                "here", flags, allowed);
+}
+
+int store_bytes_ok(luge_bytes bytes)
+{
+    if (likely(bytes.data || !bytes.size)) return 0;
+    return fail(LUGE_INVALID, "%zu bytes at NULL", bytes.size);
+}
+
 int store_key_ok(luge_bytes key)
 {
-    if (key.size <= LUGE_KEY_SIZE_MAX) return 0;
+    if (likely(key.size <= LUGE_KEY_SIZE_MAX)) return store_bytes_ok(key);
     return fail(LUGE_TOOBIG, "a key of %zu bytes; %u are allowed", key.size,
                 LUGE_KEY_SIZE_MAX);
 }
 
 static int value_ok(luge_bytes value)
 {
-    if (value.size <= LUGE_VALUE_SIZE_MAX) return 0;
+    if (likely(value.size <= LUGE_VALUE_SIZE_MAX)) return store_bytes_ok(value);
     return fail(LUGE_TOOBIG, "a value of %zu bytes; %zu are allowed",
                 value.size, LUGE_VALUE_SIZE_MAX);
 }
@@ -76,6 +81,10 @@ int luge_get(luge_txn *txn, luge_tree tree, luge_bytes key, luge_bytes *value)
     struct view_tree *t;
     int rc = store_tree(txn, tree, &view, &t);
     if (rc) return rc;
+    if (unlikely(key.size > LUGE_KEY_SIZE_MAX || !key.data)) {
+        rc = store_key_ok(key);
+        if (rc) return rc;
+    }
     if (unlikely(txn_validates(txn))) {
         rc = reads_point(&txn->reads, tree, key);
         if (rc) return rc;
@@ -87,8 +96,7 @@ static int add(luge_txn *txn, u8 kind, luge_tree tree, luge_bytes key,
                luge_bytes value)
 {
     struct op op = {.kind = kind, .tree = tree, .key = key, .value = value};
-    int rc = store_not_frozen(tree);
-    return rc ? rc : txn_add(txn, &op);
+    return txn_add(txn, &op);
 }
 
 int luge_put(luge_txn *txn, luge_tree tree, luge_bytes key, luge_bytes value)
@@ -172,6 +180,7 @@ int luge_combine(luge_txn *txn, luge_tree tree, luge_bytes key,
 {
     luge_bytes old, made = {NULL, 0};
     int rc = writable(txn, key);
+    if (!rc) rc = value_ok(operand);
     if (!rc) rc = luge_get(txn, tree, key, &old);
     if (rc && rc != LUGE_NOTFOUND) return rc;
     bool absent = rc == LUGE_NOTFOUND;

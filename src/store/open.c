@@ -34,9 +34,13 @@ static void unlock_registry(void)
     pthread_mutex_unlock(&registry_lock);
 }
 
-/* In the child of a fork the registry is usable; its entries are not. */
+/* In the child of a fork the registry is usable; its entries are not.  What is
+ * asked to prepare for forks later is locked earlier: the platform goes first,
+ * whose lock is taken under the registry's when a directory is opened. */
 static void watch_forks(void)
 {
+    volatile const u32 *word;
+    (void)os_fork_sentinel(&word);     /* who opens asks again, and is told */
     pthread_atfork(lock_registry, unlock_registry, unlock_registry);
 }
 
@@ -44,6 +48,9 @@ static void watch_forks(void)
 
 static int check_options(const struct luge_options *o)
 {
+    int rc = store_flags_ok(o->flags, LUGE_READ_ONLY | LUGE_CREATE_NEW |
+                                          LUGE_MUST_EXIST | LUGE_TEMPORARY);
+    if (rc) return rc;
     if (o->page_bytes && (o->page_bytes < 4096 || o->page_bytes > 65536 ||
                           (o->page_bytes & (o->page_bytes - 1))))
         return fail(LUGE_INVALID, "page_bytes is %u; a power of two from "
@@ -180,6 +187,16 @@ static int may_create(struct env *e)
 
 /* ------------------------------------------------------- opening an env -- */
 
+/* Nobody has the gate here: another may create what we were about to, and its
+ * files be taken for strangers'.  Asked again for the sentence: the look at
+ * CONF has left its own. */
+static int may_be_made(struct env *e, const char *conf)
+{
+    struct os_stat stat;
+    int rc = may_create(e);
+    return rc && e->os->stat(e->os, conf, &stat) ? may_create(e) : 0;
+}
+
 /* Where no database is nor may be made, no lock file must be left behind. */
 static int open_lock_file(struct env *e)
 {
@@ -187,13 +204,8 @@ static int open_lock_file(struct env *e)
     struct os_stat conf;
     snprintf(path, sizeof path, "%s/conf", e->path);
     int rc = e->os->stat(e->os, path, &conf);
-    if (rc == LUGE_NOTFOUND) {
-        rc = may_create(e);
-        /* Somebody may be making it just now: his gate is waited for. */
-        if (rc && !e->os->stat(e->os, path, &conf)) rc = 0;
-    } else if (!rc && read_conf(e, 0) == LUGE_NOTLUGE) {
-        rc = LUGE_NOTLUGE;
-    }
+    if (rc == LUGE_NOTFOUND) rc = may_be_made(e, path);
+    else if (!rc && read_conf(e, 0) == LUGE_NOTLUGE) rc = LUGE_NOTLUGE;
     snprintf(path, sizeof path, "%s/lock", e->path);
     if (!rc)
         rc = e->os->open(e->os, path, OS_WRITE | OS_CREATE,
@@ -285,7 +297,6 @@ static void free_env(struct store_env *s)
     base_free(e->dying_held.frames);
     base_free(e->publishing.items);
     base_free(e->publishing.staging);
-    base_free(e->shadow.refs);
     while (s->operators) {
         struct store_operator *next = s->operators->next;
         base_free(s->operators);

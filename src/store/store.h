@@ -24,11 +24,16 @@ struct store_env {
     struct store_env *next;
 };
 
+struct luge_slow;
+
 struct luge_db {
     struct store_env *store;
     unsigned flags;
     int durability;                 /* of this handle; 0: the environment's */
     _Atomic u32 open_txns, open_watches;
+    u64 slow_ns;                    /* luge_slow_log; 0: off */
+    void (*slow)(void *context, const struct luge_slow *slow);
+    void *slow_context;
 };
 
 /* The view that TREE's keys are read from; its existence counts as read. */
@@ -37,8 +42,10 @@ int store_tree(luge_txn *txn, luge_tree tree, struct view **view,
 /* The same for a change: nothing is applied yet. */
 int store_tree_to_write(luge_txn *txn, luge_tree tree);
 int store_key_ok(luge_bytes key);
-/* READONLY if TREE is a snapshot's. */
-int store_not_frozen(luge_tree tree);
+/* INVALID: there are bytes, and they are nowhere. */
+int store_bytes_ok(luge_bytes bytes);
+/* INVALID if FLAGS has one that ALLOWED has not. */
+int store_flags_ok(unsigned flags, unsigned allowed);
 int store_read_point(luge_txn *txn, luge_tree tree, luge_bytes key);
 /* Copy BYTES into BUFFER, replacing what it held. */
 int store_keep(struct base_buffer *buffer, luge_bytes bytes,
@@ -49,9 +56,6 @@ int store_combine(luge_txn *txn, const char *name, luge_bytes key,
 /* The transaction was renewed: its cursors start anew. */
 void store_unposition_cursors(luge_txn *txn);
 int store_create_main(struct env *e);
-int store_name_ok(luge_bytes name);
-/* The name of a tree will be, or was, looked up. */
-int store_read_name(luge_txn *txn, luge_bytes name);
 /* See to it that the tree NUMBER, called NAME, exists. */
 int store_tree_make(luge_txn *txn, luge_bytes name, luge_tree number);
 

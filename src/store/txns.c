@@ -1,12 +1,43 @@
 /* store/txns.c -- the public face of transactions, batches, ids and syncs.
  * Not here: what any of them does (txn/).
  */
+#include "luge_monitor.h"
 #include "store/store.h"
 
 enum {
     OPTIMISTIC_TRIES = 8,       /* then the turn is taken: no livelock */
     BACK_OFF_US = 20,
 };
+
+/* ----------------------------------------------------- slow operations -- */
+
+void luge_slow_log(luge_db *db, uint64_t threshold_us,
+                   void (*fn)(void *context, const struct luge_slow *slow),
+                   void *context)
+{
+    db->slow = fn;
+    db->slow_context = context;
+    db->slow_ns = fn ? threshold_us * 1000 : 0;
+}
+
+static u64 slow_start(const luge_db *db)
+{
+    return unlikely(db->slow_ns) ? os_monotonic_ns() : 0;
+}
+
+/* Returns RC. */
+static int slow_end(const luge_db *db, u64 start, const char *what, u64 seq,
+                    int rc)
+{
+    if (likely(!start)) return rc;
+    u64 took = os_monotonic_ns() - start;
+    if (took >= db->slow_ns)
+        db->slow(db->slow_context,
+                 &(struct luge_slow){what, took / 1000, rc ? 0 : seq, rc});
+    return rc;
+}
+
+/* -------------------------------------------------------- transactions -- */
 
 static unsigned with_durability(const luge_db *db, unsigned flags)
 {
@@ -20,8 +51,14 @@ int luge_begin(luge_db *db, unsigned flags, luge_txn **txn)
 {
     if ((flags & (LUGE_WRITE | LUGE_TURN)) && (db->flags & LUGE_READ_ONLY))
         return fail(LUGE_READONLY, "the database was opened read-only");
-    int rc = txn_begin(&db->store->env, with_durability(db, flags), txn);
+    int rc = store_flags_ok(flags, LUGE_WRITE | LUGE_TURN | LUGE_TXN_FULL |
+                                       LUGE_TXN_ASYNC | LUGE_TRY);
     if (rc) return rc;
+    u64 start = slow_start(db);
+    rc = txn_begin(&db->store->env, with_durability(db, flags), txn);
+    (void)slow_end(db, start, "begin", 0, rc);
+    if (rc) return rc;
+    (*txn)->owner = db;
     (*txn)->open_count = &db->open_txns;
     atomic_fetch_add_explicit(&db->open_txns, 1, memory_order_relaxed);
     return 0;
@@ -36,8 +73,11 @@ int luge_commit(luge_txn *txn)
 {
     u64 seq;
     _Atomic u32 *open_count = txn->open_count;
+    const luge_db *db = txn->owner;
+    u64 start = slow_start(db);
     close_cursors(txn);
     int rc = txn_commit(txn, &seq);
+    (void)slow_end(db, start, "commit", seq, rc);
     atomic_fetch_sub_explicit(open_count, 1, memory_order_relaxed);
     return rc;
 }
@@ -97,12 +137,13 @@ int luge_transact(luge_db *db, unsigned flags,
                   int (*fn)(luge_txn *txn, void *context), void *context)
 {
     unsigned how = flags & (LUGE_TXN_FULL | LUGE_TXN_ASYNC);
+    int rc = store_flags_ok(flags, how | LUGE_WRITE | LUGE_TURN);
+    if (rc) return rc;
     for (u32 i = 0; i < OPTIMISTIC_TRIES && !(flags & LUGE_TURN); i++) {
-        int rc = attempt(db, how | LUGE_WRITE, fn, context);
+        rc = attempt(db, how | LUGE_WRITE, fn, context);
         if (rc != LUGE_CONFLICT) return rc;
         os_sleep_us(BACK_OFF_US << i);
     }
-    int rc;
     do {
         /* Even the turn is lost if this process is stopped for long. */
         rc = attempt(db, how | LUGE_TURN, fn, context);
@@ -146,8 +187,10 @@ int luge_apply(luge_db *db, unsigned flags, const struct luge_op *ops,
 
 int luge_sync(luge_db *db)
 {
+    u64 start = slow_start(db);
     int rc = env_usable(&db->store->env);
-    return rc ? rc : commit_sync(&db->store->env);
+    if (!rc) rc = commit_sync(&db->store->env);
+    return slow_end(db, start, "sync", 0, rc);
 }
 
 int luge_checkpoint(luge_db *db)
@@ -157,7 +200,9 @@ int luge_checkpoint(luge_db *db)
         rc = fail(LUGE_READONLY, "the database was opened read-only");
     if (rc) return rc;
     struct env *e = &db->store->env;
-    return checkpoint_write(e, 4, e->options.busy_timeout_ms);
+    u64 start = slow_start(db);
+    rc = checkpoint_write(e, 4, e->options.busy_timeout_ms);
+    return slow_end(db, start, "checkpoint", 0, rc);
 }
 
 int luge_next_ids(luge_db *db, uint32_t count, uint64_t *first)

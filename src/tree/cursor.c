@@ -110,15 +110,30 @@ static int seek_edge(struct tree_cursor *c, enum side side)
     return descend_edge(c, top, side);
 }
 
+/* From the edge of the leaf where KEY belongs to the leaf beside it.  A file
+ * whose leaves are not in order must not lead back: who goes on by seeking
+ * would never come to an end. */
+static int seek_beside(struct tree_cursor *c, enum side side, luge_bytes key)
+{
+    u8 space[LUGE_KEY_SIZE_MAX];
+    int rc = leaf_beside(c, side);
+    if (rc) return rc;
+    int order = bytes_compare(tree_cursor_key(c, space), key);
+    if (side == RIGHT_SIDE ? order > 0 : order < 0) return 0;
+    return cursor_lost(c, CORRUPT("two leaves are not in the order of their "
+                                  "keys"));
+}
+
 static int seek_key(struct tree_cursor *c, enum luge_seek seek, luge_bytes key)
 {
     bool found = false;
     int rc = descend_key(c, key, &found);
     if (rc || (found && (seek == LUGE_GE || seek == LUGE_LE))) return rc;
-    if (seek == LUGE_LE || seek == LUGE_LT) return tree_prev(c);
-    if (found) return tree_next(c);                               /* GT */
-    if (c->path[0].at < c->path[0].page->count) return 0;
-    return leaf_beside(c, RIGHT_SIDE);
+    u32 at = c->path[0].at;
+    if (seek == LUGE_LE || seek == LUGE_LT)
+        return at ? tree_prev(c) : seek_beside(c, LEFT_SIDE, key);
+    if (found) at = ++c->path[0].at;                              /* GT */
+    return at < c->path[0].page->count ? 0 : seek_beside(c, RIGHT_SIDE, key);
 }
 
 int tree_seek(struct tree_cursor *c, struct page_file *f, page_ref root,

@@ -33,6 +33,7 @@
  *       overfilled it: were both [left + it] and [it + right] too large, it
  *       would be more than half, as left + right did fit.  In a branch, where
  *       one item goes up, a third is needed; a key's limit sees to that.
+ * docs/format.md 3.2 and 3.3 say the same for people who write readers.
  * Not here: other pages.  Nothing in node.c and strip.c reads a file, takes a
  * lock or allocates: bytes in, bytes out.
  */
@@ -57,6 +58,10 @@ enum {
     NODE_KEYS_MAX = 65536 / (NODE_LEAF_SLOT + NODE_LEAF_CELL),
 #endif
 };
+
+_Static_assert(NODE_LEAF_SLOT == 6 && NODE_LEAF_CELL == 4, "format.md 3.2");
+_Static_assert(NODE_BRANCH_SLOT == 14 && NODE_BRANCH_CELL == 2,
+               "format.md 3.3");
 
 /* ------------------------------------------------------------- the page -- */
 

@@ -95,6 +95,8 @@ static void *caretaker(void *context)
         if (atomic_load(&e->care_stop) || env_usable(e)) break;
         (void)care_now(e); /* it fails again for whoever commits, and tells */
         bell_look(e);
+        share_figure_rate(&e->share);
+        share_figure_pins(&e->share);
         if (os_monotonic_ns() - reaped_ns > (u64)IDLE_MS * 1000000) {
             reaped_ns = os_monotonic_ns();
             (void)share_reap(&e->share);

@@ -86,7 +86,7 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
 {
     struct txn_head next = *env_head(e);
     bool publish = atomic_load(&e->share.m->attached) > 1;
-    u64 publication = e->work.birth + publish;
+    u64 publication = next.publication + 1;
     next.seq = e->head.seq + 1;
     next.time_ns = max_u64(e->os->wall_ns(e->os), next.time_ns + 1);
     int rc = 0;
@@ -94,9 +94,9 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
     if (publish && !rc) rc = publish_drops(e, publication);
     if (!rc) rc = head_prepare(e, view);
     if (!rc) rc = append_chunks(e, ops, &next, log_flags);
-    next.publication = publication;
-    if (publish) {
+    if (!rc && publish) {
         next.published = next.seq;
+        next.publication = publication;
         next.catalog = view->catalog.root;
         next.catalog_count = view->catalog.count;
         next.published_log = next.log;
@@ -109,9 +109,9 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
     /* Cannot fail from here (H3). */
     struct version v = {
         next.seq, 2 * next.seq + publish, view->catalog.root,
-        view->catalog.count, publication, next.log,
+        view->catalog.count, publish ? publication : e->head.base, next.log,
     };
-    publish_done(e, 2 * next.seq);
+    if (publish) publish_done(e, v.order - 1);
     head_adopt(e, view, &v);
     head_announce(e, &v, log_flags);
     version_reclaim_frames(e);
@@ -167,6 +167,7 @@ static int lead(struct env *e)
     struct txn_head now;
     head_copy(e, &now);
     u64 from = atomic_load(&m->synced_segment);
+    u64 durable = atomic_load(&m->durable), start = os_monotonic_ns();
     int rc = log_sync(&e->log, from, &now.log);
     if (rc) {
         /* Never retried: the system may have dropped what it could not
@@ -174,6 +175,8 @@ static int lead(struct env *e)
         atomic_store(&m->failed, (u32)-rc);
     } else {
         atomic_fetch_add_explicit(&m->syncs, 1, memory_order_relaxed);
+        share_figure_sync(&e->share, os_monotonic_ns() - start,
+                          now.seq - min_u64(durable, now.seq));
         share_raise(&m->durable, now.seq);
         share_raise(&m->synced_segment, now.log.segment);
         share_show(&e->share);

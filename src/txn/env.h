@@ -14,8 +14,6 @@
  *   E2  A reader pins its order here and its base in shared memory: the number
  *       of the publication whose pages it may read.  One seq may be published
  *       more than once (pages move), so publications have their own numbers.
- *       What forks and snapshots pin has numbers among them, without a flip of
- *       `published`: a version's base is the newest number of any kind.
  *   E3  Everything in `struct env` marked TURN is touched only with head_lock,
  *       which the holder of the turn takes as well; a reader that cannot wait
  *       for the turn takes only the lock (head.c, shadow).
@@ -116,12 +114,6 @@ struct publish_list {       /* the frames being published, children first */
     u8 *staging;
 };
 
-struct shadow_frames {       /* of a shadow (head.c), some perhaps twice */
-    page_ref *refs;
-    size_t count;
-    u64 tag;
-};
-
 struct env_options {
     unsigned flags;
     u32 page_bytes;
@@ -154,9 +146,6 @@ struct env {
     struct space space;
     struct version head;                /* seq 0: none yet */
     u64 serial;                         /* of our lineage, see work_serial */
-    struct shadow_frames shadow;        /* if it is one: serial 0 */
-    u64 head_pin;                       /* view.catalog_pin of the head */
-    bool head_pin_known;
     struct id_set dirty;                /* trees with private roots */
     struct page_drop *drops;            /* file pages dropped since base */
     size_t drop_count, drop_capacity;
@@ -240,7 +229,7 @@ int head_flip(struct env *e, const struct txn_head *next, bool space);
 /* TURN: what a failed attempt must give back. */
 struct head_mark {
     struct space_state space;
-    size_t limbo, published;
+    size_t limbo;
 };
 void head_mark(struct env *e, struct head_mark *mark);
 /* TURN: begin a view of the head, in e->work, for commit SEQ. */
@@ -290,9 +279,6 @@ int takeover_release_kept(struct env *e, u64 publication);
 /* TURN: write every private page reachable from VIEW into the file; its roots
  * become page numbers.  Nothing is visible before the flip. */
 int publish_pages(struct env *e, struct view *view, u64 publication);
-/* TURN: the same for T alone (NULL: everything), with a number of its own:
- * e->work.birth.  CONTEXT is the env. */
-int publish_frozen(void *context, struct view *view, struct view_tree *t);
 /* TURN: hand all dropped file pages to the allocator: dead at PUBLICATION. */
 int publish_drops(struct env *e, u64 publication);
 /* TURN: after the flip: the frames that were published die at order DEATH. */
@@ -343,6 +329,7 @@ int recover_open(struct env *e);       /* first in the directory */
 /* Drop segments and prepare the next one. */
 int checkpoint_tend_log(struct env *e);
 
+/* The first bytes of pages 0 and 1 (format.md 2). */
 struct superblock {
     char magic[8];                     /* "lugedb\0\0" */
     u32 format, page_bytes;
@@ -359,6 +346,14 @@ struct superblock {
     u64 sum;
 };
 _Static_assert(sizeof(struct superblock) == 168, "format.md 2");
+_Static_assert(offsetof(struct superblock, instance) == 16, "format.md 2");
+_Static_assert(offsetof(struct superblock, number) == 32, "format.md 2");
+_Static_assert(offsetof(struct superblock, catalog) == 56, "format.md 2");
+_Static_assert(offsetof(struct superblock, page_count) == 72, "format.md 2");
+_Static_assert(offsetof(struct superblock, stored_first) == 80, "format.md 2");
+_Static_assert(offsetof(struct superblock, log) == 96, "format.md 2");
+_Static_assert(offsetof(struct superblock, publication) == 120, "format.md 2");
+_Static_assert(offsetof(struct superblock, sum) == 160, "format.md 2");
 
 int superblock_write(struct env *e, const struct superblock *s);
 int superblock_read(struct env *e, struct superblock *newest);

@@ -22,6 +22,9 @@ struct ids_slot {
     u64 sum;
 };
 _Static_assert(sizeof(struct ids_slot) == 48, "format.md 7");
+_Static_assert(offsetof(struct ids_slot, number) == 24, "format.md 7");
+_Static_assert(offsetof(struct ids_slot, limit) == 32, "format.md 7");
+_Static_assert(offsetof(struct ids_slot, sum) == 40, "format.md 7");
 
 static int open_ids(struct env *e, unsigned flags, struct os_file **file)
 {

@@ -20,7 +20,7 @@
 
 enum { KEEP_VERSION = 1, KEEP_ALL = 1 /* policy.flags */ };
 
-/* Little-endian, extended only at their ends (format.md 6). */
+/* Little-endian, extended only at their ends (format.md 6.2). */
 struct keep_policy {
     u16 bytes, version;
     u32 flags;
@@ -29,6 +29,8 @@ struct keep_policy {
     u64 hold_bytes;     /* for consumers and watches, at most; 0: default */
 };
 _Static_assert(sizeof(struct keep_policy) == 32, "format.md 6.2");
+_Static_assert(offsetof(struct keep_policy, keep_bytes) == 8, "format.md 6.2");
+_Static_assert(offsetof(struct keep_policy, hold_bytes) == 24, "format.md 6.2");
 
 struct keep_cursor {
     u16 bytes, version;
@@ -37,6 +39,8 @@ struct keep_cursor {
     u64 acked_ns, created_ns;
 };
 _Static_assert(sizeof(struct keep_cursor) == 32, "format.md 6.2");
+_Static_assert(offsetof(struct keep_cursor, seq) == 8, "format.md 6.2");
+_Static_assert(offsetof(struct keep_cursor, acked_ns) == 16, "format.md 6.2");
 
 /* Read a value; fields that an older luge did not write are 0. */
 int keep_load_policy(luge_bytes value, struct keep_policy *policy);

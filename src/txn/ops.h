@@ -5,6 +5,7 @@
  * Operations stand in chunks; one chunk becomes one frame of the log, and no
  * operation crosses a chunk.  A chunk never moves, so bytes in it stay put
  * until the list is cleared or cut back.
+ * docs/format.md 4.3 has it byte by byte.
  * Not here: what an operation does (view.h).
  */
 #ifndef TXN_OPS_H
@@ -22,12 +23,6 @@ enum op_kind {
     OP_DROP = 4,    /* tree, key = its name */
     OP_RENAME = 5,  /* tree, key = new name, value = old name */
     OP_CLEAR = 6,   /* tree */
-    OP_FORK = 7,    /* tree = its new number, key = its name, value = varint
-                       number of the source; or varint 0, varint size of a
-                       snapshot's name, this name, the name of a tree in it */
-    OP_SNAPSHOT = 8, /* tree = its number, key = its name, value = varint time
-                        in ns since 1970, then the path, empty: everything */
-    OP_FORGET = 9,  /* a snapshot: tree = its number, key = its name */
 };
 
 struct op {

@@ -117,9 +117,11 @@ static int sane(struct env *e, const struct superblock *s)
     u64 pages = size / e->options.page_bytes;
     if (s->page_bytes != e->options.page_bytes || !s->seq ||
         !s->publication ||
-        s->catalog >= s->page_count || s->page_count >= PAGE_NUMBER_MAX ||
+        s->catalog >= s->page_count ||
+        s->page_count > page_file_limit(&e->pages) ||
         s->stored_pages > s->page_count ||
-        s->stored_first > s->page_count - s->stored_pages)
+        s->stored_first > s->page_count - s->stored_pages ||
+        s->log.offset < LOG_DATA_AT || s->log.offset % 8)
         return CORRUPT("superblock %llu contradicts itself",
                        (unsigned long long)s->number);
     /* The last pages may be free and never written: what is reachable is
@@ -233,7 +235,6 @@ static int replay_all(struct env *e)
     if (!rc) {
         struct txn_head next = *env_head(e);
         next.seq = last.seq;
-        next.publication = e->head.base;
         next.time_ns = last.time_ns;
         next.log = last.log;
         next.log_oldest = last.log_oldest;

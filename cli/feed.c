@@ -1,0 +1,225 @@
+/* cli/feed.c -- the verbs that follow what is committed: log consumers. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli.h"
+#include "luge_feed.h"
+
+/* ----------------------------------------------------------------- log -- */
+
+struct following {
+    struct call *call;
+    luge_watch *watch;
+    uint64_t left;      /* transactions to print at most */
+    bool json;
+};
+
+static const char *kind_name(int kind)
+{
+    static const char *const names[] = {
+        [LUGE_CHANGE_PUT] = "put",          [LUGE_CHANGE_DEL] = "del",
+        [LUGE_CHANGE_TREE_CREATE] = "create",
+        [LUGE_CHANGE_TREE_DROP] = "drop",
+        [LUGE_CHANGE_TREE_RENAME] = "rename",
+        [LUGE_CHANGE_TREE_CLEAR] = "clear",
+    };
+    bool known = kind > 0 && (size_t)kind < sizeof(names) / sizeof(names[0]);
+    return known && names[kind] ? names[kind] : "other";
+}
+
+/* "2026-11-21T06:00:00.123456789Z" */
+static void time_text(uint64_t time_ns, char *text, size_t size)
+{
+    time_t seconds = (time_t)(time_ns / 1000000000);
+    char day[32];
+    struct tm tm;
+
+    gmtime_r(&seconds, &tm);
+    strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text, size, "%s.%09uZ", day, (unsigned)(time_ns % 1000000000));
+}
+
+/* A tree that is gone has no name any more: its number, then. */
+static luge_bytes tree_name(struct following *f, luge_tree tree, char *space,
+                            size_t size)
+{
+    luge_bytes name;
+
+    if (!luge_watch_tree_name(f->watch, tree, &name)) return name;
+    snprintf(space, size, "#%" PRIu64, tree);
+    return luge_str(space);
+}
+
+static json_t *json_of_change(struct following *f, const struct luge_change *c)
+{
+    char space[32];
+    json_t *object = json_pack("{s:s, s:o}", "kind", kind_name(c->kind),
+                               "tree", json_of_bytes(tree_name(f, c->tree,
+                                                     space, sizeof(space))));
+    bool pair = c->kind == LUGE_CHANGE_PUT || c->kind == LUGE_CHANGE_DEL;
+
+    if (pair) json_object_set_new(object, "key", json_of_bytes(c->key));
+    if (c->kind == LUGE_CHANGE_PUT)
+        json_object_set_new(object, "value", json_of_bytes(c->value));
+    if (c->kind == LUGE_CHANGE_TREE_RENAME)
+        json_object_set_new(object, "old_name", json_of_bytes(c->value));
+    return object;
+}
+
+static void print_set_json(struct following *f,
+                           const struct luge_change_set *set, const char *when)
+{
+    json_t *changes = json_array();
+
+    for (size_t i = 0; i < set->count; i++)
+        json_array_append_new(changes, json_of_change(f, &set->changes[i]));
+    print_json(json_pack("{s:o, s:s, s:o}", "seq", json_of_count(set->seq),
+                         "time", when, "changes", changes));
+}
+
+static void print_set(struct following *f, const struct luge_change_set *set)
+{
+    char when[64], space[32];
+
+    time_text(set->time_ns, when, sizeof(when));
+    if (f->json) {
+        print_set_json(f, set, when);
+        return;
+    }
+    for (size_t i = 0; i < set->count; i++) {
+        const struct luge_change *c = &set->changes[i];
+        bool key = c->kind <= LUGE_CHANGE_DEL, value = key;
+        if (c->kind == LUGE_CHANGE_DEL) value = false;
+        if (c->kind == LUGE_CHANGE_TREE_RENAME) value = true;
+        printf("%" PRIu64 "\t%s\t%s\t", set->seq, when, kind_name(c->kind));
+        print_bytes(tree_name(f, c->tree, space, sizeof(space)));
+        if (key) putchar('\t'), print_bytes(c->key);
+        if (value) putchar('\t'), print_bytes(c->value);
+        putchar('\n');
+    }
+}
+
+/* Print what there is; with FOLLOW wait for more, for ever. */
+static int print_log(struct following *f, bool follow)
+{
+    const struct luge_change_set *set;
+    int rc = 0;
+
+    while (!rc && f->left) {
+        rc = luge_watch_next(f->watch, 0, &set);
+        if (rc == LUGE_TIMEOUT && follow) {
+            if (fflush(stdout)) return LUGE_TIMEOUT; /* nobody reads it */
+            rc = luge_watch_next(f->watch, -1, &set);
+            if (rc == LUGE_TIMEOUT) {
+                rc = 0;
+                continue;
+            }
+        }
+        if (!rc) {
+            print_set(f, set);
+            f->left--;
+        }
+    }
+    return rc;
+}
+
+/* Where it begins: --since, or the oldest there is. */
+static int log_start(struct call *c, struct luge_watch_options *how)
+{
+    uint64_t oldest, newest;
+    int code, rc = luge_log_span(c->db, &oldest, &newest);
+
+    if (rc) return say_error(rc);
+    code = call_number(c, OPTION_SINCE, oldest, &how->seq);
+    how->from = LUGE_FROM_SEQ;
+    return code;
+}
+
+static int log_tree(struct call *c, struct luge_watch_options *how)
+{
+    int rc;
+
+    if (!call_has(c, OPTION_TREE)) return 0;
+    rc = luge_begin(c->db, LUGE_READ, &c->txn);
+    if (rc) return say_error(rc);
+    rc = call_tree(c, 0, &how->tree);
+    luge_abort(c->txn);
+    c->txn = NULL;
+    return rc ? say_no(rc) : 0;
+}
+
+int verb_log(struct call *c)
+{
+    struct following f = {.call = c, .json = call_has(c, OPTION_JSON)};
+    struct luge_watch_options how = {0};
+    const char *prefix = c->options[OPTION_PREFIX];
+    int rc, code = call_number(c, OPTION_LIMIT, UINT64_MAX, &f.left);
+
+    if (!code) code = call_open(c, LUGE_READ_ONLY | LUGE_MUST_EXIST);
+    if (!code) code = log_start(c, &how);
+    if (!code) code = log_tree(c, &how);
+    if (code) return code;
+    if (prefix) how.prefix = luge_str(prefix);
+    rc = luge_watch_open(c->db, &how, &f.watch);
+    if (rc) return say_error(rc);
+    rc = print_log(&f, call_has(c, OPTION_FOLLOW));
+    luge_watch_close(f.watch);
+    return rc && rc != LUGE_TIMEOUT ? say_error(rc) : EXIT_DONE;
+}
+
+/* ----------------------------------------------------------- consumers -- */
+
+static void print_consumer(const struct call *c,
+                           const struct luge_consumer *consumer)
+{
+    char when[64];
+
+    time_text(consumer->acked_ns, when, sizeof(when));
+    if (call_has(c, OPTION_JSON)) {
+        print_json(json_pack("{s:o, s:o, s:o, s:s, s:b}", "name",
+                             json_of_bytes(consumer->name), "seq",
+                             json_of_count(consumer->seq), "lag",
+                             json_of_count(consumer->lag), "acknowledged",
+                             when, "expired", consumer->expired));
+        return;
+    }
+    print_bytes(consumer->name);
+    printf("\t%" PRIu64 "\t%" PRIu64 "\t%s%s\n", consumer->seq, consumer->lag,
+           when, consumer->expired ? "\texpired" : "");
+}
+
+static int drop_in(luge_txn *txn, void *call)
+{
+    const struct call *c = call;
+
+    return luge_consumer_drop(txn, luge_str(c->options[OPTION_DROP]));
+}
+
+static int drop_consumer(struct call *c)
+{
+    int rc, code = call_open(c, LUGE_MUST_EXIST);
+
+    if (code) return code;
+    rc = luge_transact(c->db, 0, drop_in, c);
+    return rc ? say_no(rc) : EXIT_DONE;
+}
+
+int verb_consumers(struct call *c)
+{
+    struct luge_consumer consumer = {.name = {"", 0}};
+    char name[LUGE_CONSUMER_NAME_MAX];
+    luge_tree tree;
+    int rc, code;
+
+    if (call_has(c, OPTION_DROP)) return drop_consumer(c);
+    code = call_read(c, &tree);
+    if (code) return code;
+    while (!(rc = luge_consumer_after(c->txn, consumer.name, &consumer))) {
+        print_consumer(c, &consumer);
+        memcpy(name, consumer.name.data, consumer.name.size);
+        consumer.name.data = name;
+    }
+    return rc == LUGE_NOTFOUND ? EXIT_DONE : say_error(rc);
+}

@@ -1,0 +1,446 @@
+/* cli/load.c -- the verb load: dumps of luge, JSON Lines, and what LMDB's
+ * mdb_dump writes.
+ *
+ *   L1  The format is told by the first byte: 'l' of "lugedump", 'V' of
+ *       "VERSION=3", else JSON Lines; --format overrides.
+ *   L2  Text formats land in batches of some MiB; a malformed line ends the
+ *       load with its number, and what came before it stays.
+ *   L3  Nothing that cannot be kept is dropped in silence: two values of one
+ *       key (LMDB's duplicates) are an error.
+ * Not here: luge's own format (luge_dump.h).
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "luge_dump.h"
+
+enum { BATCH_BYTES = 8 << 20, HEADER_TEXT = 600 };
+
+struct named_tree {
+    luge_tree tree;
+    size_t size;
+    char *name;
+};
+
+struct loading {
+    struct call *call;
+    FILE *from;
+    struct progress progress;
+    struct luge_dump_progress done;     /* pairs: committed */
+    luge_txn *txn;                      /* the batch; NULL: none */
+    uint64_t pairs, batch_bytes, line_number;
+    struct named_tree *trees;
+    size_t tree_count;
+    char *line;
+    size_t line_room;
+};
+
+/* ------------------------------------------------------------- batches -- */
+
+static int land(struct loading *l)
+{
+    luge_txn *txn = l->txn;
+    int rc = 0;
+
+    l->txn = NULL;
+    l->batch_bytes = 0;
+    if (txn) rc = luge_commit(txn);
+    if (!rc) l->done.pairs = l->pairs;
+    return rc;
+}
+
+static int add_pair(struct loading *l, luge_tree tree, luge_bytes key,
+                    luge_bytes value)
+{
+    int rc = 0;
+
+    if (!l->txn)
+        rc = luge_begin(l->call->db, LUGE_WRITE | LUGE_TXN_ASYNC, &l->txn);
+    if (!rc) rc = luge_put(l->txn, tree, key, value);
+    if (rc) return rc;
+    l->pairs++;
+    l->batch_bytes += key.size + value.size + 16;
+    progress_tell(&l->progress, l->pairs, l->done.bytes);
+    return l->batch_bytes > BATCH_BYTES ? land(l) : 0;
+}
+
+struct opening {
+    luge_bytes name;
+    luge_tree tree;
+};
+
+static int open_tree(luge_txn *txn, void *context)
+{
+    struct opening *o = context;
+
+    return luge_tree_open(txn, o->name, LUGE_TREE_CREATE, &o->tree);
+}
+
+/* A tree that is new here is made in a transaction of its own: the batch is
+ * ended before, so that the next one sees it. */
+static int make_tree(struct loading *l, luge_bytes name, luge_tree *tree)
+{
+    struct opening o = {.name = name};
+    struct named_tree *more =
+        realloc(l->trees, (l->tree_count + 1) * sizeof(*more));
+    char *copy = malloc(name.size + 1);
+    int rc;
+
+    if (more) l->trees = more;
+    if (!more || !copy) {
+        free(copy);
+        return luge_fail(LUGE_NOMEM, __FILE__, __LINE__, "no memory");
+    }
+    memcpy(copy, name.data, name.size);
+    rc = land(l);
+    if (!rc)
+        rc = luge_transact(l->call->db, LUGE_TXN_ASYNC, open_tree, &o);
+    if (rc) {
+        free(copy);
+        return rc;
+    }
+    l->trees[l->tree_count++] = (struct named_tree){o.tree, name.size, copy};
+    l->done.trees++;
+    *tree = o.tree;
+    return 0;
+}
+
+static int find_tree(struct loading *l, luge_bytes name, luge_tree *tree)
+{
+    for (size_t i = l->tree_count; i > 0; i--) {
+        const struct named_tree *t = &l->trees[i - 1];
+        if (t->size != name.size || memcmp(t->name, name.data, name.size) != 0)
+            continue;
+        *tree = t->tree;
+        return 0;
+    }
+    return make_tree(l, name, tree);
+}
+
+static luge_bytes default_tree(const struct loading *l)
+{
+    const char *name = l->call->options[OPTION_TREE];
+
+    return luge_str(name ? name : "main");
+}
+
+/* The next line without its newline.  NOTFOUND at the end. */
+static int next_line(struct loading *l, luge_bytes *line)
+{
+    errno = 0;
+    ssize_t size = getline(&l->line, &l->line_room, l->from);
+    if (size < 0 && (ferror(l->from) || errno))
+        return luge_fail(LUGE_IO, __FILE__, __LINE__, "cannot read: %s",
+                         strerror(errno));
+    if (size < 0) return LUGE_NOTFOUND;
+    l->line_number++;
+    l->done.bytes += (uint64_t)size;
+    if (size && l->line[size - 1] == '\n') size--;
+    *line = luge_bytes_of(l->line, (size_t)size);
+    return 0;
+}
+
+static int malformed(const struct loading *l, const char *what)
+{
+    return luge_fail(LUGE_CORRUPT, __FILE__, __LINE__, "line %" PRIu64 ": %s",
+                     l->line_number, what);
+}
+
+/* ---------------------------------------------------------- JSON Lines -- */
+
+static int load_object(struct loading *l, const json_t *object)
+{
+    struct decoded tree_name = {0}, key = {0}, value = {0};
+    const json_t *tree_json = json_object_get(object, "tree");
+    const json_t *key_json = json_object_get(object, "key");
+    const json_t *value_json = json_object_get(object, "value");
+    luge_tree tree;
+    int rc = 0;
+
+    tree_name.bytes = default_tree(l);
+    if (tree_json && json_to_bytes(tree_json, &tree_name))
+        rc = malformed(l, "\"tree\" is neither a string nor base64");
+    else if (key_json && json_to_bytes(key_json, &key))
+        rc = malformed(l, "\"key\" is neither a string nor base64");
+    else if (key_json && (!value_json || json_to_bytes(value_json, &value)))
+        rc = malformed(l, "\"value\" is missing, or neither a string nor "
+                          "base64");
+    else if (!key_json && (value_json || !tree_json))
+        rc = malformed(l, "there is no \"key\"");
+    if (!rc) rc = find_tree(l, tree_name.bytes, &tree);
+    if (!rc && key_json) rc = add_pair(l, tree, key.bytes, value.bytes);
+    free(tree_name.made);
+    free(key.made);
+    free(value.made);
+    return rc;
+}
+
+static int load_lines(struct loading *l)
+{
+    luge_bytes line;
+    json_error_t error;
+    int rc;
+
+    while (!(rc = next_line(l, &line))) {
+        if (!line.size) continue;
+        json_t *object = json_loadb(line.data, line.size, JSON_ALLOW_NUL,
+                                    &error);
+        rc = object ? load_object(l, object) : malformed(l, error.text);
+        json_decref(object);
+        if (rc) return rc;
+    }
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+/* ------------------------------------------------------------ mdb_dump -- */
+
+struct mdb {
+    bool print, duplicates;
+    luge_tree tree;
+    char *key;                  /* of the pair before */
+    size_t key_size;
+};
+
+static int hex_digit(unsigned char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+/* Decode in place; the line begins with a blank.  "\xx" are hex digits, "\\" is
+ * a backslash. */
+static int mdb_decode(const struct loading *l, const struct mdb *m,
+                      luge_bytes *line)
+{
+    unsigned char *to = (unsigned char *)l->line, *at = to + 1;
+    const unsigned char *end = to + line->size;
+
+    if (!line->size || *to != ' ') return malformed(l, "not a datum of LMDB");
+    while (at < end) {
+        bool escaped = m->print && *at == '\\';
+        if (m->print && !escaped) {
+            *to++ = *at++;
+            continue;
+        }
+        at += escaped;
+        if (escaped && at < end && *at == '\\') {
+            *to++ = *at++;
+            continue;
+        }
+        int high = at < end ? hex_digit(*at++) : -1;
+        int low = at < end ? hex_digit(*at++) : -1;
+        if (high < 0 || low < 0) return malformed(l, "not two hex digits");
+        *to++ = (unsigned char)(16 * high + low);
+    }
+    *line = luge_bytes_of(l->line, (size_t)(to - (unsigned char *)l->line));
+    return 0;
+}
+
+static bool is_word(luge_bytes line, const char *word)
+{
+    return line.size == strlen(word) && !memcmp(line.data, word, line.size);
+}
+
+static bool is_setting(luge_bytes line, const char *name, luge_bytes *value)
+{
+    size_t size = strlen(name);
+
+    if (line.size < size || memcmp(line.data, name, size) != 0) return false;
+    *value = luge_bytes_of((const char *)line.data + size, line.size - size);
+    return true;
+}
+
+static int mdb_setting(struct loading *l, struct mdb *m, luge_bytes line,
+                       char *name, size_t *name_size)
+{
+    luge_bytes value;
+
+    if (is_setting(line, "VERSION=", &value) && !is_word(value, "3"))
+        return malformed(l, "a dump of LMDB of another version than 3");
+    if (is_setting(line, "format=", &value)) {
+        m->print = is_word(value, "print");
+        if (!m->print && !is_word(value, "bytevalue"))
+            return malformed(l, "format is neither print nor bytevalue");
+    }
+    if (is_setting(line, "type=", &value) && !is_word(value, "btree"))
+        return malformed(l, "the type is not btree");
+    if (is_setting(line, "database=", &value)) {
+        if (value.size > LUGE_NAME_SIZE_MAX)
+            return malformed(l, "the database's name is too long");
+        memcpy(name, value.data, value.size);
+        *name_size = value.size;
+    }
+    if (!memchr(line.data, '=', line.size))
+        return malformed(l, "not a header of LMDB");
+    return 0;
+}
+
+/* NOTFOUND: there is no further database. */
+static int mdb_header(struct loading *l, struct mdb *m)
+{
+    char name[LUGE_NAME_SIZE_MAX];
+    size_t name_size = 0;
+    luge_bytes line;
+    int rc;
+    bool any = false;
+
+    m->print = false;
+    while (!(rc = next_line(l, &line)) && !is_word(line, "HEADER=END")) {
+        any = true;
+        rc = mdb_setting(l, m, line, name, &name_size);
+        if (rc) return rc;
+    }
+    if (rc == LUGE_NOTFOUND && any)
+        return malformed(l, "the header of LMDB has no end");
+    if (rc) return rc;
+    return find_tree(l, name_size ? luge_bytes_of(name, name_size)
+                                  : default_tree(l), &m->tree);
+}
+
+/* L3.  Keys come in order, so equal ones are neighbours. */
+static int mdb_key(struct loading *l, struct mdb *m, luge_bytes key)
+{
+    if (m->key && m->key_size == key.size &&
+        !memcmp(m->key, key.data, key.size))
+        return malformed(l, "a second value of one key (DUPSORT): a tree of "
+                            "luge has one value for each key");
+    char *copy = realloc(m->key, key.size + 1);
+    if (!copy)
+        return luge_fail(LUGE_NOMEM, __FILE__, __LINE__, "no memory");
+    memcpy(copy, key.data, key.size);
+    m->key = copy;
+    m->key_size = key.size;
+    return 0;
+}
+
+static int mdb_pairs(struct loading *l, struct mdb *m)
+{
+    luge_bytes line;
+    int rc;
+
+    while (!(rc = next_line(l, &line)) && !is_word(line, "DATA=END")) {
+        rc = mdb_decode(l, m, &line);
+        if (!rc) rc = mdb_key(l, m, line);
+        if (!rc) rc = next_line(l, &line);
+        if (rc == LUGE_NOTFOUND) return malformed(l, "a key without a value");
+        if (!rc) rc = mdb_decode(l, m, &line);
+        if (!rc)
+            rc = add_pair(l, m->tree, luge_bytes_of(m->key, m->key_size),
+                          line);
+        if (rc) return rc;
+    }
+    return rc == LUGE_NOTFOUND ? malformed(l, "DATA=END is missing") : rc;
+}
+
+static int load_mdb(struct loading *l)
+{
+    struct mdb m = {0};
+    int rc;
+
+    while (!(rc = mdb_header(l, &m))) {
+        rc = mdb_pairs(l, &m);
+        if (rc) break;
+        free(m.key);
+        m.key = NULL;
+    }
+    free(m.key);
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+/* ----------------------------------------------------------- luge's own -- */
+
+static int read_in(void *context, void *to, size_t size, size_t *got)
+{
+    struct loading *l = context;
+
+    *got = fread(to, 1, size, l->from);
+    if (!ferror(l->from)) return 0;
+    return luge_fail(LUGE_IO, __FILE__, __LINE__, "cannot read the dump: %s",
+                     strerror(errno));
+}
+
+static int tell(void *context, const struct luge_dump_progress *so_far)
+{
+    struct loading *l = context;
+
+    progress_tell(&l->progress, so_far->pairs, so_far->bytes);
+    return 0;
+}
+
+static int load_luge(struct loading *l)
+{
+    struct luge_dump_stream stream = {.context = l, .read = read_in,
+                                      .progress = tell};
+    int rc = luge_load(l->call->db, &stream, &l->done);
+
+    l->pairs = l->done.pairs;
+    return rc;
+}
+
+/* ---------------------------------------------------------------- verb -- */
+
+typedef int load_fn(struct loading *l);
+
+static load_fn *format_of(struct loading *l)
+{
+    const char *format = l->call->options[OPTION_FORMAT];
+    int first;
+
+    if (format && !strcmp(format, "luge")) return load_luge;
+    if (format && !strcmp(format, "jsonl")) return load_lines;
+    if (format && !strcmp(format, "mdb")) return load_mdb;
+    if (format) return NULL;
+    first = ungetc(getc(l->from), l->from);
+    return first == 'l' ? load_luge : first == 'V' ? load_mdb : load_lines;
+}
+
+static int input_open(struct loading *l)
+{
+    const char *path = call_text(l->call, 1);
+
+    l->from = strcmp(path, "-") ? fopen(path, "rbe") : stdin;
+    if (l->from) return 0;
+    fprintf(stderr, "luge: IO: cannot open %s: %s\n", path, strerror(errno));
+    return EXIT_ERROR;
+}
+
+static int load_all(struct loading *l, load_fn *load)
+{
+    int rc = load(l), landed = land(l);
+
+    if (rc) say_error(rc);
+    if (!rc && landed) say_error(rc = landed);
+    if (!rc && (rc = luge_sync(l->call->db))) say_error(rc);
+    if (!rc) {
+        progress_end(&l->progress, l->done.trees, l->done.pairs,
+                     l->done.bytes);
+        return EXIT_DONE;
+    }
+    fprintf(stderr, "luge: load: ended early: %" PRIu64 " pairs were loaded\n",
+            l->done.pairs);
+    return EXIT_ERROR;
+}
+
+int verb_load(struct call *c)
+{
+    struct loading l = {.call = c, .progress = {.what = "load"}};
+    int code = input_open(&l);
+
+    if (code) return code;
+    load_fn *load = format_of(&l);
+    if (!load)
+        code = say_usage(c->verb, "--format is luge, jsonl or mdb, not '%s'",
+                         c->options[OPTION_FORMAT]);
+    if (!code) code = call_open(c, 0);
+    if (!code) code = load_all(&l, load);
+    for (size_t i = 0; i < l.tree_count; i++) free(l.trees[i].name);
+    free(l.trees);
+    free(l.line);
+    if (l.from != stdin) fclose(l.from);
+    return code;
+}

@@ -1,0 +1,281 @@
+/* model/event_read.c -- reading events: which trees a query walks, and what of
+ * it is then left out.
+ *
+ *   query has        walks, in this order      the rest is a filter
+ *   a stream         stream (s, v, p)          type, times, positions
+ *   else a type      type (t, p)               times
+ *   else BY_TIME     time (ns, p)              positions
+ *   else             all (p)                   times
+ *
+ * Not here: what is not there yet (event_follow.c). */
+#include "event.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+enum walk { WALK_STREAM, WALK_TYPE, WALK_TIME, WALK_ALL };
+
+struct luge_event_reader {
+    luge_txn *txn;
+    struct luge_events events;
+    struct event_query query;
+    luge_cursor *cursor;
+    enum walk walk;
+    size_t prefix_size;         /* of the key: what all keys of it share */
+};
+
+/* ------------------------------------------------------------- queries -- */
+
+static void take_name(luge_bytes *name, char *space)
+{
+    if (name->size) memcpy(space, name->data, name->size);
+    name->data = space;
+}
+
+/* An upper end of 0 means none. */
+static void take_end(uint64_t *end)
+{
+    if (!*end) *end = UINT64_MAX;
+}
+
+int event_query_take(struct event_query *to,
+                     const struct luge_event_query *from)
+{
+    static const struct luge_event_query everything;
+    struct luge_event_query *q = &to->ask;
+
+    *q = from ? *from : everything;
+    if (q->stream.size > LUGE_EVENT_NAME_SIZE_MAX ||
+        q->type.size > LUGE_EVENT_NAME_SIZE_MAX)
+        return model_fail(LUGE_TOOBIG, "a name in a query is too long");
+    if (!q->stream.size &&
+        (q->version_from || (q->version_to && q->version_to != UINT64_MAX)))
+        return model_fail(LUGE_INVALID, "versions are asked of no stream");
+    if ((q->stream.size || q->type.size) && q->flags & LUGE_EVENT_BY_TIME)
+        return model_fail(LUGE_INVALID, "the order of times is known of all "
+                          "events, not of a stream or type");
+    take_name(&q->stream, to->stream);
+    take_name(&q->type, to->type);
+    take_end(&q->position_to);
+    take_end(&q->version_to);
+    take_end(&q->time_to_ns);
+    return 0;
+}
+
+static bool within(uint64_t n, uint64_t from, uint64_t to)
+{
+    return n >= from && (n < to || to == UINT64_MAX);
+}
+
+static bool same(luge_bytes a, luge_bytes b)
+{
+    return a.size == b.size && !memcmp(a.data, b.data, a.size);
+}
+
+static bool matches(const struct luge_event_query *q,
+                    const struct luge_event *e)
+{
+    if (!within(e->position, q->position_from, q->position_to)) return false;
+    if (!within(e->time_ns, q->time_from_ns, q->time_to_ns)) return false;
+    return !q->type.size || same(q->type, e->type);
+}
+
+/* -------------------------------------------------------------- opening -- */
+
+static luge_tree tree_of(const struct luge_event_reader *r)
+{
+    switch (r->walk) {
+    case WALK_STREAM: return r->events.stream;
+    case WALK_TYPE: return r->events.type;
+    case WALK_TIME: return r->events.time;
+    default: return r->events.all;
+    }
+}
+
+/* What precedes the number in the walk's keys, and the span of the number. */
+static void bounds_of(struct luge_event_reader *r, struct tuple *prefix,
+                      uint64_t *from, uint64_t *to)
+{
+    const struct luge_event_query *q = &r->query.ask;
+
+    tuple_begin(prefix);
+    *from = q->position_from;
+    *to = q->position_to;
+    if (r->walk == WALK_STREAM) {
+        tuple_put_text(prefix, q->stream);
+        *from = q->version_from;
+        *to = q->version_to;
+    } else if (r->walk == WALK_TYPE) {
+        tuple_put_text(prefix, q->type);
+    } else if (r->walk == WALK_TIME) {
+        *from = q->time_from_ns;
+        *to = q->time_to_ns;
+    }
+}
+
+static int set_range(struct luge_event_reader *r)
+{
+    struct tuple from, to;
+    uint64_t first, end;
+
+    bounds_of(r, &from, &first, &end);
+    r->prefix_size = from.size;
+    to = from;
+    tuple_put_u64(&from, first);
+    tuple_put_u64(&to, end);
+    if (end == UINT64_MAX) tuple_after(&to);
+    luge_bytes low = tuple_key(&from), high = tuple_key(&to);
+    return luge_cursor_range(r->cursor, &low, &high);
+}
+
+static enum walk walk_of(const struct luge_event_query *q)
+{
+    if (q->stream.size) return WALK_STREAM;
+    if (q->type.size) return WALK_TYPE;
+    return q->flags & LUGE_EVENT_BY_TIME ? WALK_TIME : WALK_ALL;
+}
+
+int luge_event_open(luge_txn *txn, const struct luge_events *events,
+                    const struct luge_event_query *query,
+                    luge_event_reader **reader)
+{
+    struct luge_event_reader *r = model_alloc(sizeof(*r));
+    int rc;
+
+    if (!r) return MODEL_NOMEM();
+    *r = (struct luge_event_reader){.txn = txn, .events = *events};
+    rc = event_query_take(&r->query, query);
+    r->walk = walk_of(&r->query.ask);
+    if (!rc) rc = luge_cursor_open(txn, tree_of(r), &r->cursor);
+    if (!rc) rc = set_range(r);
+    if (rc) {
+        luge_event_close(r);
+        return rc;
+    }
+    *reader = r;
+    return 0;
+}
+
+void luge_event_close(luge_event_reader *reader)
+{
+    if (!reader) return;
+    luge_cursor_close(reader->cursor);
+    model_free(reader);
+}
+
+/* -------------------------------------------------------------- walking -- */
+
+int event_read(luge_bytes raw, uint64_t position, struct luge_event *event)
+{
+    struct event_record fixed;
+    int rc = record_read(&event_default.head, raw, &fixed);
+
+    if (!rc) rc = record_part(raw, fixed.stream, &event->stream);
+    if (!rc) rc = record_part(raw, fixed.type, &event->type);
+    if (!rc) rc = record_part(raw, fixed.payload, &event->payload);
+    if (!rc) rc = record_part(raw, fixed.correlation, &event->correlation);
+    if (!rc) rc = record_part(raw, fixed.causation, &event->causation);
+    if (rc) return rc;
+    event->position = position;
+    event->version = fixed.version;
+    event->time_ns = fixed.time_ns;
+    event->flags = fixed.flags;
+    return 0;
+}
+
+int luge_event_get(luge_txn *txn, const struct luge_events *events,
+                   uint64_t position, struct luge_event *event)
+{
+    struct tuple t;
+    luge_bytes raw;
+    int rc;
+
+    tuple_begin(&t);
+    tuple_put_u64(&t, position);
+    rc = luge_get(txn, events->all, tuple_key(&t), &raw);
+    return rc ? rc : event_read(raw, position, event);
+}
+
+/* The position is the last number of every key; before it stands one more in
+ * the walks of streams and times. */
+static int position_of(const struct luge_event_reader *r, luge_bytes key,
+                       uint64_t *position)
+{
+    struct tuple_reader t = tuple_read(key);
+    int rc = 0;
+
+    t.at += r->prefix_size;
+    if (r->walk == WALK_STREAM || r->walk == WALK_TIME)
+        rc = tuple_get_u64(&t, position);
+    if (!rc) rc = tuple_get_u64(&t, position);
+    return rc ? rc : tuple_get_end(&t);
+}
+
+/* An index names an event that is not there: the file's fault, not an end. */
+static int event_at(const struct luge_event_reader *r, uint64_t position,
+                    struct luge_event *event)
+{
+    int rc = luge_event_get(r->txn, &r->events, position, event);
+
+    if (rc != LUGE_NOTFOUND) return rc;
+    return MODEL_CORRUPT("an index names event %llu, which is not there",
+                         (unsigned long long)position);
+}
+
+int luge_event_next(luge_event_reader *reader, struct luge_event *event)
+{
+    const struct luge_event_query *q = &reader->query.ask;
+    luge_bytes key, raw;
+    uint64_t position;
+    int rc;
+
+    for (;;) {
+        rc = q->flags & LUGE_EVENT_BACKWARD
+                 ? luge_cursor_prev(reader->cursor, &key, &raw)
+                 : luge_cursor_next(reader->cursor, &key, &raw);
+        if (rc) return rc;
+        rc = position_of(reader, key, &position);
+        if (rc) return rc;
+        /* Without the event itself, so that a resumed walk is cheap. */
+        if (!within(position, q->position_from, q->position_to)) continue;
+        rc = reader->walk == WALK_ALL ? event_read(raw, position, event)
+                                      : event_at(reader, position, event);
+        if (rc || matches(q, event)) return rc;
+    }
+}
+
+/* --------------------------------------------------------------- names -- */
+
+int event_name_after(luge_txn *txn, luge_tree tree, luge_bytes after,
+                     char space[LUGE_EVENT_NAME_SIZE_MAX], luge_bytes *name)
+{
+    struct tuple t;
+    luge_bytes key, value;
+    int rc;
+
+    if (after.size > LUGE_EVENT_NAME_SIZE_MAX)
+        return model_fail(LUGE_TOOBIG, "a name of %zu bytes", after.size);
+    tuple_begin(&t);
+    tuple_put_text(&t, after);
+    if (after.size) tuple_after(&t);
+    rc = luge_near(txn, tree, LUGE_GE, tuple_key(&t), &key, &value);
+    if (rc) return rc;
+    struct tuple_reader r = tuple_read(key);
+    return tuple_get_text(&r, space, LUGE_EVENT_NAME_SIZE_MAX, name);
+}
+
+int luge_event_stream_after(luge_txn *txn, const struct luge_events *events,
+                            luge_bytes after,
+                            char space[LUGE_EVENT_NAME_SIZE_MAX],
+                            luge_bytes *name)
+{
+    return event_name_after(txn, events->stream, after, space, name);
+}
+
+int luge_event_type_after(luge_txn *txn, const struct luge_events *events,
+                          luge_bytes after,
+                          char space[LUGE_EVENT_NAME_SIZE_MAX],
+                          luge_bytes *name)
+{
+    return event_name_after(txn, events->type, after, space, name);
+}

@@ -1,0 +1,175 @@
+# test/feed.sh -- the verbs log, consumers, dump and load, as people use them.
+# Not here: what the feed promises (test_feed.c), damaged dumps (test_dump.c).
+. "$LUGE_SOURCE/test/lib.sh"
+
+code() {
+    local name=$1 wanted=$2
+    shift 2
+    run "$@"
+    is "$name: exit code" "$code" "$wanted"
+}
+luge() { "$LUGE" "$@"; }
+tab=$(printf '\t')
+# A line of the log without its time, which nobody knows beforehand.
+plain() { cut -f 1,3-; }
+
+# ------------------------------------------------------------------- log --
+
+luge put db song nocturne
+luge put db k v --tree notes
+luge del db song
+is "log" "$(luge log db | plain)" \
+    "2${tab}create${tab}main
+3${tab}put${tab}main${tab}song${tab}nocturne
+4${tab}create${tab}notes
+4${tab}put${tab}notes${tab}k${tab}v
+5${tab}del${tab}main${tab}song"
+like "log has times" "$(luge log db --limit 1)" \
+    "^2${tab}20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-9:]{8}\.[0-9]{9}Z${tab}create"
+is "log --since" "$(luge log db --since 4 | plain)" \
+    "5${tab}del${tab}main${tab}song"
+is "log --limit" "$(luge log db --limit 2 | plain | tail -1)" \
+    "3${tab}put${tab}main${tab}song${tab}nocturne"
+is "log --tree" "$(luge log db --tree notes | plain)" \
+    "4${tab}create${tab}notes
+4${tab}put${tab}notes${tab}k${tab}v"
+is "log --prefix" "$(luge log db --prefix so --since 2 --tree main | plain)" \
+    "3${tab}put${tab}main${tab}song${tab}nocturne
+5${tab}del${tab}main${tab}song"
+like "log --json" "$(luge log db --since 3 --json --limit 1)" \
+    "$(printf '%s' '^\{"seq":4,"time":"20[^"]*Z","changes":\[' \
+        '\{"kind":"create","tree":"notes"\},' \
+        '\{"kind":"put","tree":"notes","key":"k","value":"v"\}\]\}$')"
+code "log since the future" 3 luge log db --since 999
+like "says why" "$err" '^luge: INVALID: .*999'
+code "log of a missing tree" 1 luge log db --tree none
+code "log of no database" 3 luge log nothing
+
+luge log db --follow --since 5 >follow 2>follow.err &
+children="$children $!"
+luge put db late 1
+luge put db late 2
+for _ in $(seq 200); do
+    [ "$(wc -l <follow)" -ge 2 ] && break
+    sleep 0.05
+done
+is "log --follow goes on" "$(plain <follow)" \
+    "6${tab}put${tab}main${tab}late${tab}1
+7${tab}put${tab}main${tab}late${tab}2"
+
+# ------------------------------------------------------------- consumers --
+
+code "consumers of a database without any" 0 luge consumers db
+is "prints nothing" "$out" ""
+code "dropping a consumer that is not there" 1 luge consumers db --drop none
+
+# -------------------------------------------------------- stat and health --
+
+like "stat has quantiles of syncs" "$(luge stat db)" '^sync_us_p99 +[0-9]+$'
+like "stat has pins" "$(luge stat db)" '^pin checkpoint +process 0 seq [0-9]+ '
+luge stat db --json >stat.json
+is "stat --json has pins, trees and histograms" "$(python3 -c '
+import json
+s = json.load(open("stat.json"))
+print(s["pins"][0]["kind"], s["tree_list"][0]["name"],
+      len(s["sync_us_histogram"]), len(s["group_commits_histogram"]))')" \
+    "checkpoint main 24 24"
+like "stat --tree has a fill" "$(luge stat db --tree main)" \
+    '^fill_percent +[0-9]+$'
+code "health" 0 luge health db
+like "is one line" "$out" '^healthy: [0-9]+ commits/s, '
+is "and only one" "$(luge health db | wc -l)" "1"
+is "health --json" "$(luge health db --json)" '{"healthy":true,"reasons":[]}'
+code "health of no database" 3 luge health nothing
+luge put sick k v
+head -c 8192 /dev/zero | dd of=sick/db conv=notrunc 2>/dev/null
+code "health of a broken one" 1 luge health sick
+like "says why" "$out" '^unhealthy: .*superblock'
+
+# ---------------------------------------------------------- dump and load --
+
+printf 'a\000b\377\n' | luge put db bytes -
+head -c 200000 /dev/urandom | luge put db noise - --tree notes
+before=$(luge checksum db)
+code "dump to a file" 0 luge dump db all.dump
+like "says how much on stderr" "$err" '^luge: dump: done: 2 trees, 4 pairs, '
+is "and nothing on stdout" "$out" ""
+is "it leaves no part behind" "$(ls all.dump*)" "all.dump"
+code "load it" 0 luge load copy all.dump
+like "says how much, too" "$err" '^luge: load: done: 2 trees, 4 pairs, '
+is "a copy by dump and load" "$(luge checksum copy)" "$before"
+luge dump db 2>/dev/null | luge load piped - 2>/dev/null
+is "through a pipe" "$(luge checksum piped)" "$before"
+luge dump db --format jsonl 2>/dev/null >all.jsonl
+is "JSON Lines: a line for each tree and pair" "$(wc -l <all.jsonl)" "6"
+like "JSON Lines are as said" "$(cat all.jsonl)" \
+    '^\{"tree":"main","key":"bytes","value":\{"base64":"YQBi/wo="\}\}$'
+code "load JSON Lines" 0 luge load lines all.jsonl
+is "a copy by JSON Lines" "$(luge checksum lines)" "$before"
+head -c 100000 all.dump >short.dump
+code "a dump that is cut short" 3 luge load short short.dump
+like "is found out" "$err" '^luge: CORRUPT: .*cut short'
+like "and tells what was loaded" "$err" '^luge: load: ended early: [0-9]+ pairs'
+code "load of a missing file" 3 luge load copy none.dump
+code "dump of no database" 3 luge dump nothing x.dump
+is "leaves no file" "$(ls x.dump* 2>/dev/null)" ""
+code "an unknown format" 2 luge dump db x.dump --format xml
+code "an unknown format to load" 2 luge load db all.dump --format xml
+code "the wrong format" 3 luge load wrong all.jsonl --format luge
+code "dump into a missing folder" 3 luge dump db none/x.dump
+
+printf '%s\n' '{"key":"a","value":"1"}' '' \
+    '{"tree":"t","key":{"base64":"/w=="},"value":"2"}' '{"tree":"void"}' \
+    >in.jsonl
+luge load mixed in.jsonl --tree here 2>/dev/null
+is "JSON Lines: --tree is for those that name none" \
+    "$(luge get mixed a --tree here)" "1"
+is "JSON Lines: base64 keys" "$(luge scan mixed --tree t)" "\\xff${tab}2"
+is "JSON Lines: empty trees" "$(luge trees mixed | tail -1)" "void${tab}0"
+for bad in '{"key":"a"' '{"key":"a"}' '{"value":"a"}' '{"key":1,"value":"b"}' \
+    '{"key":{"base64":"a"},"value":"b"}' '[]' '{"tree":3,"key":"a","value":"b"}'
+do
+    printf '%s\n%s\n' '{"key":"good","value":"1"}' "$bad" >bad.jsonl
+    code "malformed: $bad" 3 luge load bad bad.jsonl
+    like "names the line" "$err" '^luge: CORRUPT: line 2: '
+done
+is "what came before stays" "$(luge get bad good)" "1"
+
+# What mdb_dump -a of LMDB 0.9 writes: two databases, both formats of text.
+sed 's/~$//' >lmdb.dump <<'END'
+VERSION=3
+format=print
+type=btree
+mapsize=1048576
+maxreaders=126
+db_pagesize=4096
+HEADER=END
+ key
+ value with \5c and \0a
+ k\ffx
+ ~
+DATA=END
+VERSION=3
+format=bytevalue
+database=sub
+type=btree
+HEADER=END
+ 6b6579
+ 00ff
+DATA=END
+END
+code "load what mdb_dump wrote" 0 luge load lmdb lmdb.dump
+is "its main database" "$(luge scan lmdb)" \
+    "key${tab}value with \\\\ and \\x0a
+k\\xffx${tab}"
+is "its named one" "$(luge scan lmdb --tree sub)" "key${tab}\\x00\\xff"
+sed 's/^ 6b6579$/ 6b657/' lmdb.dump >bad.dump
+code "half a byte" 3 luge load lmdb bad.dump
+like "is named by its line" "$err" '^luge: CORRUPT: line 18: '
+sed '$d' lmdb.dump >bad.dump
+code "without its end" 3 luge load lmdb bad.dump
+sed 's/^ k\\ffx$/ key/' lmdb.dump >bad.dump
+code "two values of one key" 3 luge load dup bad.dump
+like "are not lost in silence" "$err" 'DUPSORT'
+
+finish

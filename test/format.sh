@@ -1,0 +1,149 @@
+# test/format.sh -- docs/format.md is enough to read a database.
+#
+# test/format.py was written from that document; what it reads in the files must
+# be what luge says is in them: after a close, after a kill, from the pages and
+# from the log.  Then the negative control: a byte that is flipped is noticed.
+[ -n "${TMPDIR:-}" ] || [ ! -w /dev/shm ] || export TMPDIR=/dev/shm
+. "$LUGE_SOURCE/test/lib.sh"
+reader() { python3 -B "$LUGE_SOURCE/test/format.py" "$@"; }
+
+# agrees NAME DIR TREE
+agrees() {
+    "$LUGE" scan "$2" --tree "$3" >luge.txt 2>&1
+    reader scan "$2" "$3" >reader.txt 2>&1
+    same "$1: $(wc -l <luge.txt) pairs" reader.txt luge.txt
+}
+
+# flip FILE OFFSET: exclusive or with 1
+flip() {
+    python3 -c '
+import sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(int(sys.argv[2]))
+    byte = f.read(1)[0]
+    f.seek(int(sys.argv[2]))
+    f.write(bytes([byte ^ 1]))' "$1" "$2"
+}
+
+# Both take a tree as their last argument.
+old_luge() {
+    if [ $# -eq 3 ]; then "$LUGE" "$1" "$2" --tree "$3"; else "$LUGE" "$@"; fi
+}
+
+# pages NAME DIR: every sum holds, every page is in one place
+pages() {
+    run reader check "$2"
+    is "$1: each page has one place" "$code$err" "0"
+}
+
+# ------------------------------------------------------- keys of all kinds --
+
+"$LUGE" put small song nocturne
+printf 'a\0b\\\t\n\037\302\200' >odd
+"$LUGE" put small - odd <odd
+"$LUGE" put small "$(printf '\377\376')" 'not UTF-8'
+"$LUGE" put small empty ''
+"$LUGE" put small élan 'a letter of two bytes' --tree songs/été
+"$LUGE" put small gone soon
+"$LUGE" del small gone
+agrees "odd keys" small main
+agrees "another tree" small songs/été
+is "all trees" "$(reader trees small)" "$("$LUGE" trees small)"
+pages "odd keys" small
+reader replay small >replay.txt
+"$LUGE" scan small >luge.txt
+same "the log alone says the same" replay.txt luge.txt
+is "its last record is the newest commit" \
+    "$(reader log small | tail -1 | sed 's/.*"seq": \([0-9]*\).*/\1/')" \
+    "$("$LUGE" stat small --json |
+        sed 's/.*"seq_committed":\([0-9]*\).*/\1/')"
+is "its numbers have no gap" "$(reader log small |
+    sed 's/.*"seq": \([0-9]*\).*/\1/' |
+    awk 'NR > 1 && $1 != last + 1 {gap = 1} {last = $1}
+        END {print gap + 0, (NR > 5)}')" "0 1"
+
+# --------------------------------- three levels, long keys and large values --
+
+# Two pairs a leaf; every other separator is as long as the keys.
+fill=$(printf '%0300d' 0)
+value=$(printf '%01500d' 7)
+i=0
+while [ $i -lt 24 ]; do
+    for end in a b c d; do
+        "$LUGE" put deep "$i/$fill/$end" "$value"
+    done
+    i=$((i + 1))
+done
+head -c 100000 /dev/urandom >large
+"$LUGE" put deep large - <large
+head -c 4096 /dev/urandom | "$LUGE" put deep page -
+agrees "three levels" deep main
+like "of branches, too" "$("$LUGE" stat deep --tree main --json |
+    sed 's/.*"depth":\([0-9]*\).*/\1/')" '^[3-9]$'
+pages "three levels" deep
+i=0
+while [ $i -lt 24 ]; do
+    "$LUGE" del deep "$i/$fill/b"
+    i=$((i + 2))
+done
+"$LUGE" put deep large 'not any more'
+agrees "with holes" deep main
+pages "with holes" deep
+like "free pages among them" "$out" '^free.[1-9]'
+
+# -------------------------------------------- killed: what the log still has --
+
+"$LUGE" put killed first one
+"$LUGE" bench killed --records 3000000 >/dev/null 2>&1 &
+children=$!
+tries=0
+while [ ! -e killed/log/0000000004 ] && [ $tries -lt 500 ]; do
+    sleep 0.01
+    tries=$((tries + 1))
+done
+kill -9 $children
+wait $children 2>/dev/null
+children=
+reader scan killed luge-bench >reader.txt
+"$LUGE" scan killed --tree luge-bench >luge.txt
+same "after a kill: $(wc -l <luge.txt) pairs" reader.txt luge.txt
+[ -s luge.txt ] && pass "which are some" || fail "which are some" "none"
+agrees "recovered" killed main
+pages "recovered" killed
+
+# ---------------------------------------------------------- an old database --
+
+# Left by a process that was killed, of the first luge that had this format:
+# data/format-1.tar.gz, with what is in it.
+tar xzf "$LUGE_SOURCE/test/data/format-1.tar.gz"
+contents() {
+    "$@" trees format-1
+    for tree in main songs/renamed new cleared; do
+        "$@" scan format-1 $tree
+    done
+}
+contents reader >reader.txt
+same "an old database, read by the reader" reader.txt format-1.txt
+contents old_luge >luge.txt
+same "an old database, opened by luge" luge.txt format-1.txt
+run "$LUGE" check format-1
+is "and sound" "$code$err" "0"
+"$LUGE" put format-1 more data
+agrees "and written to" format-1 main
+pages "and written to" format-1
+
+# -------------------------------------------------------- negative control --
+
+flip deep/db $((3 * 4096 + 100))
+run reader check deep
+is "a flipped byte in a page is noticed" "$code" 1
+like "and named" "$err" "page 3"
+flip deep/db $((3 * 4096 + 100))
+pages "flipped back" deep
+records=$(reader log small | wc -l)
+flip small/log/0000000001 4100
+run reader log small
+is "a flipped byte in a first frame ends the log" "$out" ""
+[ "$records" -gt 5 ] && pass "where $records records were" ||
+    fail "where records were" "$records"
+finish
