@@ -292,6 +292,16 @@ static luge_bytes old_key(char *space, uint32_t k)
     return luge_str(space);
 }
 
+/* The K of which KEY was made. */
+static uint32_t key_number(luge_bytes key)
+{
+    char space[16];
+    for (uint32_t k = 0; k < OLD_KEYS; k++)
+        if (is(key, old_key(space, k).data)) return k;
+    fail_msg("a key that nobody wrote");
+    return 0;
+}
+
 static void random_txn(struct rig *r, struct shadow *s, struct dice *d)
 {
     char key[16], value[OLD_VALUE_MAX];
@@ -323,15 +333,12 @@ static uint32_t sum_of(luge_bytes value)
 static void check_old(const struct luge_change *c, struct shadow *s,
                       bool unknown_allowed)
 {
-    uint32_t t = c->tree == s->trees[1], k;
-    char key[16];
-    for (k = 0; k < OLD_KEYS; k++)
-        if (is(c->key, old_key(key, k).data)) break;
+    uint32_t t = c->tree == s->trees[1];
     if (c->kind == LUGE_CHANGE_TREE_CLEAR) {
         memset(s->sums[t], 0, sizeof s->sums[t]);
         return;
     }
-    assert_true(k < OLD_KEYS);
+    uint32_t k = key_number(c->key);
     if (c->flags & LUGE_CHANGE_OLD_UNKNOWN) {
         assert_true(unknown_allowed);
     } else if (s->sums[t][k]) {
@@ -883,6 +890,78 @@ static void a_watch_expires(void **state)
     luge_watch_close(w);
 }
 
+/* A follower that is left behind again and again, and comes back by snapshots:
+ * in the end it has the same content. */
+static void load_shadow(struct shadow *s, luge_txn *txn)
+{
+    luge_cursor *cursor;
+    luge_bytes key, value;
+    memset(s->sums, 0, sizeof s->sums);
+    for (uint32_t t = 0; t < OLD_TREES; t++) {
+        fine(luge_cursor_open(txn, s->trees[t], &cursor));
+        while (!luge_cursor_next(cursor, &key, &value))
+            s->sums[t][key_number(key)] = sum_of(value);
+        luge_cursor_close(cursor);
+    }
+}
+
+static luge_watch *start_over(struct rig *r, struct shadow *s)
+{
+    luge_txn *txn = begin(r, LUGE_READ);
+    luge_watch *w = watch(r, &(struct luge_watch_options){
+                                 .from = LUGE_FROM_SNAPSHOT, .snapshot = txn,
+                                 .flags = LUGE_WATCH_COMMITTED});
+    load_shadow(s, txn);
+    luge_abort(txn);
+    return w;
+}
+
+static void apply_change(struct shadow *s, const struct luge_change *c)
+{
+    uint32_t t = c->tree == s->trees[1];
+    if (c->tree != s->trees[t]) return;     /* what much_happens does */
+    if (c->kind == LUGE_CHANGE_TREE_CLEAR)
+        memset(s->sums[t], 0, sizeof s->sums[t]);
+    else
+        s->sums[t][key_number(c->key)] =
+            c->kind == LUGE_CHANGE_PUT ? sum_of(c->value) : 0;
+}
+
+static void expired_and_back(void **state)
+{
+    struct rig *r = *state;
+    struct dice d = dice_of(3, 4);
+    struct shadow s, seen;
+    int expired = 0;
+    retain(r, &(struct luge_retention){.hold_bytes = 600000});
+    old_trees(r, &s);
+    seen = s;
+    luge_watch *w = start_over(r, &seen);
+    for (int i = 0; i < 300; i++) {
+        const struct luge_change_set *set;
+        int rc = 0;
+        random_txn(r, &s, &d);
+        if (dice_chance(&d, 5)) much_happens(r);
+        if (dice_chance(&d, 70)) continue;
+        while (!(rc = luge_watch_next(w, 0, &set)))
+            for (size_t n = 0; n < set->count; n++)
+                apply_change(&seen, &set->changes[n]);
+        if (rc == LUGE_EXPIRED) {
+            expired++;
+            luge_watch_close(w);
+            w = start_over(r, &seen);
+        } else {
+            answers(LUGE_TIMEOUT, rc);
+        }
+        luge_txn *txn = begin(r, LUGE_READ);
+        load_shadow(&s, txn);
+        luge_abort(txn);
+        assert_memory_equal(seen.sums, s.sums, sizeof s.sums);
+    }
+    assert_in_range(expired, 2, 100);
+    luge_watch_close(w);
+}
+
 static void a_consumer_holds_the_log(void **state)
 {
     struct rig *r = *state;
@@ -955,6 +1034,7 @@ int main(void)
     cmocka_unit_test_setup_teardown(name, setup_short_log, rig_teardown)
         T(nothing_is_kept), T(a_watch_holds_the_log),
         T(a_sleeping_watch_lets_go), T(a_watch_expires),
+        T(expired_and_back),
         T(a_consumer_holds_the_log), T(a_consumer_expires),
         T(the_log_as_archive),
 #undef T

@@ -105,6 +105,22 @@ static int look_ahead(struct feed_reader *r)
     return 0;
 }
 
+/* The bytes may change while they are read (F2): op_decode stays within them
+ * whatever they are. */
+static int keep_some(struct feed_reader *r, luge_bytes payload)
+{
+    const u8 *at = payload.data, *end = at + payload.size, *start = at;
+    struct op op;
+    int rc;
+    while (!(rc = op_decode(&at, end, &op))) {
+        if (r->keeps(r->context, &op))
+            rc = base_buffer_add(&r->payload, start, (size_t)(at - start));
+        if (rc) return rc;
+        start = at;
+    }
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
 static int take_frame(struct feed_reader *r)
 {
     const struct log_frame *f = &r->frame;
@@ -113,6 +129,7 @@ static int take_frame(struct feed_reader *r)
                        (unsigned long long)f->seq,
                        (unsigned long long)r->seq);
     r->ahead = false;
+    if (r->keeps) return keep_some(r, f->payload);
     return base_buffer_add(&r->payload, f->payload.data, f->payload.size);
 }
 

@@ -22,6 +22,10 @@ struct feed_reader {
     bool ahead;                 /* `frame` was read and not yet taken */
     struct log_frame frame;
     struct base_buffer payload; /* of the record being put together */
+    /* Is OP worth keeping?  NULL: all are.  What is not is left out of the
+     * record, so that a filter needs no memory for what it leaves out. */
+    bool (*keeps)(void *context, const struct op *op);
+    void *context;
 };
 
 struct feed_record {

@@ -1,7 +1,10 @@
 /* feed/take.c -- from records to change sets: filter, old values, skipping.
  *
  *   T1  A set is delivered whole or, on an error, read again by the next call.
- *   T2  What is applied to the past (past.h) is what passes the filter, and
+ *   T2  The reader runs ahead of what may be shown, up to the newest commit: so
+ *       who has nothing to expect knows it, and is not woken in vain.  What it
+ *       finds for us waits as `pending`.
+ *   T3  What is applied to the past (past.h) is what passes the filter, and
  *       every change of a name: names depend on each other.
  * Not here: waiting (watch.c).
  */
@@ -27,6 +30,11 @@ static bool passes(const struct feed_watch *w, const struct op *op)
     if (!of_a_key(op)) return true;
     return op->key.size >= w->prefix.size &&
            !memcmp(op->key.data, w->prefix.data, w->prefix.size);
+}
+
+bool feed_keeps(void *watch, const struct op *op)
+{
+    return passes(watch, op) || of_a_name(op);
 }
 
 static int grow_changes(struct feed_watch *w)
@@ -156,13 +164,15 @@ static void show_place(struct feed_watch *w)
         atomic_store(&w->slot->segment, w->reader.at.segment);
 }
 
-int feed_take(struct feed_watch *w, u64 limit)
+/* Put the next set that is for us into w->set; it may lie beyond LIMIT (T2). */
+static int find_set(struct feed_watch *w, u64 limit)
 {
+    u64 newest = share_watch_limit(&w->env->share, SHARE_WHEN_COMMITTED);
     int rc = 0;
     bool mine = false;
     while (!rc && !mine) {
         mine = is_too_far_behind(w, limit);
-        if (!mine) rc = take_next(w, limit);
+        if (!mine) rc = take_next(w, w->empty ? limit : newest);
         if (rc == LUGE_EXPIRED && w->skip_after) {
             mine = true;
             rc = 0;
@@ -173,4 +183,14 @@ int feed_take(struct feed_watch *w, u64 limit)
         show_place(w);
     }
     return rc;
+}
+
+int feed_take(struct feed_watch *w, u64 limit)
+{
+    int rc = w->pending ? 0 : find_set(w, limit);
+    if (!rc && w->set.skipped) limit = w->set.seq;
+    if (!rc) w->pending = w->set.seq > limit;
+    u64 seen = w->pending ? w->set.seq - 1 : w->reader.seq;
+    w->seen = max_u64(w->seen, min_u64(seen, limit));
+    return w->pending ? LUGE_NOTFOUND : rc;
 }

@@ -76,7 +76,10 @@ static int start(struct feed_watch *w, const struct luge_watch_options *o)
 static int take_slot(struct feed_watch *w)
 {
     struct share *s = &w->env->share;
-    int rc = share_watch_take(s, w->when, w->tree, w->prefix, &w->number);
+    luge_bytes none = {"", 0};
+    /* Who wants the emptied sets as well is concerned by every commit. */
+    int rc = share_watch_take(s, w->when, w->empty ? 0 : w->tree,
+                              w->empty ? none : w->prefix, &w->number);
     if (rc) return rc;
     w->has_slot = true;
     w->slot = &s->m->watches[w->number];
@@ -97,6 +100,8 @@ int feed_watch_open(struct env *e, const struct luge_watch_options *o,
     w->skip_after = o->skip_after;
     w->tree = o->tree;
     int rc = feed_reader_open(&w->reader, e);
+    w->reader.keeps = w->tree || o->prefix.size ? feed_keeps : NULL;
+    w->reader.context = w;
     if (!rc) rc = copy_prefix(w, o->prefix);
     if (!rc) rc = take_slot(w);
     if (!rc) rc = start(w, o);
@@ -104,6 +109,7 @@ int feed_watch_open(struct env *e, const struct luge_watch_options *o,
         feed_watch_close(w);
         return rc;
     }
+    w->seen = max_u64(w->reader.seq, w->silent);
     atomic_store(&w->slot->seq, w->reader.seq);
     atomic_store(&w->slot->segment, w->reader.at.segment);
     *result = w;
@@ -140,23 +146,30 @@ static bool rests(struct feed_watch *w, u64 left_ns)
     return true;
 }
 
-/* K2: commits that we may not look at yet. */
-static void want_what_is_coming(struct feed_watch *w)
+/* Up to which commit can there be something new for us? */
+static u64 horizon(const struct feed_watch *w)
 {
-    atomic_store(&w->slot->wanted, 0);
-    if (share_watch_limit(&w->env->share, SHARE_WHEN_COMMITTED) >
-        w->reader.seq)
-        atomic_store(&w->slot->wanted, w->reader.seq + 1);
+    return share_watch_limit(&w->env->share,
+                             w->empty ? w->when : SHARE_WHEN_COMMITTED);
 }
 
-/* Say that the bell is to be rung; true if there is something already. */
+/* Is there something to do, before any bell? */
+static bool is_due(const struct feed_watch *w)
+{
+    u64 limit = share_watch_limit(&w->env->share, w->when);
+    if (w->env->share.m->failed) return true;
+    return w->pending ? w->set.seq <= limit : horizon(w) > w->reader.seq;
+}
+
+/* Say that the bell is to be rung, and for what: for the set that waits, or for
+ * whatever comes (K2).  True if there is something already (B1). */
 static bool arm(struct feed_watch *w, bool file)
 {
+    u64 waits = w->pending ? w->set.seq : w->empty ? w->reader.seq + 1 : 0;
     atomic_store(&w->slot->file, file);
     atomic_store(&w->slot->asleep, 1);
-    want_what_is_coming(w);
-    return share_watch_limit(&w->env->share, w->when) > w->reader.seq ||
-           w->env->share.m->failed;                                /* B1 */
+    atomic_store(&w->slot->wanted, waits);
+    return is_due(w);
 }
 
 static void sleep_on_bell(struct feed_watch *w, u64 left_ns)

@@ -20,6 +20,8 @@ struct feed_watch {
     bool empty, old;            /* LUGE_WATCH_EMPTY, LUGE_WATCH_OLD */
     bool has_slot, expired;
     int fd;                     /* -1: none */
+    bool pending;               /* `set` is complete, but not for us to show */
+    u64 seen;                   /* delivered or left out, up to this */
     u64 silent;                 /* up to this nothing is delivered */
     u64 skip_after;
     u64 tree;                   /* 0: all */
@@ -43,5 +45,7 @@ void feed_watch_close(struct feed_watch *w);
 /* take.c: fill w->set with the next record that is for W, up to LIMIT.
  * NOTFOUND: there is none. */
 int feed_take(struct feed_watch *w, u64 limit);
+/* For the reader: what of a record this watch needs. */
+bool feed_keeps(void *watch, const struct op *op);
 
 #endif

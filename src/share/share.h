@@ -71,11 +71,11 @@ enum share_watch_when {
 struct share_watch {
     _Atomic u32 owner;           /* seat + 1; 0: free */
     _Atomic u32 ready;           /* 1: the rest of the line is filled in */
-    u32 when;                    /* of share_watch_when */
-    u32 prefix_bytes;            /* of head and prefix; longer ones are cut */
-    u64 tree;                    /* 0: all */
-    u64 head, mask;              /* the prefix's first 8 bytes, and which */
-    u8 prefix[SHARE_PREFIX_MAX - 8];     /* the others */
+    _Atomic u32 when;            /* of share_watch_when */
+    _Atomic u32 prefix_bytes;    /* longer prefixes are cut */
+    _Atomic u64 tree;            /* 0: all */
+    _Atomic u64 prefix[SHARE_PREFIX_MAX / 8];   /* padded with zeros */
+    u8 pad0[8];
 
     _Atomic u32 bell;            /* futex: rises when it is rung */
     _Atomic u32 asleep;          /* 1: ring it; whoever rings sets it to 0 */
@@ -278,9 +278,15 @@ void share_figure_pins(struct share *s);
 int share_watch_take(struct share *s, enum share_watch_when when, u64 tree,
                      luge_bytes prefix, u32 *number);
 void share_watch_give(struct share *s, u32 number);
+/* The beginning of a key, to be compared with many prefixes. */
+struct share_watch_key {
+    u64 words[SHARE_PREFIX_MAX / 8];
+    size_t size;
+};
+void share_watch_key_of(struct share_watch_key *k, luge_bytes key);
 /* Does a change of KEY in TREE concern W?  A key of NULL: of the whole tree. */
 bool share_watch_concerns(const struct share_watch *w, u64 tree,
-                          const luge_bytes *key);
+                          const struct share_watch_key *key);
 /* Up to which commit may subscribers of this kind look? */
 u64 share_watch_limit(const struct share *s, enum share_watch_when when);
 /* Commit SEQ may be for W, which is to be rung once it may look at it. */

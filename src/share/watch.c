@@ -5,8 +5,8 @@
  *   a subscriber:  asleep = 1 | looks whether there is something | sleeps
  *   K1  Both sides store first and look at the other's word afterwards, with
  *       sequentially consistent order: one of them sees the other.
- *   K2  `wanted` is cleared before the log is looked at; who goes to sleep with
- *       commits behind him that he may not look at yet, marks it himself.
+ *   K2  Who goes to sleep clears `wanted`, or sets it to a commit he waits for,
+ *       and looks afterwards whether there is a commit he has not looked at.
  *   K3  A writer may die before he rings, so nobody sleeps for long
  *       (feed/watch.c).
  * Nobody is rung for what its filter leaves out: with 64 subscribers of
@@ -15,18 +15,22 @@
  */
 #include "share/share.h"
 
+void share_watch_key_of(struct share_watch_key *k, luge_bytes key)
+{
+    memset(k->words, 0, sizeof k->words);
+    if (key.size)
+        memcpy(k->words, key.data, min_u64(key.size, SHARE_PREFIX_MAX));
+    k->size = key.size;
+}
+
 static void set_prefix(struct share_watch *w, luge_bytes prefix)
 {
-    u8 head[8] = {0}, mask[8] = {0};
-    const u8 *bytes = prefix.data;
-    size_t size = min_u64(prefix.size, SHARE_PREFIX_MAX);
-    size_t first = min_u64(size, 8);
-    if (first) memcpy(head, bytes, first);
-    memset(mask, 0xff, first);
-    if (size > 8) memcpy(w->prefix, bytes + 8, size - 8);
-    w->head = load64(head);
-    w->mask = load64(mask);
-    w->prefix_bytes = (u32)size;
+    struct share_watch_key k;
+    share_watch_key_of(&k, prefix);
+    for (u32 i = 0; i < ARRAY_COUNT(k.words); i++)
+        atomic_store(&w->prefix[i], k.words[i]);
+    atomic_store(&w->prefix_bytes,
+                 (u32)min_u64(prefix.size, SHARE_PREFIX_MAX));
 }
 
 static void raise_high(struct share *s, u32 above)
@@ -59,8 +63,8 @@ int share_watch_take(struct share *s, enum share_watch_when when, u64 tree,
         u32 nobody = 0;
         if (!atomic_compare_exchange_strong(&w->owner, &nobody, s->seat + 1))
             continue;
-        w->when = when;
-        w->tree = tree;
+        atomic_store(&w->when, when);
+        atomic_store(&w->tree, tree);
         set_prefix(w, prefix);
         atomic_store(&w->asleep, 0);
         atomic_store(&w->wanted, 0);
@@ -98,17 +102,25 @@ void share_watch_reap(struct share *s, u32 seat)
     if (high) lower_high(s);
 }
 
-bool share_watch_concerns(const struct share_watch *w, u64 tree,
-                          const luge_bytes *key)
+/* The first COUNT bytes of a word, as they lie in memory. */
+static u64 bytes_mask(u32 count)
 {
-    u8 head[8] = {0};
-    if (w->tree && w->tree != tree) return false;
-    if (!key || !w->prefix_bytes) return true;
-    if (key->size < w->prefix_bytes) return false;
-    memcpy(head, key->data, min_u64(key->size, 8));
-    if ((load64(head) ^ w->head) & w->mask) return false;
-    return w->prefix_bytes <= 8 ||
-           !memcmp((const u8 *)key->data + 8, w->prefix, w->prefix_bytes - 8);
+    return count >= 8 ? UINT64_MAX : ((u64)1 << (8 * count)) - 1;
+}
+
+bool share_watch_concerns(const struct share_watch *w, u64 tree,
+                          const struct share_watch_key *key)
+{
+    u64 its = atomic_load_explicit(&w->tree, memory_order_relaxed);
+    u32 n = atomic_load_explicit(&w->prefix_bytes, memory_order_relaxed);
+    if (its && its != tree) return false;
+    if (!key || !n) return true;
+    if (key->size < n || n > SHARE_PREFIX_MAX) return false;
+    for (u32 i = 0; 8 * i < n; i++) {
+        u64 word = atomic_load_explicit(&w->prefix[i], memory_order_relaxed);
+        if ((key->words[i] ^ word) & bytes_mask(n - 8 * i)) return false;
+    }
+    return true;
 }
 
 u64 share_watch_limit(const struct share *s, enum share_watch_when when)

@@ -60,7 +60,7 @@ int luge_watch_fd(luge_watch *w, int *fd)
 
 uint64_t luge_watch_seq(const luge_watch *w)
 {
-    return w->watch->reader.seq;
+    return w->watch->seen;
 }
 
 int luge_watch_tree_name(luge_watch *w, luge_tree tree, luge_bytes *name)

@@ -31,11 +31,13 @@ static bool tell_all(struct share *s, u32 high, u64 seq)
 
 static bool tell_op(struct share *s, u32 high, const struct op *op, u64 seq)
 {
-    bool key = op->kind == OP_PUT || op->kind == OP_DEL, file = false;
+    bool of_a_key = op->kind == OP_PUT || op->kind == OP_DEL, file = false;
+    struct share_watch_key key;
+    share_watch_key_of(&key, op->key);
     for (u32 i = 0; i < high; i++) {
         struct share_watch *w = &s->m->watches[i];
         if (atomic_load(&w->ready) &&
-            share_watch_concerns(w, op->tree, key ? &op->key : NULL))
+            share_watch_concerns(w, op->tree, of_a_key ? &key : NULL))
             file = tell(s, w, seq) || file;
     }
     return file;
