@@ -123,9 +123,21 @@ static void go_back(struct feed_watch *w, u64 seq,
     feed_past_forget(&w->past);
 }
 
+/* Pass over what is not for us, if that is known without reading it. */
+static void pass_over(struct feed_watch *w)
+{
+    u64 seq = w->reader.seq;
+    struct log_position at;
+    if (!w->reader.keeps || w->empty || w->reader.ahead) return;
+    if (feed_index_pass(w->index, w->env, w->tree, w->prefix, &seq, &at) &&
+        seq > w->reader.seq)
+        feed_reader_to(&w->reader, seq, &at);
+}
+
 static int take_next(struct feed_watch *w, u64 limit)
 {
     struct feed_record record;
+    if (limit > w->reader.seq) pass_over(w);
     u64 seq = w->reader.seq;
     struct log_position at = w->reader.at;
     int rc = feed_read(&w->reader, limit, &record);

@@ -87,12 +87,14 @@ static int take_slot(struct feed_watch *w)
     return 0;
 }
 
-int feed_watch_open(struct env *e, const struct luge_watch_options *o,
+int feed_watch_open(struct env *e, struct feed_index *index,
+                    const struct luge_watch_options *o,
                     struct feed_watch **result)
 {
     struct feed_watch *w = base_alloc_zero(sizeof *w);
     if (!w) return NOMEM();
     w->env = e;
+    w->index = index;
     w->fd = -1;
     w->when = when_of(o->flags);
     w->empty = (o->flags & LUGE_WATCH_EMPTY) != 0;

@@ -4,6 +4,7 @@
 #ifndef FEED_WATCH_H
 #define FEED_WATCH_H
 
+#include "feed/index.h"
 #include "feed/names.h"
 #include "feed/past.h"
 #include "feed/read.h"
@@ -11,6 +12,7 @@
 
 struct feed_watch {
     struct env *env;
+    struct feed_index *index;   /* shared with the process's other watches */
     struct feed_reader reader;
     struct feed_names names;
     struct feed_past past;      /* used with `old` */
@@ -34,7 +36,8 @@ struct feed_watch {
     struct luge_change_set set;
 };
 
-int feed_watch_open(struct env *e, const struct luge_watch_options *options,
+int feed_watch_open(struct env *e, struct feed_index *index,
+                    const struct luge_watch_options *options,
                     struct feed_watch **watch);
 int feed_watch_next(struct feed_watch *w, int timeout_ms,
                     const struct luge_change_set **set);

@@ -282,6 +282,7 @@ static int attach(struct env *e, u32 wanted_page_bytes)
 static void free_env(struct store_env *s)
 {
     struct env *e = &s->env;
+    feed_index_free(&s->index);
     log_close(&e->log);
     ops_spill_close(&e->spill);
     page_file_close(&e->pages);
@@ -324,6 +325,7 @@ static int make_env(struct os *os, const char *path,
     pthread_mutex_init(&e->ids_lock, NULL);
     pthread_mutex_init(&s->operator_lock, NULL);
     pthread_mutex_init(&e->notify_lock, NULL);
+    feed_index_init(&s->index);
     fill_options(options, &e->options);
     e->os = os;
     e->share.os = os;

@@ -7,6 +7,7 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
+#include "feed/index.h"
 #include "txn/txn.h"
 
 struct store_operator {
@@ -19,6 +20,7 @@ struct store_operator {
 struct store_env {
     struct env env;                 /* first: the handle's env points here */
     u32 handles;                    /* under the registry's lock */
+    struct feed_index index;        /* for the watches of this process */
     pthread_mutex_t operator_lock;
     struct store_operator *operators;
     struct store_env *next;

@@ -35,7 +35,7 @@ int luge_watch_open(luge_db *db, const struct luge_watch_options *options,
     luge_watch *w = base_alloc(sizeof *w);
     if (!w) return NOMEM();
     w->db = db;
-    rc = feed_watch_open(&db->store->env, o, &w->watch);
+    rc = feed_watch_open(&db->store->env, &db->store->index, o, &w->watch);
     if (rc) {
         base_free(w);
         return rc;
