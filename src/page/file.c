@@ -188,8 +188,9 @@ static int reserve_free_list(struct page_file *f)
 void page_frame_free(struct page_file *f, page_ref ref)
 {
     u32 frame = (u32)(ref & ~PAGE_PRIVATE);
-    assert(f->meta[frame].tag != 0);                              /* F1 */
-    f->meta[frame].tag = 0;
+    _Atomic u64 *tag = &f->meta[frame].tag;
+    assert(atomic_load_explicit(tag, memory_order_relaxed) != 0); /* F1 */
+    atomic_store_explicit(tag, 0, memory_order_relaxed);
     pthread_mutex_lock(&f->lock);
     assert(f->free_count < f->free_capacity);
     f->free_frames[f->free_count++] = frame;
@@ -263,7 +264,7 @@ static int make_frame(struct page_work *w, page_ref *ref)
     int rc = reserve_free_list(f);
     if (!rc) rc = frame_take(f, &frame);
     if (rc) return rc;
-    f->meta[frame].tag = w->tag;
+    atomic_store_explicit(&f->meta[frame].tag, w->tag, memory_order_relaxed);
     f->meta[frame].epoch = w->epoch;
     f->meta[frame].birth = w->seq;
     *ref = PAGE_PRIVATE | frame;
@@ -275,7 +276,7 @@ static int make_frame(struct page_work *w, page_ref *ref)
 static bool owned(const struct page_work *w, page_ref ref)
 {
     return page_is_private(ref) &&
-           w->file->meta[ref & ~PAGE_PRIVATE].tag == w->tag;
+           page_frame_tag(w->file, ref) == w->tag;
 }
 
 static void free_own_frames(struct page_work *w, size_t from)
@@ -351,7 +352,7 @@ int page_drop(struct page_work *w, page_ref ref)
     struct page_file *f = w->file;
     if (page_is_private(ref)) {
         const struct page_frame *meta = &f->meta[ref & ~PAGE_PRIVATE];
-        if (meta->tag == w->tag && meta->epoch == w->epoch) {
+        if (page_frame_tag(f, ref) == w->tag && meta->epoch == w->epoch) {
             page_frame_free(f, ref);
             return 0;
         }

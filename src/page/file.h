@@ -16,7 +16,8 @@
 #include "page/page.h"
 
 struct page_frame {       /* what is known of a frame, beside its bytes */
-    u64 tag;              /* of the work that made it; 0: free */
+    _Atomic u64 tag;      /* of the work that made it; 0: free.  Relaxed: what
+                             matters to a work is whether it is its own */
     u64 birth;            /* order in which it became visible: txn/version.h */
     u32 epoch;
     u32 reserved;
@@ -40,6 +41,12 @@ struct page_file {
     struct os_spill *spill;
     _Atomic u64 next_tag;
 };
+
+static inline u64 page_frame_tag(const struct page_file *f, page_ref ref)
+{
+    return atomic_load_explicit(&f->meta[ref & ~PAGE_PRIVATE].tag,
+                                memory_order_relaxed);
+}
 
 /* Map FILE.  page_count is what the newest superblock says. */
 int page_file_open(struct page_file *f, struct os *os, struct os_file *file,

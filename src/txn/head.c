@@ -227,7 +227,7 @@ void head_adopt(struct env *e, struct view *view, const struct version *v)
         const struct page_drop *drop = &e->work.drops[i];
         if (!page_is_private(drop->ref))
             e->drops[e->drop_count++] = *drop;
-        else if (e->pages.meta[drop->ref & ~PAGE_PRIVATE].tag == e->work.tag)
+        else if (page_frame_tag(&e->pages, drop->ref) == e->work.tag)
             page_frame_free(&e->pages, drop->ref); /* nobody ever saw it */
         else
             (void)version_frame_dies(e, drop->ref, drop->birth, v->order);

@@ -10,7 +10,8 @@ enum {
     FRAME_SPARE = 8,
     SLOT_BYTES = 256 << 10,
 };
-#define SPILL_BYTES_MAX ((u64)1 << 40) /* addresses only */
+#define SPILL_BYTES_MAX ((u64)1 << 40) /* addresses only; where there are not */
+#define SPILL_BYTES_MIN ((u64)1 << 31) /* so many, at least these */
 
 _Static_assert(sizeof(struct ops_chunk) + LOG_FRAME_HEAD + CHUNK_BYTES +
                        FRAME_SPARE <= SLOT_BYTES, "a usual chunk is a slot");
@@ -37,12 +38,22 @@ void ops_spill_close(struct ops_spill *s)
     memset(s, 0, sizeof *s);
 }
 
+static int open_memory(struct ops_spill *s)
+{
+    u64 bytes = SPILL_BYTES_MAX;
+    int rc;
+    do {
+        rc = os_spill_open(s->directory, bytes, NULL, &s->memory);
+        bytes >>= 3;
+    } while (rc == LUGE_NOMEM && bytes >= SPILL_BYTES_MIN);
+    return rc;
+}
+
 /* SLOTS in a row.  Single ones are used again; rows are taken from the end. */
 static int take_slots(struct ops_spill *s, u64 slots, void **memory)
 {
     int rc = 0;
-    if (!s->memory)
-        rc = os_spill_open(s->directory, SPILL_BYTES_MAX, NULL, &s->memory);
+    if (!s->memory) rc = open_memory(s);
     if (rc) return rc;
     if (slots == 1 && s->free) {
         *memory = s->free;

@@ -167,8 +167,10 @@ void publish_done(struct env *e, u64 death)
     for (size_t i = 0; i < e->publishing.count; i++) {
         page_ref ref = e->publishing.items[i].ref;
         const struct page_frame *meta = &e->pages.meta[ref & ~PAGE_PRIVATE];
-        if (meta->tag == e->work.tag) page_frame_free(&e->pages, ref);
-        else (void)version_frame_dies(e, ref, meta->birth, death);
+        if (page_frame_tag(&e->pages, ref) == e->work.tag)
+            page_frame_free(&e->pages, ref);
+        else
+            (void)version_frame_dies(e, ref, meta->birth, death);
     }
     e->publishing.count = 0;
 }
