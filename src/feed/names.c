@@ -42,7 +42,8 @@ static int keep(struct feed_names *n, u64 number, luge_bytes name)
 
 int feed_names_note(struct feed_names *n, const struct op *op)
 {
-    if (op->kind != OP_CREATE && op->kind != OP_RENAME && op->kind != OP_DROP)
+    if (op->kind != OP_CREATE && op->kind != OP_RENAME &&
+        op->kind != OP_DROP && op->kind != OP_FORK)
         return 0;
     return keep(n, op->tree, op->key);
 }

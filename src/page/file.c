@@ -223,6 +223,7 @@ void page_work_begin(struct page_work *w, struct page_file *f, u64 seq,
     w->epoch = 0;
     w->space = space;
     w->may_write = space != NULL;
+    w->pinned = 0;
     w->drop_count = 0;
     w->frame_count = 0;
 }
@@ -360,8 +361,8 @@ int page_drop(struct page_work *w, page_ref ref)
     }
     const struct page_head *page;
     int rc = page_read(f, ref, &page);
-    if (!rc) rc = remember_drop(w, ref, page->birth, 1);
-    return rc;
+    if (rc || page->birth <= w->pinned) return rc;                /* P5 */
+    return remember_drop(w, ref, page->birth, 1);
 }
 
 /* -------------------------------------------------- checksums, touches -- */
@@ -519,7 +520,7 @@ int page_extent_drop(struct page_work *w, const struct page_extent *extent)
 {
     if (extent->first & PAGE_PRIVATE) return 0;
     int rc = extent_within_file(w->file, extent);
-    if (rc) return rc;
+    if (rc || page_extent_born(extent) <= w->pinned) return rc;   /* P5 */
     clear_bit(w->file->checked_extents, extent->first);
     return remember_drop(w, extent->first, extent->birth,
                          page_extent_pages(w->file, extent->size));

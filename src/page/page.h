@@ -13,6 +13,8 @@
  *   P3  Every page dropped is either a frame, freed when no local reader can
  *       see it, or a file page, noted in work->drops for the allocator.
  *   P4  A file page is checked (sum, structure) at this process's first touch.
+ *   P5  What was born at work->pinned or before is shared with a pin: dropping
+ *       it is not noted (txn/lineage.h says who releases it).
  * Not here: what keys are (tree/), processes (share/), the log (log/).
  */
 #ifndef PAGE_PAGE_H
@@ -76,6 +78,13 @@ _Static_assert(offsetof(struct page_extent, size) == 8, "format.md 3.5");
 _Static_assert(offsetof(struct page_extent, sum) == 16, "format.md 3.5");
 _Static_assert(offsetof(struct page_extent, birth) == 24, "format.md 3.5");
 
+/* The first publication that a large value can be in: it is compared with
+ * pins as a page's birth is. */
+static inline u64 page_extent_born(const struct page_extent *extent)
+{
+    return extent->birth + 1;
+}
+
 /* The validator of a kind: called once on the first touch of a file page,
  * before anyone reads it.  Returns 0 or CORRUPT.  Set by the kind's owner. */
 typedef int (*page_validate_fn)(const struct page_head *page, u32 page_bytes);
@@ -88,7 +97,8 @@ struct page_work {
     struct page_file *file;
     u64 seq;            /* the commit these pages will belong to */
     u64 tag;            /* unique to this work: frames carry it (P2) */
-    u64 birth;          /* of large values: the base of this lineage */
+    u64 birth;          /* newest publication: of large values written now */
+    u64 pinned;         /* P5: of the tree that is being changed; 0: none */
     u32 epoch;          /* savepoints taken; older frames are frozen */
     bool may_write;     /* holds the turn: extents go to the file at once */
     struct space *space;          /* with may_write: where numbers come from */

@@ -30,6 +30,12 @@ int store_tree(luge_txn *txn, luge_tree tree, struct view **view,
     return rc ? rc : view_find(*view, tree, found);
 }
 
+int store_not_frozen(luge_tree tree)
+{
+    if (!(tree & VIEW_FROZEN)) return 0;
+    return fail(LUGE_READONLY, "a snapshot's tree cannot be changed");
+}
+
 int store_tree_to_write(luge_txn *txn, luge_tree tree)
 {
     struct view_tree *found;
@@ -37,6 +43,8 @@ int store_tree_to_write(luge_txn *txn, luge_tree tree)
     if (rc) return rc;
     if (!txn->writes)
         return fail(LUGE_READONLY, "a read transaction cannot change a tree");
+    rc = store_not_frozen(tree);
+    if (rc) return rc;
     if (txn_validates(txn)) rc = read_existence(txn, tree);
     return rc ? rc : view_find(&txn->view, tree, &found);
 }
@@ -96,7 +104,8 @@ static int add(luge_txn *txn, u8 kind, luge_tree tree, luge_bytes key,
                luge_bytes value)
 {
     struct op op = {.kind = kind, .tree = tree, .key = key, .value = value};
-    return txn_add(txn, &op);
+    int rc = store_not_frozen(tree);
+    return rc ? rc : txn_add(txn, &op);
 }
 
 int luge_put(luge_txn *txn, luge_tree tree, luge_bytes key, luge_bytes value)

@@ -298,6 +298,7 @@ static void free_env(struct store_env *s)
     base_free(e->dying_held.frames);
     base_free(e->publishing.items);
     base_free(e->publishing.staging);
+    base_free(e->shadow.refs);
     while (s->operators) {
         struct store_operator *next = s->operators->next;
         base_free(s->operators);

@@ -48,6 +48,8 @@ int store_key_ok(luge_bytes key);
 int store_bytes_ok(luge_bytes bytes);
 /* INVALID if FLAGS has one that ALLOWED has not. */
 int store_flags_ok(unsigned flags, unsigned allowed);
+/* READONLY if TREE is a snapshot's. */
+int store_not_frozen(luge_tree tree);
 int store_read_point(luge_txn *txn, luge_tree tree, luge_bytes key);
 /* Copy BYTES into BUFFER, replacing what it held. */
 int store_keep(struct base_buffer *buffer, luge_bytes bytes,
@@ -58,6 +60,9 @@ int store_combine(luge_txn *txn, const char *name, luge_bytes key,
 /* The transaction was renewed: its cursors start anew. */
 void store_unposition_cursors(luge_txn *txn);
 int store_create_main(struct env *e);
+int store_name_ok(luge_bytes name);
+/* The name of a tree will be, or was, looked up. */
+int store_read_name(luge_txn *txn, luge_bytes name);
 /* See to it that the tree NUMBER, called NAME, exists. */
 int store_tree_make(luge_txn *txn, luge_bytes name, luge_tree number);
 

@@ -3,7 +3,7 @@
  */
 #include "store/store.h"
 
-static int name_ok(luge_bytes name)
+int store_name_ok(luge_bytes name)
 {
     if (!name.size) return fail(LUGE_INVALID, "a tree's name is empty");
     if (name.size <= LUGE_NAME_SIZE_MAX) return store_bytes_ok(name);
@@ -11,7 +11,7 @@ static int name_ok(luge_bytes name)
                 name.size, LUGE_NAME_SIZE_MAX);
 }
 
-static int read_name(luge_txn *txn, luge_bytes name)
+int store_read_name(luge_txn *txn, luge_bytes name)
 {
     u8 key[1 + LUGE_NAME_SIZE_MAX] = {'n'};
     if (!txn_validates(txn)) return 0;
@@ -45,9 +45,9 @@ int luge_tree_open(luge_txn *txn, luge_bytes name, unsigned flags,
     struct view *view;
     int rc = txn_usable(txn);
     if (!rc) rc = store_flags_ok(flags, LUGE_TREE_CREATE);
-    if (!rc) rc = name_ok(name);
+    if (!rc) rc = store_name_ok(name);
     if (!rc) rc = txn_view(txn, &view);
-    if (!rc) rc = read_name(txn, name);
+    if (!rc) rc = store_read_name(txn, name);
     if (!rc) rc = view_number_of(view, name, tree);
     if (rc == LUGE_NOTFOUND && (flags & LUGE_TREE_CREATE))
         return create(txn, name, 0, tree);
@@ -61,7 +61,7 @@ int store_tree_make(luge_txn *txn, luge_bytes name, luge_tree number)
     luge_tree tree;
     int rc = store_tree(txn, number, &view, &t);
     if (rc != LUGE_NOTREE) return rc;
-    rc = read_name(txn, name);
+    rc = store_read_name(txn, name);
     if (!rc) rc = view_number_of(view, name, &tree);
     if (!rc)
         return fail(LUGE_EXISTS, "the name %.*s is luge's own, and another "
@@ -94,9 +94,9 @@ int luge_tree_rename(luge_txn *txn, luge_tree tree, luge_bytes name)
 {
     luge_bytes old;
     luge_tree taken;
-    int rc = name_ok(name);
+    int rc = store_name_ok(name);
     if (!rc) rc = existing(txn, tree, &old);
-    if (!rc) rc = read_name(txn, name);
+    if (!rc) rc = store_read_name(txn, name);
     if (rc) return rc;
     rc = view_number_of(&txn->view, name, &taken);
     if (!rc)
@@ -141,7 +141,7 @@ int luge_tree_after(luge_txn *txn, luge_bytes after, luge_bytes *name,
     u8 space[LUGE_NAME_SIZE_MAX], key[1 + LUGE_NAME_SIZE_MAX] = {'n'};
     size_t size = 0;
     int rc = txn_usable(txn);
-    if (!rc && after.size) rc = name_ok(after);
+    if (!rc && after.size) rc = store_name_ok(after);
     if (!rc) rc = txn_view(txn, &view);
     if (!rc && txn_validates(txn)) {
         if (after.size) memcpy(key + 1, after.data, after.size);
@@ -163,7 +163,7 @@ int store_create_main(struct env *e)
     if (rc) return rc;
     rc = view_number_of(&txn->view, op.key, &number);
     if (rc == LUGE_NOTFOUND) {
-        rc = read_name(txn, op.key);
+        rc = store_read_name(txn, op.key);
         if (!rc) rc = change(txn, &op);
         if (!rc) {
             rc = txn_commit(txn, &seq);

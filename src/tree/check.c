@@ -163,6 +163,7 @@ struct tree_proof {
     struct page_file *file;
     int (*page_seen)(void *context, page_ref ref, u64 pages);
     void *context;
+    const struct tree_witness *witness;    /* instead of page_seen */
     struct tree_totals *totals;
     u32 page_bytes;
     bool any, key;                 /* was there a key or separator; a key? */
@@ -200,11 +201,23 @@ static luge_bytes proof_key(struct tree_proof *p, const struct page_head *n,
     return (luge_bytes){p->space, key.size};
 }
 
+static int proof_seen(struct tree_proof *p, page_ref ref, u64 pages, u64 born,
+                      u64 own)
+{
+    const struct tree_witness *w = p->witness;
+    if (w)
+        return page_is_private(ref)
+                   ? 0 : w->seen(w->context, ref, pages, born, own);
+    return p->page_seen ? p->page_seen(p->context, ref, pages) : 0;
+}
+
+/* 1: it, and so what is below, was proved before. */
 static int proof_page(struct tree_proof *p, page_ref ref,
                       const struct page_head *n)
 {
     int rc = node_validate(n, p->page_bytes, !page_is_private(ref));
-    if (!rc && p->page_seen) rc = p->page_seen(p->context, ref, 1);
+    if (!rc) rc = proof_seen(p, ref, 1, n->birth, 0);
+    if (rc) return rc;
     p->totals->branch_pages += n->level != 0;
     p->totals->leaf_pages += n->level == 0;
     return rc;
@@ -219,9 +232,10 @@ static int proof_value(struct tree_proof *p, const struct page_head *leaf,
     if (large) memcpy(&extent, value.data, sizeof extent);
     if (large && !page_is_private(extent.first)) {
         u64 pages = round_up(extent.size, p->page_bytes) / p->page_bytes;
-        int rc = p->page_seen
-                     ? p->page_seen(p->context, extent.first, pages) : 0;
-        if (rc) return rc;
+        luge_bytes key = proof_key(p, leaf, at);
+        int rc = proof_seen(p, extent.first, pages, page_extent_born(&extent),
+                            base_hash(key.data, key.size, key.size) | 1);
+        if (rc < 0) return rc;
         p->totals->extent_pages += pages;
     }
     int rc = walk_value(p->file, leaf, at, &value);
@@ -243,21 +257,75 @@ static int proof_leaf(struct tree_proof *p, const struct page_head *leaf)
     return rc;
 }
 
+/* The first or the last key below N, which was proved before. */
+static int proof_edge(struct tree_proof *p, const struct page_head *n,
+                      bool last)
+{
+    int rc = 0;
+    while (!rc && n->level)
+        rc = walk_child(p->file, n, last ? n->count : 0, &n);
+    if (rc) return rc;
+    return proof_follow(p, proof_key(p, n, last ? n->count - 1u : 0), true);
+}
+
+/* N was proved as a part of another tree: its place in this one, its keys. */
+static int proof_known(struct tree_proof *p, page_ref ref,
+                       const struct page_head *n)
+{
+    const u64 *below = n->level ? p->witness->count_of(p->witness->context,
+                                                       ref) : NULL;
+    if (n->level && !below) return NOMEM();
+    u64 count = below ? *below : n->count;
+    p->totals->count += count;
+    int rc = proof_edge(p, n, false);
+    return rc || count < 2 ? rc : proof_edge(p, n, true);
+}
+
+struct proof_step {
+    const struct page_head *page;
+    page_ref ref;
+    u32 at;
+    u64 before;                    /* keys counted before it */
+};
+
+/* Enter child AT of the node above STEP, or the root.  1: it is done. */
+static int proof_enter(struct tree_proof *p, struct proof_step *step)
+{
+    step->at = 0;
+    step->before = p->totals->count;
+    int rc = proof_page(p, step->ref, step->page);
+    if (rc <= 0) return rc;
+    rc = proof_known(p, step->ref, step->page);
+    return rc ? rc : 1;
+}
+
+static int proof_leave(struct tree_proof *p, const struct proof_step *step)
+{
+    if (!p->witness || !step->page->level || page_is_private(step->ref))
+        return 0;
+    u64 *below = p->witness->count_of(p->witness->context, step->ref);
+    if (!below) return NOMEM();
+    *below = p->totals->count - step->before;
+    return 0;
+}
+
 /* Depth first, with a place kept for each level. */
 static int proof_walk(struct tree_proof *p, page_ref root)
 {
-    struct { const struct page_head *page; u32 at; } step[TREE_DEPTH_MAX];
+    struct proof_step step[TREE_DEPTH_MAX];
     const struct page_head *n = NULL;
     int rc = walk_root(p->file, root, &n);
-    if (!rc) rc = proof_page(p, root, n);
     if (rc) return rc;
     u32 level = n->level, top = level;
-    step[level].page = n, step[level].at = 0;
+    step[level].page = n, step[level].ref = root;
     p->totals->depth = top + 1;
+    rc = proof_enter(p, &step[level]);
+    if (rc) return rc < 0 ? rc : 0;
     while (!rc && level <= top) {
         n = step[level].page;
         if (!level) rc = proof_leaf(p, n);
         if (!level || step[level].at > n->count) {
+            if (!rc) rc = proof_leave(p, &step[level]);
             level++;
             continue;
         }
@@ -265,9 +333,24 @@ static int proof_walk(struct tree_proof *p, page_ref root)
         if (at) rc = proof_follow(p, proof_key(p, n, at - 1), false);
         if (!rc) rc = walk_child(p->file, n, at, &step[--level].page);
         if (rc) break;
-        step[level].at = 0;
-        rc = proof_page(p, node_child(n, at), step[level].page);
+        step[level].ref = node_child(n, at);
+        rc = proof_enter(p, &step[level]);
+        if (rc == 1) {
+            rc = 0;
+            level++;
+        }
     }
+    return rc;
+}
+
+static int proof_tree(struct tree_proof *p, const struct tree *t)
+{
+    *p->totals = (struct tree_totals){0};
+    int rc = t->root == PAGE_NONE ? 0 : proof_walk(p, t->root);
+    if (!rc && p->totals->count != t->count)                      /* T3 */
+        rc = CORRUPT("a tree of %llu keys counts %llu",
+                     (unsigned long long)p->totals->count,
+                     (unsigned long long)t->count);
     return rc;
 }
 
@@ -279,11 +362,14 @@ int tree_check(struct page_file *f, const struct tree *t,
     struct tree_proof p = {.file = f, .page_seen = page_seen,
                            .context = context, .page_bytes = page_bytes(f),
                            .totals = totals ? totals : &own};
-    *p.totals = (struct tree_totals){0};
-    int rc = t->root == PAGE_NONE ? 0 : proof_walk(&p, t->root);
-    if (!rc && p.totals->count != t->count)                       /* T3 */
-        rc = CORRUPT("a tree of %llu keys counts %llu",
-                     (unsigned long long)p.totals->count,
-                     (unsigned long long)t->count);
-    return rc;
+    return proof_tree(&p, t);
+}
+
+int tree_check_shared(struct page_file *f, const struct tree *t,
+                      const struct tree_witness *witness,
+                      struct tree_totals *totals)
+{
+    struct tree_proof p = {.file = f, .witness = witness,
+                           .page_bytes = page_bytes(f), .totals = totals};
+    return proof_tree(&p, t);
 }

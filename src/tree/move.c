@@ -19,6 +19,13 @@ static bool beyond(const struct move *m, page_ref ref)
     return !page_is_private(ref) && ref >= m->limit && *m->moved < m->budget;
 }
 
+/* What a pin shares stays where it is. */
+static bool shared(const struct move *m, page_ref ref,
+                   const struct page_head *node)
+{
+    return !page_is_private(ref) && node->birth <= m->work->pinned;
+}
+
 static int move_extent(struct move *m, page_ref *ref, u32 at)
 {
     struct page_head *leaf;
@@ -46,7 +53,9 @@ static int move_leaf(struct move *m, page_ref *ref,
         luge_bytes cell;
         if (!node_leaf_value(leaf, i, &cell)) continue;
         memcpy(&extent, cell.data, sizeof extent);
-        if (!beyond(m, extent.first)) continue;
+        if (!beyond(m, extent.first) ||
+            page_extent_born(&extent) <= m->work->pinned)
+            continue;
         rc = move_extent(m, ref, i);
         if (!rc) rc = page_read(m->work->file, *ref, &leaf);
     }
@@ -59,6 +68,7 @@ static int move_node(struct move *m, page_ref *ref,
 {
     struct page_head *own;
     int rc = 0;
+    if (shared(m, *ref, node)) return 0;
     if (!node->level) rc = move_leaf(m, ref, node);
     for (u32 i = 0; node->level && i <= node->count && !rc; i++) {
         const struct page_head *child = NULL;

@@ -461,36 +461,9 @@ page_ref *tree_page_children(struct page_head *page, u32 *count)
     return (page_ref *)(void *)((u8 *)page + node_slots_at(page));
 }
 
-static int clear_extent(void *work, const struct page_extent *extent)
-{
-    return page_extent_drop(work, extent);
-}
-
-/* Depth first, with a place kept for each level; a page goes after all that
- * is below it. */
 int tree_clear(struct page_work *w, struct tree *t)
 {
-    struct { page_ref ref; const struct page_head *page; u32 at; }
-        step[TREE_DEPTH_MAX];
-    struct tree_visit extents = {.extent = clear_extent, .context = w};
-    const struct page_head *n = NULL;
-    if (t->root == PAGE_NONE) return 0;
-    int rc = walk_root(w->file, t->root, &n);
-    if (rc) return rc;
-    u32 level = n->level, top = level;
-    step[level].ref = t->root, step[level].page = n, step[level].at = 0;
-    while (!rc && level <= top) {
-        n = step[level].page;
-        if (level && step[level].at <= n->count) {
-            u32 at = step[level--].at++;
-            step[level].ref = node_child(n, at);
-            step[level].at = 0;
-            rc = walk_child(w->file, n, at, &step[level].page);
-            continue;
-        }
-        if (!level) rc = tree_page_visit(n, page_bytes(w->file), &extents);
-        if (!rc) rc = page_drop(w, step[level++].ref);
-    }
+    int rc = tree_release(w, t->root, PAGE_NONE);
     if (!rc) *t = (struct tree){.root = PAGE_NONE};
     return rc;
 }

@@ -39,10 +39,31 @@ int tree_del(struct page_work *w, struct tree *t, luge_bytes key);
 /* Drop every page of the tree; it is empty afterwards. */
 int tree_clear(struct page_work *w, struct tree *t);
 
+/* --- trees that share pages: tree/share.c --- */
+
+/* Drop what is below ROOT and not below KEPT (PAGE_NONE: nothing is).  Both are
+ * roots of one history, so that a page is in both at the same keys or in one
+ * only.  What is shared with a pin (w->pinned) is not looked at: time is in
+ * proportion to what is dropped. */
+int tree_release(struct page_work *w, page_ref root, page_ref kept);
+
+/* Call EACH for the leaves that tree_release(W, ROOT, KEPT) would drop. */
+int tree_unshared(const struct page_work *w, page_ref root, page_ref kept,
+                  int (*each)(void *context, const struct page_head *leaf),
+                  void *context);
+
 /* Give every page and large value at LIMIT or above a new place, until *moved
  * reaches BUDGET.  Content stays.  Errors as tree_put. */
 int tree_move(struct page_work *w, struct tree *t, page_ref limit, u64 budget,
               u64 *moved);
+
+/* Call FN for each key that the trees of A and B differ in, in order; NULL: it
+ * has no value there.  Pages that both share are not entered.  What FN answers,
+ * unless 0, ends the walk and is returned. */
+typedef int (*tree_diff_fn)(void *context, luge_bytes key,
+                            const luge_bytes *before, const luge_bytes *after);
+int tree_diff(struct page_file *f, page_ref a, page_ref b, tree_diff_fn fn,
+              void *context);
 
 /* A position in a tree: a path from the root.  Plain memory, no resources;
  * valid while the pages are.  After a change of the tree seek again. */
@@ -135,5 +156,19 @@ struct tree_totals {
 int tree_check(struct page_file *f, const struct tree *t,
                int (*page_seen)(void *context, page_ref ref, u64 pages),
                void *context, struct tree_totals *totals);
+
+/* The same among trees that share pages: what was proved once is not walked
+ * again, so *totals counts its keys, but not its pages and bytes.
+ * SEEN: 1 if REF, born at BORN, was proved before.  OWN is 0 for a page, for a
+ * large value a number made of its key: it belongs to one key only.
+ * COUNT_OF: where the number of keys below a branch is kept; NULL: NOMEM. */
+struct tree_witness {
+    int (*seen)(void *context, page_ref ref, u64 pages, u64 born, u64 own);
+    u64 *(*count_of)(void *context, page_ref ref);
+    void *context;
+};
+int tree_check_shared(struct page_file *f, const struct tree *t,
+                      const struct tree_witness *witness,
+                      struct tree_totals *totals);
 
 #endif

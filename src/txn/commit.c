@@ -86,7 +86,7 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
 {
     struct txn_head next = *env_head(e);
     bool publish = atomic_load(&e->share.m->attached) > 1;
-    u64 publication = next.publication + 1;
+    u64 publication = e->work.birth + publish;
     next.seq = e->head.seq + 1;
     next.time_ns = max_u64(e->os->wall_ns(e->os), next.time_ns + 1);
     int rc = 0;
@@ -94,9 +94,9 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
     if (publish && !rc) rc = publish_drops(e, publication);
     if (!rc) rc = head_prepare(e, view);
     if (!rc) rc = append_chunks(e, ops, &next, log_flags);
-    if (!rc && publish) {
+    next.publication = publication;
+    if (publish) {
         next.published = next.seq;
-        next.publication = publication;
         next.catalog = view->catalog.root;
         next.catalog_count = view->catalog.count;
         next.published_log = next.log;
@@ -109,9 +109,9 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
     /* Cannot fail from here (H3). */
     struct version v = {
         next.seq, 2 * next.seq + publish, view->catalog.root,
-        view->catalog.count, publish ? publication : e->head.base, next.log,
+        view->catalog.count, publication, next.log,
     };
-    if (publish) publish_done(e, v.order - 1);
+    publish_done(e, 2 * next.seq);
     head_adopt(e, view, &v);
     head_announce(e, &v, log_flags);
     version_reclaim_frames(e);

@@ -14,6 +14,8 @@
  *   E2  A reader pins its order here and its base in shared memory: the number
  *       of the publication whose pages it may read.  One seq may be published
  *       more than once (pages move), so publications have their own numbers.
+ *       What forks and snapshots pin has numbers among them, without a flip of
+ *       `published`: a version's base is the newest number of any kind.
  *   E3  Everything in `struct env` marked TURN is touched only with head_lock,
  *       which the holder of the turn takes as well; a reader that cannot wait
  *       for the turn takes only the lock (head.c, shadow).
@@ -114,6 +116,12 @@ struct publish_list {       /* the frames being published, children first */
     u8 *staging;
 };
 
+struct shadow_frames {       /* of a shadow (head.c), some perhaps twice */
+    page_ref *refs;
+    size_t count;
+    u64 tag;
+};
+
 struct env_options {
     unsigned flags;
     u32 page_bytes;
@@ -146,6 +154,9 @@ struct env {
     struct space space;
     struct version head;                /* seq 0: none yet */
     u64 serial;                         /* of our lineage, see work_serial */
+    struct shadow_frames shadow;        /* if it is one: serial 0 */
+    u64 head_pin;                       /* view.catalog_pin of the head */
+    bool head_pin_known;
     struct id_set dirty;                /* trees with private roots */
     struct page_drop *drops;            /* file pages dropped since base */
     size_t drop_count, drop_capacity;
@@ -229,7 +240,7 @@ int head_flip(struct env *e, const struct txn_head *next, bool space);
 /* TURN: what a failed attempt must give back. */
 struct head_mark {
     struct space_state space;
-    size_t limbo;
+    size_t limbo, published;
 };
 void head_mark(struct env *e, struct head_mark *mark);
 /* TURN: begin a view of the head, in e->work, for commit SEQ. */
@@ -279,6 +290,9 @@ int takeover_release_kept(struct env *e, u64 publication);
 /* TURN: write every private page reachable from VIEW into the file; its roots
  * become page numbers.  Nothing is visible before the flip. */
 int publish_pages(struct env *e, struct view *view, u64 publication);
+/* TURN: the same for T alone (NULL: everything), with a number of its own:
+ * e->work.birth.  CONTEXT is the env. */
+int publish_frozen(void *context, struct view *view, struct view_tree *t);
 /* TURN: hand all dropped file pages to the allocator: dead at PUBLICATION. */
 int publish_drops(struct env *e, u64 publication);
 /* TURN: after the flip: the frames that were published die at order DEATH. */

@@ -123,16 +123,22 @@ void head_mark(struct env *e, struct head_mark *mark)
 {
     mark->space = e->arena->work;
     mark->limbo = e->space.limbo_count;
+    mark->published = e->publishing.count;
 }
 
 void head_view(struct env *e, struct view *view, u64 seq)
 {
     page_work_begin(&e->work, &e->pages, seq, &e->space);
     /* What goes to the file now is read by versions of this lineage too, and
-     * their readers pin its base. */
-    e->work.birth = env_head(e)->publication;
+     * their readers pin its base, which a replay moves on. */
+    e->work.birth = e->head.base;
+    e->publishing.count = 0;
     view_begin(view, &e->pages, &e->work, e->head.catalog,
                e->head.catalog_count, seq);
+    view->freeze = publish_frozen;
+    view->freezer = e;
+    view->catalog_pin = e->head_pin;
+    view->catalog_pin_known = e->head_pin_known;
 }
 
 void head_abandon(struct env *e, struct view *view,
@@ -234,6 +240,8 @@ void head_adopt(struct env *e, struct view *view, const struct version *v)
     }
     e->work.drop_count = 0;
     page_work_commit(&e->work, v->order);
+    e->head_pin = view->catalog_pin;
+    e->head_pin_known = view->catalog_pin_known;
     view_end(view);
     e->head = *v;
     if (!(v->order & 1)) return;
@@ -261,7 +269,10 @@ static void replay_begin(struct replay *r, u64 seq)
 {
     head_mark(r->e, &r->mark);
     head_view(r->e, &r->view, seq);
-    if (r->shadow) r->e->work.may_write = false;
+    if (r->shadow) {
+        r->e->work.may_write = false;
+        r->view.freeze = NULL;
+    }
     r->open = true;
 }
 
@@ -282,14 +293,29 @@ static int replay_frame(struct replay *r, const struct log_frame *frame)
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
+static int shadow_list(struct env *e)
+{
+    const struct page_work *w = &e->work;
+    page_ref *refs = base_alloc((w->frame_count + 1) * sizeof *refs);
+    if (!refs) return NOMEM();
+    if (w->frame_count)
+        memcpy(refs, w->frames, w->frame_count * sizeof *refs);
+    base_free(e->shadow.refs);
+    e->shadow = (struct shadow_frames){refs, w->frame_count, w->tag};
+    return 0;
+}
+
 static int replay_land(struct replay *r)
 {
     struct env *e = r->e;
     int rc = view_flush(&r->view);
     if (!rc) rc = head_prepare(e, &r->view);
+    if (!rc && r->shadow) rc = shadow_list(e);
     if (rc) return rc;
     struct version v = {r->seq, 2 * r->seq, r->view.catalog.root,
-                        r->view.catalog.count, e->head.base, r->at};
+                        r->view.catalog.count,
+                        r->shadow ? e->head.base : e->work.birth, r->at};
+    publish_done(e, v.order);
     head_adopt(e, &r->view, &v);
     version_add(e, &v);
     version_reclaim_frames(e);
@@ -420,6 +446,7 @@ static void adopt_published(struct env *e, const struct txn_head *h)
         h->published, 2 * h->published + 1, h->catalog, h->catalog_count,
         h->publication, h->published_log,
     };
+    e->head_pin_known = false;
 }
 
 /* The one who flipped may have died before he told. */
@@ -436,6 +463,15 @@ static void tell_again(struct env *e, const struct txn_head *h)
         share_raise(&m->last_full, h->seq);
         share_raise(&m->committed, h->seq);
     }
+}
+
+/* A replay may have frozen something: its numbers are taken. */
+static int tell_publication(struct env *e)
+{
+    struct txn_head next = *env_head(e);
+    if (next.publication == e->head.base) return 0;
+    next.publication = e->head.base;
+    return head_flip(e, &next, false);
 }
 
 static int refresh(struct env *e)
@@ -457,6 +493,7 @@ static int refresh(struct env *e)
         rc = CORRUPT("the log ends at record %llu, not at %llu",
                      (unsigned long long)e->head.seq,
                      (unsigned long long)now.seq);
+    if (!rc) rc = tell_publication(e);
     if (rc) e->head.seq = 0; /* the next one begins anew */
     return rc;
 }

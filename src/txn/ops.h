@@ -23,6 +23,12 @@ enum op_kind {
     OP_DROP = 4,    /* tree, key = its name */
     OP_RENAME = 5,  /* tree, key = new name, value = old name */
     OP_CLEAR = 6,   /* tree */
+    OP_FORK = 7,    /* tree = its new number, key = its name, value = varint
+                       number of the source; or varint 0, varint size of a
+                       snapshot's name, this name, the name of a tree in it */
+    OP_SNAPSHOT = 8, /* tree = its number, key = its name, value = varint time
+                        in ns since 1970, then the path, empty: everything */
+    OP_FORGET = 9,  /* a snapshot: tree = its number, key = its name */
 };
 
 struct op {

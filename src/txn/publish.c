@@ -5,9 +5,13 @@
  *   flip:    (head.c) only now can anybody find them
  * Frames stay as they are: readers of this process may be on them.  They die
  * with the flip.
+ * What a fork or a snapshot shares is written when it is made, in the middle of
+ * a commit and under a number of its own: what the commit goes on to change is
+ * born after it.  So no frame is ever in two trees.
  * Not here: syncing; what happens to the frames (version.c).
  */
 #include "txn/env.h"
+#include "txn/lineage.h"
 
 enum { STAGING_BYTES = 64 << 10, RECLAIM_RUNS_MIN = 512 };
 
@@ -106,7 +110,7 @@ static int publish_tree(struct env *e, struct view *view, u64 number)
     rc = collect(e, t->tree.root);
     if (rc) return rc;
     t->tree.root = published_ref(e, t->tree.root);
-    return view_store_tree(view, number, &t->tree);
+    return view_store_tree(view, t);
 }
 
 static int publish_trees(struct env *e, struct view *view)
@@ -120,10 +124,9 @@ static int publish_trees(struct env *e, struct view *view)
     return rc;
 }
 
-int publish_pages(struct env *e, struct view *view, u64 publication)
+static int publish_begin(struct env *e)
 {
     struct publish_list *list = &e->publishing;
-    list->count = 0;
     if (!list->staging) {
         list->staging = base_alloc(max_u64(STAGING_BYTES,
                                            e->pages.map.page_bytes));
@@ -131,12 +134,34 @@ int publish_pages(struct env *e, struct view *view, u64 publication)
     }
     /* As many as may be needed, and more, so that the queue gets shorter. */
     u64 wanted = 2 * page_frames_used(&e->pages) + RECLAIM_RUNS_MIN;
-    int rc = version_reclaim_pages(e, wanted);
+    return version_reclaim_pages(e, wanted);
+}
+
+int publish_pages(struct env *e, struct view *view, u64 publication)
+{
+    size_t first = e->publishing.count;     /* before it: what was frozen */
+    int rc = publish_begin(e);
     if (!rc) rc = publish_trees(e, view);
     if (!rc) rc = collect(e, view->catalog.root);
-    if (!rc) rc = write_from(e, 0, publication);
+    if (!rc) rc = write_from(e, first, publication);
     if (!rc) view->catalog.root = published_ref(e, view->catalog.root);
     return rc;
+}
+
+int publish_frozen(void *context, struct view *view, struct view_tree *t)
+{
+    struct env *e = context;
+    size_t first = e->publishing.count;
+    u64 publication = e->work.birth + 1;
+    int rc = t ? publish_begin(e) : publish_pages(e, view, publication);
+    if (!rc && t) rc = collect(e, t->tree.root);
+    if (!rc && t) rc = write_from(e, first, publication);
+    if (rc) return rc;
+    e->work.birth = publication;
+    if (!t) return 0;
+    t->tree.root = published_ref(e, t->tree.root);
+    t->dirty = true;
+    return 0;
 }
 
 /* --------------------------------------------------------------- drops -- */
@@ -195,7 +220,7 @@ static int publish_view(struct env *e, struct view *view,
                         const struct head_mark *mark,
                         const struct aside *aside)
 {
-    u64 seq = e->head.seq, publication = env_head(e)->publication + 1;
+    u64 seq = e->head.seq, publication = e->work.birth + 1;
     struct txn_head next;
     int rc = publish_pages(e, view, publication);
     if (!rc) rc = publish_drops(e, publication);
@@ -263,6 +288,7 @@ static int move_tree(struct view *view, u64 number, u64 limit, u64 budget,
 {
     struct view_tree *t;
     int rc = view_find(view, number, &t);
+    if (!rc) rc = lineage_touch(view, t->pinned);
     if (rc) return rc;
     page_ref before = t->tree.root;
     rc = tree_move(view->work, &t->tree, limit, budget, moved);
@@ -277,6 +303,7 @@ static int move_trees(struct view *view, u64 limit, u64 budget, u64 *moved)
     for (size_t i = 0; i < trees.count && !rc && *moved < budget; i++)
         rc = move_tree(view, trees.numbers[i], limit, budget, moved);
     if (!rc) rc = view_flush(view);
+    if (!rc) rc = lineage_touch(view, 0);
     if (!rc) rc = tree_move(view->work, &view->catalog, limit, budget, moved);
     base_free(trees.numbers);
     return rc;
@@ -301,6 +328,22 @@ int publish_moved(struct env *e, u64 limit, u64 budget, u64 *moved)
 
 /* -------------------------------------------------------------- forget -- */
 
+/* In a shadow a frame may be in several trees, or in none of them any more:
+ * its frames are listed. */
+static int forget_shadow(struct env *e, u64 death)
+{
+    struct shadow_frames *s = &e->shadow;
+    int rc = 0;
+    while (s->count && !rc) {
+        page_ref ref = s->refs[--s->count];
+        struct page_frame *meta = &e->pages.meta[ref & ~PAGE_PRIVATE];
+        if (meta->tag != s->tag || meta->epoch == UINT32_MAX) continue;
+        meta->epoch = UINT32_MAX;           /* it may be listed twice */
+        rc = version_frame_dies(e, ref, meta->birth, death);
+    }
+    return rc;
+}
+
 static int forget_root(struct env *e, page_ref ref, u64 death)
 {
     u32 count = 0;
@@ -319,6 +362,7 @@ int publish_forget(struct env *e, u64 death)
 {
     struct view view = {0};
     int rc = 0;
+    if (!e->serial) return forget_shadow(e, death);
     view_begin(&view, &e->pages, NULL, e->head.catalog,
                e->head.catalog_count, e->head.seq);
     for (size_t i = 0; i < e->dirty.capacity && !rc; i++) {

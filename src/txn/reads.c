@@ -39,8 +39,32 @@ static int grow_points(struct reads *r)
     return 0;
 }
 
+int reads_alias(struct reads *r, u64 tree, u64 source)
+{
+    if (r->alias_count == r->alias_capacity) {
+        size_t capacity = r->alias_capacity ? 2 * r->alias_capacity : 8;
+        struct read_alias *more =
+            base_realloc(r->aliases, capacity * sizeof *more);
+        if (!more) return NOMEM();
+        r->aliases = more;
+        r->alias_capacity = capacity;
+    }
+    r->aliases[r->alias_count++] = (struct read_alias){
+        tree, reads_source(r, source),
+    };
+    return 0;
+}
+
+u64 reads_source(const struct reads *r, u64 tree)
+{
+    for (size_t i = r->alias_count; i-- > 0;)
+        if (r->aliases[i].tree == tree) return r->aliases[i].source;
+    return tree;
+}
+
 int reads_point(struct reads *r, u64 tree, luge_bytes key)
 {
+    if (unlikely(r->alias_count)) tree = reads_source(r, tree);
     u64 h = point_hash(tree, key);
     if (contains(r, h)) return 0;
     if (r->point_count * 2 >= r->point_capacity) {
@@ -92,6 +116,7 @@ int reads_range(struct reads *r, u64 tree, luge_bytes low,
                 const luge_bytes *high, size_t *index)
 {
     int rc = 0;
+    if (unlikely(r->alias_count)) tree = reads_source(r, tree);
     if (r->range_count >= RANGES_MAX) {
         rc = whole_tree(r, tree, index);
         if (rc != LUGE_NOTFOUND) return rc;
@@ -163,6 +188,15 @@ static bool name_touched(const struct reads *r, luge_bytes name)
     return key_touched(r, 0, luge_bytes_of(key, name.size + 1));
 }
 
+static bool snapshot_touched(const struct reads *r, luge_bytes name)
+{
+    u8 key[NAME_KEY_MAX];
+    if (name.size > sizeof key - 1) return true;
+    key[0] = 'S';
+    memcpy(key + 1, name.data, name.size);
+    return key_touched(r, 0, luge_bytes_of(key, name.size + 1));
+}
+
 static bool number_touched(const struct reads *r, u64 tree)
 {
     u8 key[9] = {'i'};
@@ -179,6 +213,7 @@ bool reads_touched(const struct reads *r, const struct op *op)
     case OP_DEL:
         return key_touched(r, op->tree, op->key);
     case OP_CREATE:
+    case OP_FORK:
     case OP_DROP:
         return name_touched(r, op->key) || number_touched(r, op->tree);
     case OP_RENAME:
@@ -186,6 +221,9 @@ bool reads_touched(const struct reads *r, const struct op *op)
                number_touched(r, op->tree);
     case OP_CLEAR:
         return number_touched(r, op->tree);
+    case OP_SNAPSHOT:
+    case OP_FORGET:
+        return snapshot_touched(r, op->key);
     default:
         return false;
     }
@@ -198,6 +236,7 @@ void reads_clear(struct reads *r)
         base_free((void *)(uintptr_t)r->ranges[i].high.data);
     }
     r->range_count = 0;
+    r->alias_count = 0;
     if (r->point_count)
         memset(r->points, 0, r->point_capacity * sizeof *r->points);
     r->point_count = 0;
@@ -208,5 +247,6 @@ void reads_free(struct reads *r)
     reads_clear(r);
     base_free(r->points);
     base_free(r->ranges);
+    base_free(r->aliases);
     memset(r, 0, sizeof *r);
 }

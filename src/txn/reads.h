@@ -19,12 +19,23 @@ struct read_range {
     bool open;                  /* high itself was not read */
 };
 
+/* Reads of a tree that this transaction forked are reads of what it was forked
+ * from: nobody else can change the fork, but the fork is of what lands. */
+struct read_alias {
+    u64 tree, source;
+};
+
 struct reads {
     u64 *points;                /* open addressing, 0 is empty */
     size_t point_count, point_capacity;
     struct read_range *ranges;
     size_t range_count, range_capacity;
+    struct read_alias *aliases;
+    size_t alias_count, alias_capacity;
 };
+
+int reads_alias(struct reads *r, u64 tree, u64 source);
+u64 reads_source(const struct reads *r, u64 tree);
 
 int reads_point(struct reads *r, u64 tree, luge_bytes key);
 /* [low, high] of TREE; high NULL: to the end.  *index (may be NULL) names it

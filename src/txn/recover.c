@@ -235,6 +235,7 @@ static int replay_all(struct env *e)
     if (!rc) {
         struct txn_head next = *env_head(e);
         next.seq = last.seq;
+        next.publication = e->head.base;
         next.time_ns = last.time_ns;
         next.log = last.log;
         next.log_oldest = last.log_oldest;

@@ -290,6 +290,7 @@ int txn_fail(struct luge_txn *txn, int code)
 static void open_private_view(struct luge_txn *txn)
 {
     page_work_begin(&txn->work, &txn->env->pages, txn->version.seq + 1, NULL);
+    txn->work.birth = txn->version.base;
     txn->view.work = &txn->work;
     txn->private_view = true;
 }
@@ -384,14 +385,17 @@ static void restore_view(struct luge_txn *txn, const struct txn_savepoint *s)
         /* There was no private view then: forget the one there is. */
         if (txn->private_view) page_work_abandon(&txn->work);
         txn->private_view = false;
-        view_end(view);
-        view_begin(view, &e->pages, NULL, txn->version.catalog,
-                   txn->version.catalog_count, txn->version.seq + 1);
+        view->work = NULL;
+        view->catalog = (struct tree){txn->version.catalog,
+                                      txn->version.catalog_count};
+        view->tree_count = view->last = 0;
+        view_trees(view)[0].number = 0;
         return;
     }
     page_work_rollback(work_of(txn), s->frames, s->drops);
     work_of(txn)->epoch++;
     view->catalog = s->catalog;
+    view->catalog_pin_known = false;
     view->last = 0;
     view->tree_count = s->tree_count;   /* the array only ever grows */
     memcpy(view_trees(view), s->trees, s->tree_count * sizeof *s->trees);
@@ -399,6 +403,7 @@ static void restore_view(struct luge_txn *txn, const struct txn_savepoint *s)
     if (txn->turn) {
         e->arena->work = s->head.space;
         e->space.limbo_count = s->head.limbo;
+        e->publishing.count = s->head.published;
     }
 }
 

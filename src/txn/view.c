@@ -2,7 +2,7 @@
  * Not here: reading keys for users (store/), validation (reads.c).
  */
 #include "page/file.h"
-#include "txn/view.h"
+#include "txn/lineage.h"
 
 enum { NAME_KEY_MAX = 1 + LUGE_NAME_SIZE_MAX, NUMBER_KEY = 9 };
 
@@ -15,6 +15,9 @@ void view_begin(struct view *v, struct page_file *f, struct page_work *w,
     v->tree_count = 0;
     v->last = 0;
     v->seq = seq;
+    v->catalog_pin_known = false;
+    v->freeze = NULL;
+    v->frozen_count = 0;
     v->inline_trees[0].number = 0;
     if (v->trees) v->trees[0].number = 0;
 }
@@ -22,13 +25,15 @@ void view_begin(struct view *v, struct page_file *f, struct page_work *w,
 void view_end(struct view *v)
 {
     base_free(v->trees);
-    v->trees = NULL;
+    base_free(v->frozen);
+    v->trees = v->frozen = NULL;
     v->tree_count = v->tree_capacity = 0;
+    v->frozen_count = v->frozen_capacity = 0;
 }
 
 /* --------------------------------------------------------------- keys -- */
 
-static luge_bytes number_key(u8 *space, u64 number)
+luge_bytes view_number_key(u8 *space, u64 number)
 {
     space[0] = 'i';
     store64_be(space + 1, number);
@@ -45,8 +50,8 @@ static luge_bytes name_key(u8 *space, luge_bytes name)
 
 /* ------------------------------------------------------------- records -- */
 
-static int read_record(struct view *v, luge_bytes value,
-                       struct catalog_record *record, luge_bytes *name)
+int view_record_read(struct view *v, luge_bytes value,
+                     struct catalog_record *record, luge_bytes *name)
 {
     memset(record, 0, sizeof *record);
     if (value.size < 2 || load16(value.data) > value.size)
@@ -61,42 +66,64 @@ static int read_record(struct view *v, luge_bytes value,
     return 0;
 }
 
-static int find_record(struct view *v, u64 number,
-                       struct catalog_record *record, luge_bytes *name)
+int view_record(struct view *v, page_ref catalog, u64 number,
+                struct catalog_record *record, luge_bytes *name)
 {
     u8 space[NUMBER_KEY];
     luge_bytes value;
-    int rc = tree_get(v->file, v->catalog.root, number_key(space, number),
+    int rc = tree_get(v->file, catalog, view_number_key(space, number),
                       &value);
     if (rc == LUGE_NOTFOUND)
         return fail(LUGE_NOTREE, "there is no tree number %llu",
                     (unsigned long long)number);
-    return rc ? rc : read_record(v, value, record, name);
+    return rc ? rc : view_record_read(v, value, record, name);
+}
+
+static int find_record(struct view *v, u64 number,
+                       struct catalog_record *record, luge_bytes *name)
+{
+    return view_record(v, v->catalog.root, number, record, name);
+}
+
+int view_catalog_put(struct view *v, luge_bytes key, luge_bytes value)
+{
+    int rc = lineage_touch(v, 0);
+    return rc ? rc : tree_put(v->work, &v->catalog, key, value, NULL);
+}
+
+int view_catalog_del(struct view *v, luge_bytes key)
+{
+    int rc = lineage_touch(v, 0);
+    return rc ? rc : tree_del(v->work, &v->catalog, key);
 }
 
 static int write_record(struct view *v, u64 number,
-                        const struct catalog_record *record, luge_bytes name)
+                        struct catalog_record *record, luge_bytes name)
 {
     u8 space[NUMBER_KEY], value[sizeof *record + LUGE_NAME_SIZE_MAX];
+    record->bytes = sizeof *record;
+    record->version = CATALOG_RECORD_VERSION;
     memcpy(value, record, sizeof *record);
     if (name.size) memcpy(value + sizeof *record, name.data, name.size);
-    return tree_put(v->work, &v->catalog, number_key(space, number),
-                    luge_bytes_of(value, sizeof *record + name.size), NULL);
+    return view_catalog_put(v, view_number_key(space, number),
+                            luge_bytes_of(value,
+                                          sizeof *record + name.size));
 }
 
-int view_store_tree(struct view *v, u64 number, const struct tree *tree)
+int view_store_tree(struct view *v, const struct view_tree *t)
 {
     struct catalog_record record;
     luge_bytes name;
     u8 copy[LUGE_NAME_SIZE_MAX];
-    int rc = find_record(v, number, &record, &name);
+    int rc = find_record(v, t->number, &record, &name);
     if (rc) return rc;
     if (name.size > sizeof copy) return CORRUPT("a tree's name is too long");
     memcpy(copy, name.data, name.size);
-    record.bytes = sizeof record;
-    record.root = tree->root;
-    record.count = tree->count;
-    return write_record(v, number, &record, luge_bytes_of(copy, name.size));
+    record.root = t->tree.root;
+    record.count = t->tree.count;
+    record.pinned = t->pinned;
+    return write_record(v, t->number, &record,
+                        luge_bytes_of(copy, name.size));
 }
 
 /* --------------------------------------------------------------- cache -- */
@@ -114,9 +141,37 @@ static int cache_room(struct view *v)
     return 0;
 }
 
+int view_add_frozen(struct view *v, const struct tree *tree, u64 *number)
+{
+    if (v->frozen_count == v->frozen_capacity) {
+        u32 capacity = v->frozen_capacity ? 2 * v->frozen_capacity : 8;
+        struct view_tree *more =
+            base_realloc(v->frozen, capacity * sizeof *more);
+        if (!more) return NOMEM();
+        v->frozen = more;
+        v->frozen_capacity = capacity;
+    }
+    *number = VIEW_FROZEN | v->frozen_count;
+    v->frozen[v->frozen_count++] = (struct view_tree){
+        .number = *number, .tree = *tree,
+    };
+    return 0;
+}
+
+static int find_frozen(struct view *v, u64 number, struct view_tree **tree)
+{
+    u64 at = number & ~VIEW_FROZEN;
+    if (at >= v->frozen_count)
+        return fail(LUGE_NOTREE, "a snapshot's tree that this transaction did "
+                    "not open");
+    *tree = &v->frozen[at];
+    return 0;
+}
+
 int view_find_slow(struct view *v, u64 number, struct view_tree **tree)
 {
     struct catalog_record record;
+    if (number & VIEW_FROZEN) return find_frozen(v, number, tree);
     struct view_tree *trees = view_trees(v);
     for (u32 i = 0; i < v->tree_count; i++) {
         if (trees[i].number != number) continue;
@@ -131,7 +186,7 @@ int view_find_slow(struct view *v, u64 number, struct view_tree **tree)
     v->last = v->tree_count++;
     *tree = &view_trees(v)[v->last];
     **tree = (struct view_tree){
-        number, {record.root, record.count}, false,
+        number, {record.root, record.count}, record.pinned, false,
     };
     return 0;
 }
@@ -150,7 +205,7 @@ int view_flush(struct view *v)
     struct view_tree *trees = view_trees(v);
     for (u32 i = 0; i < v->tree_count; i++) {
         if (!trees[i].dirty) continue;
-        int rc = view_store_tree(v, trees[i].number, &trees[i].tree);
+        int rc = view_store_tree(v, &trees[i]);
         if (rc) return rc;
         trees[i].dirty = false;
     }
@@ -159,17 +214,22 @@ int view_flush(struct view *v)
 
 /* --------------------------------------------------------------- names -- */
 
-int view_number_of(struct view *v, luge_bytes name, u64 *number)
+int view_number_in(struct view *v, page_ref catalog, luge_bytes name,
+                   u64 *number)
 {
     u8 space[NAME_KEY_MAX];
     luge_bytes value;
-    int rc = tree_get(v->file, v->catalog.root, name_key(space, name),
-                      &value);
+    int rc = tree_get(v->file, catalog, name_key(space, name), &value);
     if (rc) return rc;
     if (value.size != 8) return CORRUPT("a tree's number has %zu bytes",
                                         value.size);
     *number = load64(value.data);
     return 0;
+}
+
+int view_number_of(struct view *v, luge_bytes name, u64 *number)
+{
+    return view_number_in(v, v->catalog.root, name, number);
 }
 
 int view_name_of(struct view *v, u64 number, luge_bytes *name)
@@ -207,14 +267,14 @@ int view_each(struct view *v,
     u8 space[NUMBER_KEY], key_space[LUGE_KEY_SIZE_MAX];
     struct tree_cursor cursor;
     int rc = tree_seek(&cursor, v->file, v->catalog.root, LUGE_GE,
-                       number_key(space, 0));
+                       view_number_key(space, 0));
     while (!rc) {
         struct catalog_record record;
         luge_bytes value, name, key = tree_cursor_key(&cursor, key_space);
         const u8 *bytes = key.data;
         if (key.size != NUMBER_KEY || bytes[0] != 'i') break;
         rc = tree_cursor_value(&cursor, &value);
-        if (!rc) rc = read_record(v, value, &record, &name);
+        if (!rc) rc = view_record_read(v, value, &record, &name);
         struct tree tree = {record.root, record.count};
         if (!rc) rc = each(context, load64_be(bytes + 1), &tree, name);
         if (!rc) rc = tree_next(&cursor);
@@ -228,36 +288,47 @@ static int put_name(struct view *v, luge_bytes name, u64 number)
 {
     u8 space[NAME_KEY_MAX], value[8];
     store64(value, number);
-    return tree_put(v->work, &v->catalog, name_key(space, name),
-                    luge_bytes_of(value, 8), NULL);
+    return view_catalog_put(v, name_key(space, name),
+                            luge_bytes_of(value, 8));
 }
 
 static int del_name(struct view *v, luge_bytes name)
 {
     u8 space[NAME_KEY_MAX];
-    return tree_del(v->work, &v->catalog, name_key(space, name));
+    return view_catalog_del(v, name_key(space, name));
+}
+
+int view_add_tree(struct view *v, u64 number, luge_bytes name,
+                  const struct catalog_record *record)
+{
+    struct catalog_record written = *record;
+    u64 taken;
+    if (!name.size || name.size > LUGE_NAME_SIZE_MAX)
+        return CORRUPT("a tree's name of %zu bytes", name.size);
+    int rc = view_number_of(v, name, &taken);
+    if (!rc) return LUGE_EXISTS;
+    if (rc != LUGE_NOTFOUND) return rc;
+    rc = put_name(v, name, number);
+    return rc ? rc : write_record(v, number, &written, name);
 }
 
 static int apply_create(struct view *v, const struct op *op)
 {
-    struct catalog_record record = {
-        .bytes = sizeof record, .version = CATALOG_RECORD_VERSION,
-        .created_seq = v->seq,
-    };
-    u64 taken;
-    if (!op->key.size || op->key.size > LUGE_NAME_SIZE_MAX)
-        return CORRUPT("a tree's name of %zu bytes", op->key.size);
-    int rc = view_number_of(v, op->key, &taken);
-    if (!rc) return LUGE_EXISTS;
-    if (rc != LUGE_NOTFOUND) return rc;
-    rc = put_name(v, op->key, op->tree);
-    return rc ? rc : write_record(v, op->tree, &record, op->key);
+    struct catalog_record record = {.created_seq = v->seq};
+    return view_add_tree(v, op->tree, op->key, &record);
+}
+
+/* The tree NUMBER, which is about to be changed. */
+static int find_to_change(struct view *v, u64 number, struct view_tree **t)
+{
+    int rc = view_find(v, number, t);
+    return rc ? rc : lineage_touch(v, (*t)->pinned);
 }
 
 static int clear_tree(struct view *v, u64 number)
 {
     struct view_tree *t;
-    int rc = view_find(v, number, &t);
+    int rc = find_to_change(v, number, &t);
     if (!rc) rc = tree_clear(v->work, &t->tree);
     if (!rc) t->dirty = true;
     return rc;
@@ -276,9 +347,8 @@ static int apply_drop(struct view *v, const struct op *op)
     memcpy(copy, name.data, name.size);
     uncache(v, op->tree);
     rc = del_name(v, luge_bytes_of(copy, name.size));
-    if (!rc)
-        rc = tree_del(v->work, &v->catalog, number_key(space, op->tree));
-    return rc;
+    if (!rc) rc = view_catalog_del(v, view_number_key(space, op->tree));
+    return rc ? rc : lineage_head_gone(v, op->tree, &record.origin);
 }
 
 static int apply_rename(struct view *v, const struct op *op)
@@ -304,7 +374,7 @@ static int apply_rename(struct view *v, const struct op *op)
 static int apply_put(struct view *v, const struct op *op)
 {
     struct view_tree *t;
-    int rc = view_find(v, op->tree, &t);
+    int rc = find_to_change(v, op->tree, &t);
     if (!rc) rc = tree_put(v->work, &t->tree, op->key, op->value, NULL);
     if (!rc) t->dirty = true;
     return rc;
@@ -313,7 +383,7 @@ static int apply_put(struct view *v, const struct op *op)
 static int apply_del(struct view *v, const struct op *op)
 {
     struct view_tree *t;
-    int rc = view_find(v, op->tree, &t);
+    int rc = find_to_change(v, op->tree, &t);
     if (rc) return rc;
     rc = tree_del(v->work, &t->tree, op->key);
     if (rc == LUGE_NOTFOUND) return 0;
@@ -330,6 +400,9 @@ static int apply(struct view *v, const struct op *op)
     case OP_DROP: return apply_drop(v, op);
     case OP_RENAME: return apply_rename(v, op);
     case OP_CLEAR: return clear_tree(v, op->tree);
+    case OP_FORK: return lineage_fork(v, op);
+    case OP_SNAPSHOT: return lineage_snapshot(v, op);
+    case OP_FORGET: return lineage_forget(v, op);
     default: return CORRUPT("operation of kind %u in the log", op->kind);
     }
 }

@@ -3,6 +3,7 @@
  * The catalog is the tree of trees; its root is the root of everything:
  *     'i' + number (8 bytes, big-endian)  ->  struct catalog_record + name
  *     'n' + name                          ->  number (8 bytes, little-endian)
+ *     'p', 'S', 's' + ...                 ->  pins and snapshots (lineage.h)
  * A view is a catalog root with a cache of the trees that were looked up.  With
  * a work it can be changed: roots and counts change in the cache and reach the
  * catalog's records with view_flush.
@@ -16,7 +17,16 @@
 #include "tree/tree.h"
 #include "txn/ops.h"
 
-enum { CATALOG_RECORD_VERSION = 1, VIEW_TREES_INLINE = 4 };
+enum { CATALOG_RECORD_VERSION = 2, VIEW_TREES_INLINE = 4 };
+
+/* A handle of a tree that cannot change, as a snapshot has it. */
+#define VIEW_FROZEN ((u64)1 << 63)
+
+/* A pin of a lineage: what trees of one history are held by (lineage.h). */
+struct view_pin {
+    u64 tree;         /* whose lineage; 0: none */
+    u64 number;       /* a publication */
+};
 
 /* Little-endian, extended only at its end (format.md 6.1). */
 struct catalog_record {
@@ -26,8 +36,11 @@ struct catalog_record {
     u64 root;
     u64 count;
     u64 created_seq;
+    /* version 2; before, all were 0 */
+    u64 pinned;             /* number of the newest pin that shares its pages */
+    struct view_pin origin; /* of a fork: the pin it began at */
 };
-_Static_assert(sizeof(struct catalog_record) == 32, "format.md 6.1");
+_Static_assert(sizeof(struct catalog_record) == 56, "format.md 6.1");
 _Static_assert(offsetof(struct catalog_record, root) == 8, "format.md 6.1");
 _Static_assert(offsetof(struct catalog_record, count) == 16, "format.md 6.1");
 _Static_assert(offsetof(struct catalog_record, created_seq) == 24,
@@ -36,6 +49,7 @@ _Static_assert(offsetof(struct catalog_record, created_seq) == 24,
 struct view_tree {
     u64 number;       /* 0: unused entry */
     struct tree tree;
+    u64 pinned;       /* as in the record */
     bool dirty;       /* differs from the catalog's record */
 };
 
@@ -47,6 +61,13 @@ struct view {
     u32 tree_count, tree_capacity;
     u32 last;                       /* entry found last: usually asked again */
     u64 seq;                        /* recorded in what is created */
+    u64 catalog_pin;                /* number of the newest pin of the whole */
+    bool catalog_pin_known;
+    /* Landing: make T (NULL: everything) pages of the file.  Else NULL. */
+    int (*freeze)(void *context, struct view *v, struct view_tree *t);
+    void *freezer;                  /* its context */
+    struct view_tree *frozen;       /* by VIEW_FROZEN | index */
+    u32 frozen_count, frozen_capacity;
     struct view_tree inline_trees[VIEW_TREES_INLINE];
 };
 
@@ -84,8 +105,26 @@ int view_apply(struct view *v, const struct op *op);
 /* Write changed roots and counts into the catalog. */
 int view_flush(struct view *v);
 
-/* Store TREE's root and count in the catalog (publishing). */
-int view_store_tree(struct view *v, u64 number, const struct tree *tree);
+/* Store T's root and count in the catalog (publishing). */
+int view_store_tree(struct view *v, const struct view_tree *t);
+
+/* A read-only handle of TREE, good until the view ends. */
+int view_add_frozen(struct view *v, const struct tree *tree, u64 *number);
+
+/* The records themselves, for lineages.  NAME is in the page; NOTREE.  A name
+ * to be written may not lie in the catalog. */
+luge_bytes view_number_key(u8 *space, u64 number);  /* 9 bytes of SPACE */
+int view_record(struct view *v, page_ref catalog, u64 number,
+                struct catalog_record *record, luge_bytes *name);
+int view_record_read(struct view *v, luge_bytes value,
+                     struct catalog_record *record, luge_bytes *name);
+int view_number_in(struct view *v, page_ref catalog, luge_bytes name,
+                   u64 *number);
+/* Add a tree: EXISTS if the name is taken. */
+int view_add_tree(struct view *v, u64 number, luge_bytes name,
+                  const struct catalog_record *record);
+int view_catalog_put(struct view *v, luge_bytes key, luge_bytes value);
+int view_catalog_del(struct view *v, luge_bytes key);
 
 /* Call EACH for every tree of the catalog: number, tree, name. */
 int view_each(struct view *v,
