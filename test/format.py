@@ -6,6 +6,7 @@
 #   format.py log DIR           the log's records, a JSON object a line
 #   format.py replay DIR [TREE] the pairs again, from the log's first record on
 #   format.py check DIR         sums, and that each page has one place
+#   format.py superblock DIR    the fields of the newest superblock
 #
 # It shares no line with luge: where the two differ, luge or the document is
 # wrong.  It expects that nobody has DIR open.  Numbers like "4.2" are sections
@@ -427,6 +428,9 @@ def main(verb, path, tree="main"):
     elif verb == "check":
         for kind, count in db.check().items():
             print(kind, count, sep="\t")
+    elif verb == "superblock":
+        for field, number in vars(db.super).items():
+            print(field, number, sep="\t")
     else:
         must(False, "no verb " + verb)
 
