@@ -579,16 +579,46 @@ static int child_writes(struct rig *r)
     return 0;
 }
 
+/* Another process, made before this one has threads (TSan wants that); it
+ * writes once it is told to. */
+struct other {
+    pid_t pid;
+    int go[2];
+};
+
+static struct other other_make(struct rig *r)
+{
+    struct other o;
+    char byte;
+    assert_int_equal(pipe(o.go), 0);
+    o.pid = fork();
+    if (!o.pid) _exit(read(o.go[0], &byte, 1) == 1 ? child_writes(r) : 1);
+    return o;
+}
+
+static void other_writes(const struct other *o)
+{
+    assert_int_equal(write(o->go[1], "!", 1), 1);
+}
+
+static void other_ended(const struct other *o)
+{
+    int status = -1;
+    assert_int_equal(waitpid(o->pid, &status, 0), o->pid);
+    assert_int_equal(status, 0);
+    close(o->go[0]);
+    close(o->go[1]);
+}
+
 static void another_process_writes(void **state)
 {
     struct rig *r = *state;
-    int status = -1;
+    struct other o = other_make(r);
+    rig_open(r, NULL);
     luge_watch *w = watch(r, NULL);
-    pid_t pid = fork();
-    if (!pid) _exit(child_writes(r));
+    other_writes(&o);
     see_all(w);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
+    other_ended(&o);
     luge_watch_close(w);
 }
 
@@ -602,7 +632,9 @@ static void a_descriptor(void **state)
 {
     struct rig *r = *state;
     const struct luge_change_set *set;
-    int fd = -1, again = -1, status = -1, seen = 0;
+    int fd = -1, again = -1, seen = 0;
+    struct other o = other_make(r);
+    rig_open(r, NULL);
     luge_watch *w = watch(r, NULL);
     fine(luge_watch_fd(w, &fd));
     fine(luge_watch_fd(w, &again));
@@ -614,16 +646,14 @@ static void a_descriptor(void **state)
     assert_int_equal(next(w, 0)->count, 1);
     nothing(w);
     assert_false(readable(fd, 0));
-    pid_t pid = fork();
-    if (!pid) _exit(child_writes(r));
+    other_writes(&o);
     while (seen < ECHOES) {
         assert_true(readable(fd, 20000));
         int rc;
         while (!(rc = luge_watch_next(w, 0, &set))) seen++;
         answers(LUGE_TIMEOUT, rc);
     }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
+    other_ended(&o);
     luge_watch_close(w);
 }
 
@@ -1025,10 +1055,14 @@ int main(void)
         T(from_now), T(from_the_first), T(from_a_seq), T(with_a_snapshot),
         T(one_tree_one_prefix), T(whole_trees), T(ranges_and_merges),
         T(a_large_transaction), T(old_values), T(old_values_of_a_snapshot),
-        T(skipping), T(a_descriptor),
+        T(skipping),
         T(when_durable), T(time_runs_out), T(woken), T(another_thread_writes),
-        T(another_process_writes), T(forked), T(too_many), T(consumers),
+        T(forked), T(too_many), T(consumers),
         T(consumed_once), T(an_ack_wakes_nobody), T(the_name_is_taken),
+#undef T
+#define T(name)                                                               \
+    cmocka_unit_test_setup_teardown(name, rig_setup_closed, rig_teardown)
+        T(another_process_writes), T(a_descriptor),
 #undef T
 #define T(name)                                                               \
     cmocka_unit_test_setup_teardown(name, setup_short_log, rig_teardown)
