@@ -4,7 +4,7 @@
 #define MODEL_EVENT_FOLLOW_H
 
 #include "event.h"
-#include "luge_feed.h"
+#include "wait.h"
 
 /* Go on behind POSITION, or where the query begins if that is later. */
 void event_follow_from(luge_event_follower *f, uint64_t position);
@@ -13,9 +13,7 @@ void event_follow_from(luge_event_follower *f, uint64_t position);
  * before stays.  NOTFOUND at its end. */
 int event_follow_more(luge_event_follower *f, struct luge_event *event);
 
-/* When a wait of TIMEOUT_MS ends (model_ticks_ns), and luge_event_follow_next
- * up to then. */
-uint64_t event_follow_end(int timeout_ms);
+/* luge_event_follow_next, up to the moment END_NS (model_end_ns). */
 int event_follow_until(luge_event_follower *f, uint64_t end_ns,
                        struct luge_event *event);
 

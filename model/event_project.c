@@ -189,7 +189,7 @@ int luge_projection_run(luge_projection *projection, unsigned flags,
 {
     luge_projection *p = projection;
     struct run run = {.p = p, .fn = fn, .context = context};
-    uint64_t end_ns = event_follow_end(timeout_ms);
+    uint64_t end_ns = model_end_ns(timeout_ms);
     int rc;
 
     *count = 0;
