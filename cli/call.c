@@ -112,7 +112,12 @@ int call_tree(struct call *c, unsigned flags, luge_tree *tree)
 {
     const char *name = c->options[OPTION_TREE];
 
+    const char *snapshot = c->options[OPTION_SNAPSHOT];
+
     *tree = LUGE_MAIN;
+    if (snapshot)
+        return luge_snapshot_open(c->txn, luge_str(snapshot),
+                                  luge_str(name ? name : "main"), tree);
     if (!name) return 0;
     return luge_tree_open(c->txn, luge_str(name), flags, tree);
 }

@@ -18,6 +18,7 @@
 #include <jansson.h>
 
 #include "luge.h"
+#include "luge_fork.h"
 
 enum exit_code {
     EXIT_DONE = 0,
@@ -38,7 +39,11 @@ enum exit_code {
     X(KEYS, "keys", NULL, "keys without their values")                        \
     X(SINCE, "since", "SEQ", "only what came after transaction SEQ")          \
     X(FOLLOW, "follow", NULL, "go on for ever with what is committed")        \
-    X(DROP, "drop", "NAME", "forget the consumer NAME")                       \
+    X(DROP, "drop", "NAME", "forget the consumer or snapshot NAME")           \
+    X(SNAPSHOT, "snapshot", "NAME", "as the snapshot NAME has it")            \
+    X(BASE, "base", "TREE", "the state that both sides come from")            \
+    X(POLICY, "policy", "P",                                                  \
+      "who is right: fail, ours, theirs, newer or newer:BYTE")                \
     X(FORMAT, "format", "F", "luge, jsonl or mdb instead of the usual one")   \
     X(DURABILITY, "durability", "full|async",                                 \
       "full (the default) waits for the device, async does not")              \
@@ -136,6 +141,12 @@ int verb_log(struct call *c);        /* feed.c */
 int verb_consumers(struct call *c);
 int verb_dump(struct call *c);       /* dump.c */
 int verb_load(struct call *c);       /* load.c */
+int verb_fork(struct call *c);       /* fork.c */
+int verb_drop(struct call *c);
+int verb_snapshot(struct call *c);
+int verb_snapshots(struct call *c);
+int verb_diff(struct call *c);       /* diff.c */
+int verb_merge(struct call *c);
 int verb_bench(struct call *c);      /* bench.c */
 int verb_help(struct call *c);       /* help.c */
 int verb_version(struct call *c);

@@ -21,7 +21,8 @@ const struct verb verbs[] = {
      "set a key to a value",
      "Creates the database and the tree if they are not there.  With --json\n"
      "it prints the number of the commit.\n"},
-    {"get", "DIR KEY", OPTION(TREE) | OPTION(JSON), verb_get,
+    {"get", "DIR KEY", OPTION(TREE) | OPTION(SNAPSHOT) | OPTION(JSON),
+     verb_get,
      "print the value of a key",
      "Prints the bytes of the value and nothing else; on a terminal a newline\n"
      "follows.  Exit code 1 if there is no such key or tree.\n"},
@@ -29,8 +30,9 @@ const struct verb verbs[] = {
      "remove a key",
      "Exit code 1 if there is no such key or tree.\n"},
     {"scan", "DIR",
-     OPTION(TREE) | OPTION(PREFIX) | OPTION(FROM) | OPTION(TO) |
-         OPTION(REVERSE) | OPTION(LIMIT) | OPTION(KEYS) | OPTION(JSON),
+     OPTION(TREE) | OPTION(SNAPSHOT) | OPTION(PREFIX) | OPTION(FROM) |
+         OPTION(TO) | OPTION(REVERSE) | OPTION(LIMIT) | OPTION(KEYS) |
+         OPTION(JSON),
      verb_scan,
      "print the pairs of a tree in the order of their keys",
      "One pair a line, a tab between key and value.  Bytes that are no\n"
@@ -86,6 +88,42 @@ const struct verb verbs[] = {
      "writes (--format mdb); which of them, it sees by itself.  A FILE\n"
      "called - is standard input.  With --tree, pairs that name no tree go\n"
      "there.  Keys that exist are set, others stay.\n"},
+    {"fork", "DIR FROM TO",
+     OPTION(SNAPSHOT) | OPTION(DURABILITY) | OPTION(JSON), verb_fork,
+     "fork a tree, or all trees under a path",
+     "What is called FROM, or FROM and a slash and more, is forked to TO and\n"
+     "the same more, whatever its size at once.  With --snapshot old trees\n"
+     "become trees that can be changed; a FROM of / is then all there were.\n"
+     "Prints how many trees.  Exit code 1 if there is no such tree.\n"},
+    {"drop", "DIR PATH", OPTION(DURABILITY) | OPTION(JSON), verb_drop,
+     "drop a tree, or all trees under a path",
+     "Prints how many trees.  Exit code 1 if there is no such tree.\n"},
+    {"snapshot", "DIR NAME [PATH]", OPTION(DURABILITY) | OPTION(JSON),
+     verb_snapshot,
+     "keep the trees under a path, or all, as they are now",
+     "get and scan read it with --snapshot NAME, diff and merge as TREE@NAME;\n"
+     "luge snapshots --drop NAME forgets it.\n"},
+    {"snapshots", "DIR", OPTION(DROP) | OPTION(JSON), verb_snapshots,
+     "print the snapshots, or forget one",
+     "One a line: name, path, number of the transaction, age in seconds,\n"
+     "number of trees, number of keys, bytes that it alone keeps.\n"},
+    {"diff", "DIR A B", OPTION(JSON), verb_diff,
+     "print the keys in which two trees, or all under two paths, differ",
+     "TREE@NAME is the tree as the snapshot NAME has it.  A line for each\n"
+     "key: + and the pair if only B has it, - and the pair if only A has it,\n"
+     "~ and the key, the value in A and the value in B if both have.  Of\n"
+     "paths, a line of @ and the rest of the name precedes each tree's.  Exit\n"
+     "code 1 if there is a difference.\n"},
+    {"merge", "DIR FROM INTO",
+     OPTION(BASE) | OPTION(POLICY) | OPTION(DURABILITY) | OPTION(JSON),
+     verb_merge,
+     "bring into trees what changed in their forks since they parted",
+     "Of two paths, each tree under FROM goes into the one of the same rest\n"
+     "under INTO; what is not there is made.  A key that both sides changed,\n"
+     "and not to the same, is a conflict, and printed.  --policy says who is\n"
+     "right: fail (nobody: nothing happens, exit code 1), ours (INTO), theirs\n"
+     "(FROM) or newer, where 8 bytes of the value, little-endian, at BYTE or\n"
+     "at its start, say when.\n"},
     {"bench", "[DIR]", OPTION(RECORDS) | OPTION(JSON), verb_bench,
      "measure a small workload",
      "Works in a tree called luge-bench that it makes and drops; without DIR\n"

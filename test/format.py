@@ -83,9 +83,12 @@ class Pages:                                                            # 3
         self.size = conf.page_bytes
         self.bytes = whole(path + "/db")
         self.seen = {}                      # page: what it is
+        self.sharing = False                # are there pins?
 
     def claim(self, first, count, what):
         for number in range(first, first + count):
+            if self.sharing and self.seen.get(number) == what != "free":
+                continue                    # forks and snapshots: 6.3
             must(number not in self.seen, "page %d is %s and %s" %
                  (number, self.seen.get(number), what))
             self.seen[number] = what
@@ -314,15 +317,19 @@ class Database:                                                         # 5, 6
         self.super = newest_superblock(self.pages.bytes, self.conf)
         self.log = Log(path, self.conf)
         self.names, self.trees = {}, {}     # name: number; number: pairs
+        self.snapshots, self.taken = {}, {} # the same, number: trees by name
 
     def load(self):
         """What the newest superblock shows, and what the log adds to it."""
         s = self.super
         catalog = dict(self.pages.pairs(s.catalog))
         must(len(catalog) == s.catalog_count, "the catalog's count")
+        self.pages.sharing = any(key[:1] == b"p" for key in catalog)
         for key, value in catalog.items():
             if key[:1] == b"n":
                 self.names[key[1:]] = u64(value, 0)
+            elif key[:1] in b"pSs":
+                self.load_pin(catalog, key, value)
             else:
                 must(key[:1] == b"i" and len(key) == 9, "a catalog key")
                 self.load_tree(int.from_bytes(key[1:], "big"), value)
@@ -339,6 +346,47 @@ class Database:                                                         # 5, 6
         self.trees[number] = dict(self.pages.pairs(root))
         must(len(self.trees[number]) == count, "count of tree %d" % number)
         must(self.names.get(record[size:], number) == number, "a tree's name")
+
+    def tree_of(self, record):
+        root, count = struct.unpack_from("<QQ", record, 8)
+        tree = dict(self.pages.pairs(root))
+        must(len(tree) == count, "the count of a pin")
+        return tree
+
+    def load_pin(self, catalog, key, value):                    # 6.3 to 6.5
+        size, number = u16(value, 0), int.from_bytes(key[1:9], "big")
+        must(size <= len(value), "a pin's record")
+        if key[:1] == b"p":
+            must(len(key) == 17 and u32(value, 4), "a pin's key or kids")
+            self.tree_of(value)
+        elif key[:1] == b"S":
+            pin = b"p" + bytes(8) + u64(value, 16).to_bytes(8, "big")
+            taken = self.taken.setdefault(u64(value, 8), {})
+            self.snapshots[key[1:]] = u64(value, 8)
+            must(not u64(value, 16) or pin in catalog, "a snapshot's pin")
+            if u64(value, 16):
+                whole = self.tree_of(catalog[pin])
+                taken.update((k[1:], self.tree_of(whole[b"i" + v[::-1]]))
+                             for k, v in whole.items() if k[:1] == b"n")
+        else:
+            self.taken.setdefault(number, {})[key[9:]] = self.tree_of(value)
+
+    def fork(self, tree, name, value):
+        source, at = varint(value, 0)
+        if source:
+            pairs = self.trees[source]
+        else:
+            size, at = varint(value, at)
+            number = self.snapshots[value[at:at + size]]
+            pairs = self.taken[number][value[at + size:]]
+        self.names[name], self.trees[tree] = tree, dict(pairs)
+
+    def snapshot(self, number, name, value):
+        path = value[varint(value, 0)[1]:]
+        self.snapshots[name] = number
+        self.taken[number] = {
+            tree: dict(self.trees[n]) for tree, n in self.names.items()
+            if not path or tree == path or tree.startswith(path + b"/")}
 
     def replay(self, records):
         for frame, ops in records:
@@ -357,6 +405,12 @@ class Database:                                                         # 5, 6
             del self.names[key], self.trees[tree]
         elif kind == 5:
             self.names[key] = self.names.pop(value)
+        elif kind == 7:
+            self.fork(tree, key, value)
+        elif kind == 8:
+            self.snapshot(tree, key, value)
+        elif kind == 9:
+            del self.taken[self.snapshots.pop(key)]
         else:
             must(kind == 6, "operation of kind %d" % kind)
             self.trees[tree].clear()

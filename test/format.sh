@@ -91,6 +91,32 @@ agrees "with holes" deep main
 pages "with holes" deep
 like "free pages among them" "$out" '^free.[1-9]'
 
+# ------------------------------------------------------ forks and snapshots --
+
+"$LUGE" put forks k1 one --tree a/x
+"$LUGE" put forks k2 two --tree a/x
+head -c 30000 /dev/urandom | "$LUGE" put forks large - --tree a/x
+"$LUGE" put forks k other --tree a/y
+"$LUGE" snapshot forks all
+"$LUGE" snapshot forks part a/x
+"$LUGE" fork forks a b >/dev/null
+"$LUGE" put forks k2 changed --tree b/x
+"$LUGE" del forks k1 --tree a/x
+"$LUGE" fork forks b/x b/z >/dev/null
+"$LUGE" drop forks b/x >/dev/null
+"$LUGE" fork forks a/x old --snapshot all >/dev/null
+"$LUGE" fork forks a/x older --snapshot part >/dev/null
+for tree in a/x a/y b/y b/z old older; do
+    agrees "forked $tree" forks $tree
+done
+is "all trees of forks" "$(reader trees forks)" "$("$LUGE" trees forks)"
+pages "forks" forks
+for tree in b/z old older; do
+    reader replay forks $tree >replay.txt
+    "$LUGE" scan forks --tree $tree >luge.txt
+    same "the log alone says the same of $tree" replay.txt luge.txt
+done
+
 # -------------------------------------------- killed: what the log still has --
 
 "$LUGE" put killed first one

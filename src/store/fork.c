@@ -11,7 +11,10 @@
 int store_path(luge_bytes path, bool empty, luge_bytes *plain)
 {
     const char *bytes = path.data;
-    if (path.size > LUGE_NAME_SIZE_MAX) return store_name_ok(path);
+    if (path.size) {
+        int rc = store_name_ok(path);
+        if (rc) return rc;
+    }
     while (path.size && bytes[path.size - 1] == '/') path.size--;
     *plain = path;
     if (path.size || empty) return 0;

@@ -14,7 +14,7 @@ static int read_snapshot_name(luge_txn *txn, luge_bytes name)
 static int name_ok(luge_bytes name)
 {
     if (!name.size) return fail(LUGE_INVALID, "a snapshot's name is empty");
-    if (name.size <= LUGE_NAME_SIZE_MAX) return 0;
+    if (name.size <= LUGE_NAME_SIZE_MAX) return store_bytes_ok(name);
     return fail(LUGE_TOOBIG, "a snapshot's name of %zu bytes; %u are allowed",
                 name.size, LUGE_NAME_SIZE_MAX);
 }
@@ -109,7 +109,7 @@ int luge_snapshot_after(luge_txn *txn, luge_bytes after,
     luge_bytes path;
     size_t size = 0;
     int rc = txn_usable(txn);
-    if (!rc && after.size > LUGE_NAME_SIZE_MAX) rc = name_ok(after);
+    if (!rc && after.size) rc = name_ok(after);
     if (!rc) rc = txn_view(txn, &view);
     if (!rc) rc = read_names_from(txn, after);
     if (!rc) rc = lineage_snapshot_after(view, after, space, &size);
@@ -179,7 +179,7 @@ int luge_snapshot_tree_after(luge_txn *txn, luge_bytes name, luge_bytes after,
     luge_bytes path;
     size_t size = 0;
     int rc = store_snapshot(txn, name, &view, &s, &path);
-    if (!rc && after.size > LUGE_NAME_SIZE_MAX) rc = store_name_ok(after);
+    if (!rc && after.size) rc = store_name_ok(after);
     if (!rc) rc = lineage_snapshot_tree_after(view, &s, after, space, &size);
     if (rc) return rc;
     return store_keep(&txn->name, luge_bytes_of(space, size), tree_name);

@@ -215,8 +215,8 @@ static int proof_seen(struct tree_proof *p, page_ref ref, u64 pages, u64 born,
 static int proof_page(struct tree_proof *p, page_ref ref,
                       const struct page_head *n)
 {
-    int rc = node_validate(n, p->page_bytes, !page_is_private(ref));
-    if (!rc) rc = proof_seen(p, ref, 1, n->birth, 0);
+    int rc = proof_seen(p, ref, 1, n->birth, 0);
+    if (!rc) rc = node_validate(n, p->page_bytes, !page_is_private(ref));
     if (rc) return rc;
     p->totals->branch_pages += n->level != 0;
     p->totals->leaf_pages += n->level == 0;

@@ -131,7 +131,9 @@ static int release_root(const struct release *r, page_ref root)
 
 int tree_release(struct page_work *w, page_ref root, page_ref kept)
 {
-    struct release r = {.file = w->file, .drop = w, .pinned = w->pinned,
+    /* A view that never lands releases no page of the file. */
+    u64 pinned = w->may_write ? w->pinned : UINT64_MAX;
+    struct release r = {.file = w->file, .drop = w, .pinned = pinned,
                         .kept = kept};
     return release_root(&r, root);
 }

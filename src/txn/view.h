@@ -45,6 +45,8 @@ _Static_assert(offsetof(struct catalog_record, root) == 8, "format.md 6.1");
 _Static_assert(offsetof(struct catalog_record, count) == 16, "format.md 6.1");
 _Static_assert(offsetof(struct catalog_record, created_seq) == 24,
                "format.md 6.1");
+_Static_assert(offsetof(struct catalog_record, pinned) == 32, "format.md 6.1");
+_Static_assert(offsetof(struct catalog_record, origin) == 40, "format.md 6.1");
 
 struct view_tree {
     u64 number;       /* 0: unused entry */
