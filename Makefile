@@ -62,6 +62,12 @@ fuzz: packages-test
 	@$(call house,$(BUILD)/asan,-Db_sanitize=address,undefined)
 	@$(call suite,$(BUILD)/asan,long,--suite fuzz)
 
+## golden: write the database of test/data anew, after a change of the format
+golden: packages-test
+	@$(call house,$(BUILD))
+	@ninja -C $(BUILD) --quiet test_golden
+	@tools/golden $(BUILD)
+
 ## bench: luge beside its peers (BENCH="options")
 bench: packages-bench
 	@$(call house,$(BUILD))
@@ -103,5 +109,5 @@ packages-test:
 packages-bench:
 	@tools/packages build bench
 
-.PHONY: all test demo check hard crash fuzz bench one tidy install uninstall \
-	clean help packages packages-test packages-bench
+.PHONY: all test demo check hard crash fuzz golden bench one tidy install \
+	uninstall clean help packages packages-test packages-bench

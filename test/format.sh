@@ -139,8 +139,8 @@ pages "recovered" killed
 
 # ---------------------------------------------------------- an old database --
 
-# Left by a process that was killed, of the first luge that had this format:
-# data/format-1.tar.gz, with what is in it.
+# Left by a process that was killed (test_golden.c), with what was in it and
+# its checksum: data/format-1.tar.gz, which `make golden` writes.
 tar xzf "$LUGE_SOURCE/test/data/format-1.tar.gz"
 contents() {
     "$@" trees format-1
@@ -152,6 +152,8 @@ contents reader >reader.txt
 same "an old database, read by the reader" reader.txt format-1.txt
 contents old_luge >luge.txt
 same "an old database, opened by luge" luge.txt format-1.txt
+"$LUGE" checksum format-1 >luge.sum
+same "with the same checksum" luge.sum format-1.sum
 run "$LUGE" check format-1
 is "and sound" "$code$err" "0"
 "$LUGE" put format-1 more data
