@@ -280,6 +280,7 @@ static void one_stuck_here(void **state)
 static void one_stuck_elsewhere(void **state)
 {
     (void)state;
+    CHILD_WITH_THREADS();
     struct house h;
     struct reader r;
     begin_filled(&h);
@@ -299,6 +300,7 @@ static void one_stuck_elsewhere(void **state)
 static void one_stopped(void **state)
 {
     (void)state;
+    CHILD_WITH_THREADS();
     struct house h;
     struct reader r;
     begin_filled(&h);
@@ -319,6 +321,7 @@ static void one_stopped(void **state)
 static void one_killed(void **state)
 {
     (void)state;
+    CHILD_WITH_THREADS();
     struct house h;
     struct reader r;
     begin_filled(&h);
@@ -338,6 +341,7 @@ static void one_killed(void **state)
 static void several_of_several_times(void **state)
 {
     (void)state;
+    CHILD_WITH_THREADS();
     enum { MANY = 4 };
     struct house h;
     struct reader r[MANY];
@@ -366,6 +370,7 @@ static void several_of_several_times(void **state)
 static void many_killed(void **state)
 {
     (void)state;
+    CHILD_WITH_THREADS();
     struct house h;
     struct reader r;
     begin_filled(&h);

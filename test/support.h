@@ -13,6 +13,14 @@
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
+/* The thread sanitizer allows no threads in the child of a process that had
+ * some: first line of a test whose child opens a database then. */
+#ifdef __SANITIZE_THREAD__
+#define CHILD_WITH_THREADS() skip()
+#else
+#define CHILD_WITH_THREADS() ((void)0)
+#endif
+
 /* A stream of random numbers that its seed determines. */
 struct dice { uint64_t state; };
 struct dice dice_of(uint64_t seed, uint64_t stream);

@@ -307,6 +307,7 @@ static int put_from_elsewhere(struct rig *r)
 /* The child opens while we have it open, and while we have not. */
 static void another_process(void **state)
 {
+    CHILD_WITH_THREADS();
     struct rig *r = *state;
     char *base = r->base;
     uint64_t *ids = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
@@ -350,6 +351,7 @@ static int read_only_elsewhere(struct rig *r)
 
 static void a_reader_beside_a_writer(void **state)
 {
+    CHILD_WITH_THREADS();
     struct rig *r = *state;
     rig_open(r, NULL);
     commit_put(r, "k", "fresh");
@@ -380,6 +382,7 @@ static int stop_with_the_turn(struct rig *r)
  * long.  When he goes on he learns that his transaction has not happened. */
 static void a_process_is_stopped_with_the_turn(void **state)
 {
+    CHILD_WITH_THREADS();
     struct rig *r = *state;
     int status;
     rig_open(r, NULL);
@@ -520,6 +523,7 @@ static int die_with_open_transactions(struct rig *r)
 
 static void a_process_dies_with_the_turn(void **state)
 {
+    CHILD_WITH_THREADS();
     struct rig *r = *state;
     struct luge_stats s;
     rig_open(r, NULL);
@@ -652,6 +656,7 @@ static int forked(struct rig *r)
 
 static void after_fork(void **state)
 {
+    CHILD_WITH_THREADS();
     struct rig *r = *state;
     rig_open(r, NULL);
     commit_put(r, "k", "v");
@@ -773,6 +778,7 @@ static int without_standard_files(struct rig *r)
 
 static void low_descriptors(void **state)
 {
+    CHILD_WITH_THREADS();
     struct rig *r = *state;
     assert_int_equal(in_child(without_standard_files, r), 0);
     rig_open(r, NULL);
@@ -802,6 +808,7 @@ static int leaks_no_descriptor(struct rig *r)
 
 static void no_descriptor_is_inherited(void **state)
 {
+    CHILD_WITH_THREADS();
     assert_int_equal(in_child(leaks_no_descriptor, *state), 0);
 }
 
@@ -856,6 +863,7 @@ static int fill_the_limit(struct rig *r)
 
 static void no_space(void **state)
 {
+    CHILD_WITH_THREADS();
     assert_int_equal(in_child(fill_the_limit, *state), 0);
 }
 
@@ -882,6 +890,7 @@ static int without_descriptors(struct rig *r)
 
 static void too_few_descriptors(void **state)
 {
+    CHILD_WITH_THREADS();
     struct rig *r = *state;
     rig_open(r, NULL);
     commit_put(r, "k", "v");
