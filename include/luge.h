@@ -210,6 +210,9 @@ LUGE_API int luge_next_id(luge_db *db, uint64_t *id);
 /* COUNT consecutive numbers from *first on; 1 <= count <= 2^20. */
 LUGE_API int luge_next_ids(luge_db *db, uint32_t count, uint64_t *first);
 
+/* luge_next_id of TXN's database, for who has only the transaction. */
+LUGE_API int luge_txn_next_id(luge_txn *txn, uint64_t *id);
+
 /* ------------------------------------------------------- transactions -- */
 
 enum luge_begin_flags {

@@ -231,3 +231,11 @@ int luge_next_id(luge_db *db, uint64_t *id)
     }
     return luge_next_ids(db, 1, id);
 }
+
+int luge_txn_next_id(luge_txn *txn, uint64_t *id)
+{
+    int rc = txn_usable(txn);
+    if (!rc && !txn->writes)
+        rc = fail(LUGE_READONLY, "a read transaction gives no numbers");
+    return rc ? rc : txn_next_ids(txn->env, 1, id);
+}
