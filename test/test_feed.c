@@ -454,12 +454,17 @@ static void skipping(void **state)
 
 /* ----------------------------------------------------------------- when -- */
 
+/* All that is there, up to SEQ; the last that was delivered, or 0. */
 static uint64_t see_up_to(luge_watch *w, uint64_t seq)
 {
     const struct luge_change_set *set;
-    while (luge_watch_seq(w) < seq && !luge_watch_next(w, 0, &set))
+    uint64_t last = 0;
+    while (last < seq && !luge_watch_next(w, 0, &set)) {
         assert_int_equal(set->count, 1);
-    return luge_watch_seq(w);
+        assert_int_equal(set->seq, luge_watch_seq(w));
+        last = set->seq;
+    }
+    return last;
 }
 
 static void when_durable(void **state)
@@ -483,9 +488,11 @@ static void when_durable(void **state)
         uint64_t seen = see_up_to(durable, seq);
         fine(luge_stat(r->db, &stats));
         assert_true(seen <= stats.seq_durable);
+        assert_true(luge_watch_seq(durable) <= stats.seq_durable);
     }
     fine(luge_sync(r->db));
-    assert_int_equal(see_up_to(durable, seq), seq);
+    (void)see_up_to(durable, seq);
+    assert_int_equal(luge_watch_seq(durable), seq);
     luge_watch_close(committed);
     luge_watch_close(shown);
     luge_watch_close(durable);
@@ -586,14 +593,18 @@ struct other {
     int go[2];
 };
 
-static struct other other_make(struct rig *r)
+static int child_writes_times(struct rig *r, unsigned flags);
+
+/* TXN_FLAGS 0: many keys, else the times. */
+static struct other other_make(struct rig *r, unsigned txn_flags)
 {
     struct other o;
     char byte;
     assert_int_equal(pipe(o.go), 0);
     o.pid = fork();
-    if (!o.pid) _exit(read(o.go[0], &byte, 1) == 1 ? child_writes(r) : 1);
-    return o;
+    if (o.pid) return o;
+    if (read(o.go[0], &byte, 1) != 1) _exit(1);
+    _exit(txn_flags ? child_writes_times(r, txn_flags) : child_writes(r));
 }
 
 static void other_writes(const struct other *o)
@@ -613,7 +624,7 @@ static void other_ended(const struct other *o)
 static void another_process_writes(void **state)
 {
     struct rig *r = *state;
-    struct other o = other_make(r);
+    struct other o = other_make(r, 0);
     rig_open(r, NULL);
     luge_watch *w = watch(r, NULL);
     other_writes(&o);
@@ -633,7 +644,7 @@ static void a_descriptor(void **state)
     struct rig *r = *state;
     const struct luge_change_set *set;
     int fd = -1, again = -1, seen = 0;
-    struct other o = other_make(r);
+    struct other o = other_make(r, 0);
     rig_open(r, NULL);
     luge_watch *w = watch(r, NULL);
     fine(luge_watch_fd(w, &fd));
@@ -655,6 +666,70 @@ static void a_descriptor(void **state)
     }
     other_ended(&o);
     luge_watch_close(w);
+}
+
+/* Who waits is rung, and does not find out by looking now and then: that would
+ * take a tenth of a second. */
+enum { RINGS = 21, RING_PACE_US = 25000, RING_MEDIAN_NS = 50000000 };
+
+static int child_writes_times(struct rig *r, unsigned flags)
+{
+    luge_db *db;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    for (int i = 0; i < RINGS; i++) {
+        nap_us(RING_PACE_US);
+        uint64_t now = now_ns();
+        struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("time"),
+                             luge_bytes_of(&now, sizeof now)};
+        CHILD_ANSWERS(0, luge_apply(db, flags, &op, 1));
+    }
+    CHILD_ANSWERS(0, luge_close(db));
+    return 0;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void rings(struct rig *r, unsigned txn_flags, bool by_fd,
+                  const struct luge_watch_options *o)
+{
+    uint64_t took[RINGS], made;
+    const struct luge_change_set *set;
+    int fd = -1;
+    struct other other = other_make(r, txn_flags);
+    rig_open(r, NULL);
+    luge_watch *w = watch(r, o);
+    if (by_fd) fine(luge_watch_fd(w, &fd));
+    other_writes(&other);
+    for (int i = 0; i < RINGS;) {
+        int rc = luge_watch_next(w, by_fd ? 0 : 20000, &set);
+        if (rc == LUGE_TIMEOUT && by_fd && readable(fd, 20000)) continue;
+        fine(rc);
+        memcpy(&made, set->changes->value.data, sizeof made);
+        took[i++] = now_ns() - made;
+    }
+    other_ended(&other);
+    luge_watch_close(w);
+    rig_close(r);
+    qsort(took, RINGS, sizeof *took, by_size);
+    assert_in_range(took[RINGS / 2], 0, RING_MEDIAN_NS);
+}
+
+static void the_bell_rings(void **state)
+{
+    struct luge_watch_options o = {.flags = LUGE_WATCH_COMMITTED};
+    rings(*state, LUGE_TXN_ASYNC, false, &o);
+    rings(*state, LUGE_TXN_ASYNC, true, &o);
+    o.prefix = luge_str("ti");
+    rings(*state, LUGE_TXN_ASYNC, false, &o);
+    o = (struct luge_watch_options){0};
+    rings(*state, LUGE_TXN_FULL, false, &o);
+    rings(*state, LUGE_TXN_FULL, true, &o);
+    o.flags = LUGE_WATCH_SHOWN | LUGE_WATCH_EMPTY;
+    rings(*state, LUGE_TXN_ASYNC, false, &o);
 }
 
 static int child_uses_parents_watch(luge_watch *w)
@@ -1062,7 +1137,7 @@ int main(void)
 #undef T
 #define T(name)                                                               \
     cmocka_unit_test_setup_teardown(name, rig_setup_closed, rig_teardown)
-        T(another_process_writes), T(a_descriptor),
+        T(another_process_writes), T(a_descriptor), T(the_bell_rings),
 #undef T
 #define T(name)                                                               \
     cmocka_unit_test_setup_teardown(name, setup_short_log, rig_teardown)
