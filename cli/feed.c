@@ -24,6 +24,9 @@ static const char *kind_name(int kind)
         [LUGE_CHANGE_TREE_DROP] = "drop",
         [LUGE_CHANGE_TREE_RENAME] = "rename",
         [LUGE_CHANGE_TREE_CLEAR] = "clear",
+        [LUGE_CHANGE_TREE_FORK] = "fork",
+        [LUGE_CHANGE_SNAPSHOT] = "snapshot",
+        [LUGE_CHANGE_SNAPSHOT_DROP] = "forget",
     };
     bool known = kind > 0 && (size_t)kind < sizeof(names) / sizeof(names[0]);
     return known && names[kind] ? names[kind] : "other";
@@ -52,12 +55,34 @@ static luge_bytes tree_name(struct following *f, luge_tree tree, char *space,
     return luge_str(space);
 }
 
+static bool is_snapshot(const struct luge_change *c)
+{
+    return c->kind == LUGE_CHANGE_SNAPSHOT ||
+           c->kind == LUGE_CHANGE_SNAPSHOT_DROP;
+}
+
+/* What the change is about: a tree's name, or a snapshot's. */
+static luge_bytes subject(struct following *f, const struct luge_change *c,
+                          char *space, size_t size)
+{
+    return is_snapshot(c) ? c->key : tree_name(f, c->tree, space, size);
+}
+
+/* Where a fork came from: a tree's name, or a snapshot's. */
+static luge_bytes fork_source(struct following *f, const struct luge_change *c,
+                              char *space, size_t size)
+{
+    if (c->source) return tree_name(f, c->source, space, size);
+    return c->value;
+}
+
 static json_t *json_of_change(struct following *f, const struct luge_change *c)
 {
     char space[32];
     json_t *object = json_pack("{s:s, s:o}", "kind", kind_name(c->kind),
-                               "tree", json_of_bytes(tree_name(f, c->tree,
-                                                     space, sizeof(space))));
+                               is_snapshot(c) ? "snapshot" : "tree",
+                               json_of_bytes(subject(f, c, space,
+                                                     sizeof(space))));
     bool pair = c->kind == LUGE_CHANGE_PUT || c->kind == LUGE_CHANGE_DEL;
 
     if (pair) json_object_set_new(object, "key", json_of_bytes(c->key));
@@ -65,6 +90,12 @@ static json_t *json_of_change(struct following *f, const struct luge_change *c)
         json_object_set_new(object, "value", json_of_bytes(c->value));
     if (c->kind == LUGE_CHANGE_TREE_RENAME)
         json_object_set_new(object, "old_name", json_of_bytes(c->value));
+    if (c->kind == LUGE_CHANGE_SNAPSHOT)
+        json_object_set_new(object, "path", json_of_bytes(c->value));
+    if (c->kind == LUGE_CHANGE_TREE_FORK)
+        json_object_set_new(object, c->source ? "from" : "from_snapshot",
+                            json_of_bytes(fork_source(f, c, space,
+                                                      sizeof(space))));
     return object;
 }
 
@@ -79,26 +110,32 @@ static void print_set_json(struct following *f,
                          "time", when, "changes", changes));
 }
 
+static void print_change(struct following *f, uint64_t seq, const char *when,
+                         const struct luge_change *c)
+{
+    char space[32];
+
+    printf("%" PRIu64 "\t%s\t%s\t", seq, when, kind_name(c->kind));
+    print_bytes(subject(f, c, space, sizeof(space)));
+    if (c->kind <= LUGE_CHANGE_DEL) putchar('\t'), print_bytes(c->key);
+    if (c->kind == LUGE_CHANGE_TREE_FORK)
+        putchar('\t'), print_bytes(fork_source(f, c, space, sizeof(space)));
+    else if (c->value.size || c->kind == LUGE_CHANGE_PUT)
+        putchar('\t'), print_bytes(c->value);
+    putchar('\n');
+}
+
 static void print_set(struct following *f, const struct luge_change_set *set)
 {
-    char when[64], space[32];
+    char when[64];
 
     time_text(set->time_ns, when, sizeof(when));
     if (f->json) {
         print_set_json(f, set, when);
         return;
     }
-    for (size_t i = 0; i < set->count; i++) {
-        const struct luge_change *c = &set->changes[i];
-        bool key = c->kind <= LUGE_CHANGE_DEL, value = key;
-        if (c->kind == LUGE_CHANGE_DEL) value = false;
-        if (c->kind == LUGE_CHANGE_TREE_RENAME) value = true;
-        printf("%" PRIu64 "\t%s\t%s\t", set->seq, when, kind_name(c->kind));
-        print_bytes(tree_name(f, c->tree, space, sizeof(space)));
-        if (key) putchar('\t'), print_bytes(c->key);
-        if (value) putchar('\t'), print_bytes(c->value);
-        putchar('\n');
-    }
+    for (size_t i = 0; i < set->count; i++)
+        print_change(f, set->seq, when, &set->changes[i]);
 }
 
 /* Print what there is; with FOLLOW wait for more, for ever. */

@@ -66,8 +66,9 @@ const struct verb verbs[] = {
      verb_log,
      "print the transactions that the log holds",
      "One change a line: the transaction's number, its time, what happened\n"
-     "(put del create drop rename clear), the tree, key and value, between\n"
-     "tabs; escaped as by scan.  With --json one transaction a line.  A\n"
+     "(put del create drop rename clear fork snapshot forget), to which tree\n"
+     "or snapshot, key and value, or where it came from, between tabs;\n"
+     "escaped as by scan.  With --json one transaction a line.  A\n"
      "transaction is printed when it is durable.  If the log no longer\n"
      "reaches back to --since, that is an error.\n"},
     {"consumers", "DIR", OPTION(DROP) | OPTION(JSON), verb_consumers,

@@ -37,6 +37,12 @@ enum luge_change_kind {
     LUGE_CHANGE_TREE_DROP = 4,   /* key: the name; its keys are gone with it */
     LUGE_CHANGE_TREE_RENAME = 5, /* key: the new name, value: the old one */
     LUGE_CHANGE_TREE_CLEAR = 6,  /* all its keys are gone */
+    LUGE_CHANGE_TREE_FORK = 7,   /* key: the new tree's name; it holds what
+                                    `source` held just then.  source 0: what
+                                    tree `old` held in snapshot `value` */
+    LUGE_CHANGE_SNAPSHOT = 8,    /* key: its name, value: the path; tree: the
+                                    snapshot's number */
+    LUGE_CHANGE_SNAPSHOT_DROP = 9, /* key: its name */
 };
 
 enum luge_change_flags {
@@ -52,6 +58,7 @@ struct luge_change {
     luge_tree tree;
     luge_bytes key, value;  /* value: empty for DEL */
     luge_bytes old;         /* of PUT and DEL, with LUGE_WATCH_OLD */
+    luge_tree source;       /* of TREE_FORK */
 };
 
 /* One transaction, or what the filter leaves of it. */
@@ -102,7 +109,7 @@ struct luge_watch_options {
     uint64_t skip_after;    /* 0: never skip, rather expire.  N: if more than N
                                transactions wait, or the log is recycled, skip
                                to the newest and say how many were left out */
-    luge_tree tree;         /* only this tree; 0: all trees */
+    luge_tree tree;         /* only this tree; 0: all trees, and snapshots */
     luge_bytes prefix;      /* only keys that begin so; copied.  What happens to
                                a whole tree is delivered nevertheless */
 };

@@ -57,6 +57,14 @@ is "log --follow goes on" "$(plain <follow)" \
     "6${tab}put${tab}main${tab}late${tab}1
 7${tab}put${tab}main${tab}late${tab}2"
 
+luge put forked k v --tree song
+luge fork forked song draft >/dev/null
+luge snapshot forked monday song >/dev/null
+is "log has forks and snapshots" \
+    "$(luge log forked | plain | grep -E '(fork|snapshot)')" \
+    "4${tab}fork${tab}draft${tab}song
+5${tab}snapshot${tab}monday${tab}song"
+
 # ------------------------------------------------------------- consumers --
 
 code "consumers of a database without any" 0 luge consumers db

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "luge_feed.h"
+#include "luge_fork.h"
 
 static luge_watch *watch(struct rig *r, const struct luge_watch_options *o)
 {
@@ -210,6 +211,51 @@ static void whole_trees(void **state)
     is_change(&set->changes[2], LUGE_CHANGE_TREE_DROP, "b", "");
     fine(luge_watch_tree_name(w, tree, &name));
     assert_true(is(name, "b"));
+    luge_watch_close(w);
+}
+
+static void forks_and_snapshots(void **state)
+{
+    struct rig *r = *state;
+    luge_bytes name;
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    luge_tree song = tree_make(txn, "song");
+    put(txn, song, "k", "one");
+    fine(luge_commit(txn));
+    luge_watch *w = watch(r, &(struct luge_watch_options){
+                                 .flags = LUGE_WATCH_OLD});
+    txn = begin(r, LUGE_WRITE);
+    fine(luge_snapshot(txn, luge_str("song"), luge_str("monday")));
+    put(txn, song, "k", "two");
+    fine(luge_commit(txn));
+    txn = begin(r, LUGE_WRITE);
+    fine(luge_fork(txn, luge_str("song"), luge_str("draft"), NULL));
+    fine(luge_fork_snapshot(txn, luge_str("monday"), luge_str("song"),
+                            luge_str("old"), NULL));
+    fine(luge_snapshot_drop(txn, luge_str("monday")));
+    fine(luge_commit(txn));
+    const struct luge_change_set *set = next(w, 0);
+    assert_int_equal(set->count, 2);
+    is_change(&set->changes[0], LUGE_CHANGE_SNAPSHOT, "monday", "song");
+    assert_true(is(set->changes[1].old, "one"));
+    set = next(w, 0);
+    assert_int_equal(set->count, 3);
+    is_change(&set->changes[0], LUGE_CHANGE_TREE_FORK, "draft", "");
+    assert_int_equal(set->changes[0].source, song);
+    luge_tree draft = set->changes[0].tree, old = set->changes[1].tree;
+    is_change(&set->changes[1], LUGE_CHANGE_TREE_FORK, "old", "monday");
+    assert_int_equal(set->changes[1].source, 0);
+    assert_true(is(set->changes[1].old, "song"));
+    is_change(&set->changes[2], LUGE_CHANGE_SNAPSHOT_DROP, "monday", "");
+    fine(luge_watch_tree_name(w, draft, &name));
+    assert_true(is(name, "draft"));
+    txn = begin(r, LUGE_WRITE);
+    put(txn, draft, "k", "three");
+    put(txn, old, "k", "four");
+    fine(luge_commit(txn));
+    set = next(w, 0);           /* what they began with is known */
+    assert_true(is(set->changes[0].old, "two"));
+    assert_true(is(set->changes[1].old, "one"));
     luge_watch_close(w);
 }
 
@@ -1128,7 +1174,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
         T(from_now), T(from_the_first), T(from_a_seq), T(with_a_snapshot),
-        T(one_tree_one_prefix), T(whole_trees), T(ranges_and_merges),
+        T(one_tree_one_prefix), T(whole_trees),
+        T(forks_and_snapshots), T(ranges_and_merges),
         T(a_large_transaction), T(old_values), T(old_values_of_a_snapshot),
         T(skipping),
         T(when_durable), T(time_runs_out), T(woken), T(another_thread_writes),

@@ -18,10 +18,10 @@ static bool of_a_key(const struct op *op)
     return op->kind == OP_PUT || op->kind == OP_DEL;
 }
 
+/* Of the catalog: all but those that stay within one tree. */
 static bool of_a_name(const struct op *op)
 {
-    return op->kind == OP_CREATE || op->kind == OP_RENAME ||
-           op->kind == OP_DROP;
+    return !of_a_key(op) && op->kind != OP_CLEAR;
 }
 
 static bool passes(const struct feed_watch *w, const struct op *op)
@@ -75,6 +75,32 @@ static void place_olds(struct feed_watch *w)
     }
 }
 
+/* Whose content a fork begins with (txn/ops.h has the form). */
+static int name_source(struct luge_change *c)
+{
+    const u8 *at = c->value.data, *end = at + c->value.size;
+    u64 size = 0;
+    size_t n = base_get_varint(at, end, &c->source);
+    size_t m = !n || c->source ? 0 : base_get_varint(at + n, end, &size);
+    if (!n || (!c->source && (!m || size > (u64)(end - at) - n - m)))
+        return CORRUPT("a fork in the log has no source");
+    at += n + m;
+    c->value = luge_bytes_of(at, size);
+    c->old = luge_bytes_of(at + size, (size_t)(end - at) - size);
+    return 0;
+}
+
+/* Of a snapshot the path; its time is the transaction's. */
+static int name_path(struct luge_change *c)
+{
+    const u8 *at = c->value.data;
+    u64 time_ns;
+    size_t n = base_get_varint(at, at + c->value.size, &time_ns);
+    if (!n) return CORRUPT("a snapshot in the log has no time");
+    c->value = luge_bytes_of(at + n, c->value.size - n);
+    return 0;
+}
+
 static int take_op(struct feed_watch *w, const struct op *op, bool deliver)
 {
     bool passing = passes(w, op);
@@ -87,7 +113,9 @@ static int take_op(struct feed_watch *w, const struct op *op, bool deliver)
             .kind = op->kind, .tree = op->tree, .key = op->key,
             .value = op->value,
         };
-        if (w->old) rc = add_old(w, op, c);
+        if (op->kind == OP_FORK) rc = name_source(c);
+        if (op->kind == OP_SNAPSHOT) rc = name_path(c);
+        if (!rc && w->old) rc = add_old(w, op, c);
         if (!rc) w->count++;
     }
     if (!rc && w->old && (passing || of_a_name(op)))
