@@ -68,8 +68,8 @@ int luge_worker_open(luge_db *db, const struct luge_tasks *tasks,
     return 0;
 }
 
-/* How long to rest after TXN, a snapshot with nothing to claim, at most until
- * END_NS (B2, B3).  *gone: a holder of a lease whose process is gone. */
+/* -------------------------------------------------------------- resting -- */
+
 static int end_in(luge_txn *txn, void *context)
 {
     const luge_worker *w = context;
