@@ -12,6 +12,7 @@
 #include "txn/txn.h"
 
 #define IDS_LEASE ((u64)1 << 24)
+#define IDS_MAX ((u64)1 << 63)  /* a billion a second reach it in 290 years */
 enum { IDS_SLOT_BYTES = 4096, IDS_FIRST = 2, PATH_BYTES = 4200 };
 
 struct ids_slot {
@@ -70,6 +71,9 @@ static int newest_slot(struct env *e, struct os_file *file,
     /* Both slots written and neither good: a limit is lost for certain. */
     if (!rc && !newest->number && size > IDS_SLOT_BYTES + sizeof slot)
         return CORRUPT("%s/ids: neither slot is valid", e->path);
+    if (!rc && newest->limit > IDS_MAX)
+        return CORRUPT("%s/ids: a limit of %llu", e->path,
+                       (unsigned long long)newest->limit);
     return rc;
 }
 
