@@ -289,7 +289,6 @@ static void one_stuck_elsewhere(void **state)
     double stuck = ratio(&h);
     reader_ask(&r, 1);
     assert_true(reader_same(&r));                                 /* R2 */
-    /* With others attached, only holes are given back, later. */
     assert_true(stuck < 3);
     reader_ask(&r, 0);
     assert_int_equal(reader_end(&r), 0);
@@ -311,7 +310,6 @@ static void one_stopped(void **state)
     kill(r.pid, SIGCONT);
     reader_ask(&r, 1);
     assert_true(reader_same(&r));
-    /* With others attached, only holes are given back, later. */
     assert_true(stuck < 3);
     reader_ask(&r, 0);
     assert_int_equal(reader_end(&r), 0);
@@ -331,7 +329,6 @@ static void one_killed(void **state)
     reader_kill(&r);
     overwrite_rounds(&h);
     double after = ratio(&h);
-    /* With others attached, only holes are given back, later. */
     assert_true(stuck < 3);
     assert_true(after <= stuck + 0.25);                           /* R3 */
     assert_int_equal(readers(&h), 0);
@@ -358,7 +355,8 @@ static void several_of_several_times(void **state)
     }
     print_message("  luge: file / live: %.2f with %d readers of %d versions\n",
                   stuck, MANY, MANY);
-    assert_true(stuck < 3 + (MANY - 1) * 1.25);
+    /* One copy for each, and up to a quarter of the file may be free. */
+    assert_true(stuck < (MANY + 1) / 0.75 + 0.5);
     for (int i = 0; i < MANY; i++) reader_kill(&r[i]);
     overwrite_rounds(&h);
     assert_true(ratio(&h) <= stuck + 0.25);

@@ -317,20 +317,35 @@ static int with_segment(struct log *log, u64 number, segment_fn *fn, u64 end)
     return rc;
 }
 
+/* One that was recycled since is left out: a checkpoint is past it. */
+static int with_any_segment(struct log *log, u64 number, segment_fn *fn)
+{
+    int rc = with_segment(log, number, fn, UINT64_MAX);
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+static int each_listed(struct log *log, u64 from, u64 to, segment_fn *fn)
+{
+    u64 *numbers;
+    size_t count;
+    int rc = log_list(log, from, to, &numbers, &count);
+    for (size_t i = 0; i < count && !rc; i++)
+        rc = with_any_segment(log, numbers[i], fn);
+    base_free(numbers);
+    return rc;
+}
+
+/* Within a generation numbers have no gaps (L5), and a directory that cannot be
+ * listed does not make a sync fail. */
 static int each_segment(struct log *log, u64 from,
                         const struct log_position *at, segment_fn *fn)
 {
-    u64 *numbers = NULL;
-    size_t count = 0;
     int rc = 0;
-    if (from < at->segment)
-        rc = log_list(log, from, at->segment - 1, &numbers, &count);
-    for (size_t i = 0; i < count && !rc; i++) {
-        rc = with_segment(log, numbers[i], fn, UINT64_MAX);
-        if (rc == LUGE_NOTFOUND) rc = 0; /* recycled since: a checkpoint is
-                                            past it */
-    }
-    base_free(numbers);
+    if (log_generation(from) != log_generation(at->segment))
+        rc = each_listed(log, from, at->segment - 1, fn);
+    else
+        for (u64 n = from; n < at->segment && !rc; n++)
+            rc = with_any_segment(log, n, fn);
     return rc ? rc : with_segment(log, at->segment, fn, at->offset);
 }
 
