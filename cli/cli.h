@@ -37,7 +37,14 @@ enum exit_code {
     X(REVERSE, "reverse", NULL, "from the greatest key to the smallest")      \
     X(LIMIT, "limit", "N", "N pairs at most")                                 \
     X(KEYS, "keys", NULL, "keys without their values")                        \
-    X(SINCE, "since", "SEQ", "only what came after transaction SEQ")          \
+    X(SINCE, "since", "SEQ|BACKUP",                                           \
+      "only what came after a transaction, or a backup (its file, or a "      \
+      "directory of backups: the newest)")                                    \
+    X(AT, "at", "SEQ|TIME",                                                   \
+      "the state behind that transaction, or at that time: "                  \
+      "2026-11-21T07:30:54Z, without Z local")                                \
+    X(LOG, "log", "LOGDIR", "go on with the log in that directory")           \
+    X(WITH_LOG, "with-log", NULL, "and the log since then")                   \
     X(FOLLOW, "follow", NULL, "go on for ever with what is committed")        \
     X(DROP, "drop", "NAME", "forget the consumer or snapshot NAME")           \
     X(SNAPSHOT, "snapshot", "NAME", "as the snapshot NAME has it")            \
@@ -70,8 +77,8 @@ struct call;
 
 struct verb {
     const char *name;
-    const char *arguments; /* words; [WORD] may be absent.  DIR and FILE are
-                              names: "-" is not read for them */
+    const char *arguments; /* words; [WORD] may be absent.  DIR, FILE and DEST
+                              are names: "-" is not read for them */
     uint32_t options;      /* OPTION(...) | ...; JSON is meant where useful */
     int (*run)(struct call *call); /* an exit code */
     const char *summary;   /* half a sentence */
@@ -147,6 +154,9 @@ int verb_snapshot(struct call *c);
 int verb_snapshots(struct call *c);
 int verb_diff(struct call *c);       /* diff.c */
 int verb_merge(struct call *c);
+int verb_backup(struct call *c);     /* backup.c */
+int verb_restore(struct call *c);
+int call_at(const struct call *c, uint64_t *seq, uint64_t *time_ns);
 int verb_bench(struct call *c);      /* bench.c */
 int verb_help(struct call *c);       /* help.c */
 int verb_version(struct call *c);

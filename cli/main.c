@@ -125,6 +125,24 @@ const struct verb verbs[] = {
      "right: fail (nobody: nothing happens, exit code 1), ours (INTO), theirs\n"
      "(FROM) or newer, where 8 bytes of the value, little-endian, at BYTE or\n"
      "at its start, say when.\n"},
+    {"backup", "DIR DEST",
+     OPTION(SINCE) | OPTION(WITH_LOG) | OPTION(JSON), verb_backup,
+     "write a backup while others go on working",
+     "DEST is a file, a directory, in which the backup gets a name of its\n"
+     "own, or - for standard output.  With --since only pages that are new\n"
+     "since an earlier backup of the same database; with --with-log the\n"
+     "transactions in between, too, so that restore can stop at any of them.\n"
+     "It holds everything, forks and snapshots included, as one transaction\n"
+     "left it.\n"},
+    {"restore", "SOURCE DIR", OPTION(AT) | OPTION(LOG) | OPTION(JSON),
+     verb_restore,
+     "make a database of backups, as it was at any time",
+     "SOURCE is a backup, a directory of backups, or - for standard input,\n"
+     "where several may follow one another.  A backup that goes on from\n"
+     "others finds them beside it.  With --at it ends behind that\n"
+     "transaction, or at that time; what the backups lack comes from --log,\n"
+     "the folder log of the database or a copy of it (--at end: all of it).\n"
+     "DIR must not exist or be empty.\n"},
     {"bench", "[DIR]", OPTION(RECORDS) | OPTION(JSON), verb_bench,
      "measure a small workload",
      "Works in a tree called luge-bench that it makes and drops; without DIR\n"
@@ -231,7 +249,10 @@ static int argument_take(struct call *c, const char *word, bool literal)
     const char *kind = arguments_word(c->verb->arguments, c->count);
     bool name = c->count == 0; /* a verb's first argument is no data */
 
-    if (!strncmp(kind + (*kind == '['), "FILE", 4)) name = true;
+    kind += *kind == '[';
+    if (!strncmp(kind, "FILE", 4) || !strncmp(kind, "DEST", 4) ||
+        !strncmp(kind, "DIR", 3))
+        name = true;
     if (!*kind)
         return say_usage(c->verb, "'%s' is one argument too many", word);
     luge_bytes *bytes = &c->arguments[c->count++];

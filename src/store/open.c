@@ -505,11 +505,15 @@ static int remove_name(void *context, const char *name)
 
 static void remove_directory(struct env *e)
 {
-    char log[2 * PATH_BYTES];
-    snprintf(log, sizeof log, "%s/log", e->path);
-    void *in_log[] = {e, log}, *in_top[] = {e, e->path};
-    (void)e->os->list(e->os, log, remove_name, in_log);
-    (void)e->os->rmdir(e->os, log);
+    static const char *const inner[] = {"log", "backups"};
+    void *in_top[] = {e, e->path};
+    for (size_t i = 0; i < ARRAY_COUNT(inner); i++) {
+        char path[2 * PATH_BYTES];
+        void *in_it[] = {e, path};
+        snprintf(path, sizeof path, "%s/%s", e->path, inner[i]);
+        (void)e->os->list(e->os, path, remove_name, in_it);
+        (void)e->os->rmdir(e->os, path);
+    }
     (void)e->os->list(e->os, e->path, remove_name, in_top);
     (void)e->os->rmdir(e->os, e->path);
 }

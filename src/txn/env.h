@@ -216,6 +216,8 @@ void version_unpin(struct env *e, u32 slot);
 /* Pin in SLOT what OTHER, which must stay meanwhile, has pinned: V. */
 void version_pin_beside(struct env *e, u32 slot, u32 other,
                         const struct version *v);
+/* TURN: pin the head, which is published. */
+void version_pin_head(struct env *e, u32 slot);
 /* TURN: this process made V. */
 void version_add(struct env *e, const struct version *v);
 /* TURN: V was published. */
@@ -339,6 +341,7 @@ int bell_file(struct env *e, char *path, size_t size);
  * at it for longer than WAIT_MS. */
 int checkpoint_write(struct env *e, u32 share, u32 wait_ms);
 int recover_create(struct env *e);     /* a new database's files */
+int recover_write_conf(struct env *e); /* from now on there is a database */
 int recover_open(struct env *e);       /* first in the directory */
 /* Drop segments and prepare the next one. */
 int checkpoint_tend_log(struct env *e);
@@ -376,6 +379,8 @@ int superblock_read(struct env *e, struct superblock *newest);
 
 /* First in the directory: where numbers go on. */
 int txn_load_ids(struct env *e);
+/* A new database's: they begin at LIMIT. */
+int txn_begin_ids(struct env *e, u64 limit);
 
 /* --- care.c --- */
 int care_start(struct env *e);

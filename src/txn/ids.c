@@ -112,6 +112,17 @@ static int write_limit(struct env *e, struct os_file *file, u64 at_least,
     return rc ? rc : e->os->sync_dir(e->os, e->path);
 }
 
+int txn_begin_ids(struct env *e, u64 limit)
+{
+    struct os_file *file = NULL;
+    u64 written;
+    int rc = open_ids(e, OS_WRITE | OS_CREATE, &file);
+    if (!rc) rc = e->os->resize(file, 0);
+    if (!rc) rc = write_limit(e, file, limit, &written);
+    if (file) e->os->close(file);
+    return rc;
+}
+
 /* One process at a time writes the limit; then everybody may use it. */
 static int raise_limit(struct env *e, u64 at_least)
 {

@@ -46,7 +46,7 @@ static int first_superblock(struct env *e, const struct log_position *log)
     return rc ? rc : e->os->sync(e->db);
 }
 
-static int write_conf(struct env *e)
+int recover_write_conf(struct env *e)
 {
     char from[4096], to[4096], text[256], hex[33];
     struct os_file *file = NULL;
@@ -84,7 +84,7 @@ int recover_create(struct env *e)
     if (!rc) rc = log_sync(&e->log, 1, &at);
     if (!rc) rc = first_superblock(e, &at);
     if (!rc) rc = e->os->sync_dir(e->os, e->path);
-    if (!rc) rc = write_conf(e);
+    if (!rc) rc = recover_write_conf(e);
     log_close(&e->log);
     if (e->db) e->os->close(e->db);
     e->db = NULL;

@@ -139,25 +139,59 @@ int txn_begin(struct env *e, unsigned flags, struct luge_txn **result)
     return 0;
 }
 
-int txn_begin_beside(const struct luge_txn *of, struct luge_txn **result)
+/* An idle one becomes a read transaction; its version is pinned afterwards. */
+static int take_reader(struct env *e, struct luge_txn **result)
 {
-    struct env *e = of->env;
     struct luge_txn *txn;
     int rc = env_usable(e);
     if (!rc) rc = take_idle(e, &txn);
     if (rc) return rc;
     txn->flags = LUGE_READ;
-    txn->writes = txn->turn = txn->private_view = false;
+    txn->writes = txn->turn = txn->pinned = txn->private_view = false;
     txn->failed = 0;
     txn->applied = (struct ops_mark){0};
-    version_pin_beside(e, txn->slot, of->slot, &of->version);
-    txn->version = of->version;
-    txn->pinned = true;
-    view_begin(&txn->view, &e->pages, NULL, txn->version.catalog,
-               txn->version.catalog_count, txn->version.seq + 1);
-    atomic_fetch_add_explicit(&e->open_txns, 1, memory_order_relaxed);
     *result = txn;
     return 0;
+}
+
+static void read_pinned(struct luge_txn *txn, const struct version *v)
+{
+    struct env *e = txn->env;
+    txn->version = *v;
+    txn->pinned = true;
+    view_begin(&txn->view, &e->pages, NULL, v->catalog, v->catalog_count,
+               v->seq + 1);
+    atomic_fetch_add_explicit(&e->open_txns, 1, memory_order_relaxed);
+}
+
+int txn_begin_beside(const struct luge_txn *of, struct luge_txn **result)
+{
+    int rc = take_reader(of->env, result);
+    if (rc) return rc;
+    version_pin_beside(of->env, (*result)->slot, of->slot, &of->version);
+    read_pinned(*result, &of->version);
+    return 0;
+}
+
+int txn_begin_published(struct env *e, struct luge_txn **result,
+                        struct txn_head *head)
+{
+    struct luge_txn *txn;
+    int rc = take_reader(e, &txn);
+    if (rc) return rc;
+    rc = head_take_turn(e, e->options.busy_timeout_ms);
+    if (!rc) {
+        rc = publish_head(e);
+        *head = *env_head(e);
+        if (!rc) version_pin_head(e, txn->slot);
+        if (!rc) rc = head_may_write(e);    /* else it may have come late */
+        if (!rc) read_pinned(txn, &e->head);
+        head_release_turn(e);
+    }
+    if (rc) version_unpin(e, txn->slot);
+    if (rc) give_idle(txn);
+    else *result = txn;
+    return rc;
 }
 
 /* ----------------------------------------------------------------- end -- */

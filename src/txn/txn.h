@@ -54,6 +54,10 @@ struct luge_txn {
 int txn_begin(struct env *e, unsigned flags, struct luge_txn **txn);
 /* A read transaction on the very version that OF reads. */
 int txn_begin_beside(const struct luge_txn *of, struct luge_txn **txn);
+/* A read transaction on the newest commit, durable or not, all of which is
+ * pages of the file; *head is what was flipped then.  Takes the turn. */
+int txn_begin_published(struct env *e, struct luge_txn **txn,
+                        struct txn_head *head);
 /* *seq: number of the commit, or of the snapshot if nothing was written. */
 int txn_commit(struct luge_txn *txn, u64 *seq);
 void txn_abort(struct luge_txn *txn);

@@ -132,6 +132,15 @@ void version_pin_beside(struct env *e, u32 slot, u32 other,
     atomic_store(&slots[slot].pin, atomic_load(&slots[other].pin));
 }
 
+void version_pin_head(struct env *e, u32 slot)
+{
+    struct share_slot *s = &e->share.m->slots[slot];
+    assert(e->head.order & 1);
+    atomic_store(&e->pins[slot], e->head.order);
+    atomic_store(&s->seq, e->head.seq);
+    atomic_store(&s->pin, e->head.base);
+}
+
 /* ------------------------------------------------------ frames (local) -- */
 
 static int dying_push(struct dying_list *list, const struct dying_frame *f)

@@ -1,0 +1,83 @@
+# test/backup.sh -- backup and restore as somebody uses them: files, folders,
+# pipes, rows of incremental backups, points in time, and mistakes.
+# Not here: what is in a backup (test_backup.c, crash_backup.c).
+. "$LUGE_SOURCE/test/lib.sh"
+
+code() {
+    local name=$1 wanted=$2
+    shift 2
+    run "$@"
+    is "$name: exit code" "$code" "$wanted"
+}
+
+luge() { "$LUGE" "$@"; }
+seq_of() { luge put db "$1" "$2" --json | tr -dc 0-9; }
+
+luge put db a 1
+luge put db b 2 --tree other
+sum=$(luge checksum db)
+code "backup to a file" 0 luge backup db full
+is "nothing on stdout" "$out" ""
+like "says what it did" "$err" '^luge: backup: transaction [0-9]+, .* pages'
+code "restore of a file" 0 luge restore full copy
+is "the same content" "$(luge checksum copy)" "$sum"
+is "and sound" "$(luge check copy)" "sound"
+is "goes on" "$(luge put copy c 3; luge get copy c)" "3"
+code "restore over a database" 3 luge restore full copy
+like "restore over a database says so" "$err" '^luge: EXISTS: '
+mkdir others; touch others/letter
+code "restore over files" 3 luge restore full others
+like "restore over files says so" "$err" '^luge: NOTLUGE: '
+code "restore of no backup" 3 luge restore "$LUGE" other
+like "restore of no backup says so" "$err" '^luge: CORRUPT: this is not'
+code "restore of what is not there" 3 luge restore nothing other
+code "backup of what is not there" 3 luge backup nothing full2
+is "and leaves no file" "$(ls full2* 2>&1 | grep -c part)" "0"
+
+luge backup db - 2>/dev/null | luge restore - piped 2>/dev/null
+is "through a pipe" "$(luge checksum piped)" "$sum"
+head -c 3000 full >short
+code "a backup cut short" 3 luge restore short short-copy
+like "a backup cut short says so" "$err" '^luge: CORRUPT: .*cut short'
+code "and is no database" 3 luge get short-copy a
+code "nor in the way" 0 luge restore full short-copy
+
+# A row of backups in a folder.
+mkdir row
+luge backup db row 2>/dev/null
+first=$(seq_of k 1)
+second=$(seq_of k 2)
+code "since the newest of a folder" 0 luge backup db row --since row --with-log
+third=$(seq_of k 3)
+luge backup db row --since row --json >made 2>/dev/null
+like "json tells the file" "$(cat made)" '"file": *"row/.*since"'
+fourth=$(seq_of k 4)
+is "three files" "$(ls row | wc -l)" "3"
+code "the newest of the folder" 0 luge restore row r0
+is "is the third" "$(luge get r0 k)" "3"
+code "in between, from a backup's log" 0 luge restore row r1 --at "$first"
+is "is the first" "$(luge get r1 k)" "1"
+code "after the last, from the log" 0 \
+    luge restore row r4 --at "$fourth" --log db/log
+is "is the fourth" "$(luge get r4 k)" "4"
+code "to the end of the log" 0 luge restore row r5 --at end --log db/log
+is "is the fourth, too" "$(luge get r5 k)" "4"
+code "after the last, without the log" 3 luge restore row r6 --at "$fourth"
+like "says what is missing" "$err" "^luge: EXPIRED: .* is $third: what follows"
+code "before the first" 3 luge restore row r6 --at 1
+like "before the first says so" "$err" '^luge: NOTFOUND: .*old enough'
+sleep 0.01
+now=$(date +%Y-%m-%dT%H:%M:%S.%N)
+seq_of k 5 >/dev/null
+code "at a time" 0 luge restore row r7 --at "$now" --log db/log
+is "is what was there" "$(luge get r7 k)" "4"
+code "at no time" 2 luge restore row r8 --at noon
+middle=$(ls row | sed -n 2p)
+mkdir alone; cp "row/$middle" alone
+code "without what it goes on from" 3 luge restore "alone/$middle" r9
+like "says what it misses" "$err" '^luge: NOTFOUND: .* goes on from'
+code "of another database" 3 luge backup r7 more --since full
+like "of another database says so" "$err" '^luge: MISMATCH: .*another'
+code "with the log of nothing" 2 luge backup db more --with-log
+
+finish
