@@ -16,6 +16,13 @@
 
 #include "luge_feed.h"
 #include "luge_fork.h"
+#ifdef LUGE_HARD        /* both it and cmocka have a macro fail() */
+#pragma push_macro("fail")
+#undef fail
+#include "base/base.h"
+#undef fail
+#pragma pop_macro("fail")
+#endif
 
 static luge_watch *watch(struct rig *r, const struct luge_watch_options *o)
 {
@@ -800,6 +807,43 @@ static void forked(void **state)
     luge_watch_close(w);
 }
 
+/* Memory that fails (make hard): an error each time, nothing twice, nothing
+ * left out; old values are right or unknown. */
+#ifdef LUGE_HARD
+static void memory_fails(void **state)
+{
+    struct rig *r = *state;
+    struct dice d = dice_of(5, 6);
+    struct shadow s, seen;
+    uint64_t refused = 0;
+    old_trees(r, &s);
+    seen = s;
+    luge_watch *w = watch(r, &(struct luge_watch_options){
+                                 .flags = LUGE_WATCH_OLD | LUGE_WATCH_EMPTY |
+                                          LUGE_WATCH_COMMITTED});
+    uint64_t seq = luge_watch_seq(w);
+    for (int i = 0; i < 200; i++) {
+        const struct luge_change_set *set;
+        int rc = LUGE_NOMEM;
+        random_txn(r, &s, &d);
+        while (rc != LUGE_TIMEOUT) {
+            atomic_store(&base_hard.fail_every, 3);
+            rc = luge_watch_next(w, 0, &set);
+            atomic_store(&base_hard.fail_every, 0);
+            refused += rc == LUGE_NOMEM;
+            assert_true(!rc || rc == LUGE_TIMEOUT || rc == LUGE_NOMEM);
+            if (rc) continue;
+            assert_int_equal(set->seq, ++seq);
+            for (size_t n = 0; n < set->count; n++)
+                check_old(&set->changes[n], &seen, true);
+        }
+    }
+    assert_int_equal(seq, luge_committed_seq(r->db));
+    assert_true(refused > 10);
+    luge_watch_close(w);
+}
+#endif
+
 /* --------------------------------------------------------------- limits -- */
 
 static void too_many(void **state)
@@ -1181,6 +1225,9 @@ int main(void)
         T(when_durable), T(time_runs_out), T(woken), T(another_thread_writes),
         T(forked), T(too_many), T(consumers),
         T(consumed_once), T(an_ack_wakes_nobody), T(the_name_is_taken),
+#ifdef LUGE_HARD
+        T(memory_fails),
+#endif
 #undef T
 #define T(name)                                                               \
     cmocka_unit_test_setup_teardown(name, rig_setup_closed, rig_teardown)
