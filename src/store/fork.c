@@ -84,14 +84,16 @@ static luge_bytes list_name(const struct path_list *list, size_t i)
                          list->trees[i].size);
 }
 
-/* Which trees lie under PATH is read: PATH itself, and PATH/ to PATH0, which
- * follows the slash. */
-static int read_names(luge_txn *txn, luge_bytes path)
+/* PATH itself, and PATH/ to PATH0, which follows the slash. */
+int store_read_path(luge_txn *txn, luge_bytes path)
 {
-    u8 low[2 + LUGE_NAME_SIZE_MAX], high[2 + LUGE_NAME_SIZE_MAX];
+    u8 low[2 + LUGE_NAME_SIZE_MAX] = "n", high[2 + LUGE_NAME_SIZE_MAX] = "o";
+    luge_bytes all = {high, 1};
+    if (!txn_validates(txn)) return 0;
+    if (!path.size)
+        return reads_range(&txn->reads, 0, luge_bytes_of(low, 1), &all, NULL);
     int rc = store_read_name(txn, path);
-    if (rc || !txn_validates(txn)) return rc;
-    low[0] = 'n';
+    if (rc) return rc;
     memcpy(low + 1, path.data, path.size);
     memcpy(high, low, 1 + path.size);
     low[1 + path.size] = '/';
@@ -108,7 +110,7 @@ static int list_path(luge_txn *txn, luge_bytes path, struct path_list *list)
     struct view *view;
     u64 number;
     int rc = txn_view(txn, &view);
-    if (!rc) rc = read_names(txn, path);
+    if (!rc) rc = store_read_path(txn, path);
     while (!rc && !(rc = lineage_under(view, path, name, &size, &number)))
         rc = list_add(list, number, luge_bytes_of(name, size));
     if (rc && rc != LUGE_NOTFOUND) return rc;
@@ -256,6 +258,7 @@ int luge_fork_snapshot(luge_txn *txn, luge_bytes snapshot, luge_bytes from,
     if (!rc) rc = store_path(to, false, &p.to);
     if (!rc) rc = store_snapshot(txn, snapshot, &view, &record, &path);
     p.record = &record;
+    if (!rc) rc = store_snapshot_names(txn, &record, path);
     if (!rc) rc = list_snapshot(&p, view);
     if (!rc) rc = fork_all(&p, count);
     list_free(&p.list);

@@ -20,6 +20,12 @@ int store_snapshot(luge_txn *txn, luge_bytes name, struct view **view,
  * this transaction: it will be of what SOURCE is at landing. */
 int store_snapshot_alias(luge_txn *txn, const struct snapshot_record *s,
                          u64 number, u64 source);
+/* Which trees S has is asked.  If this transaction made it, that is which trees
+ * there are under its PATH at landing. */
+int store_snapshot_names(luge_txn *txn, const struct snapshot_record *s,
+                         luge_bytes path);
+/* Which trees lie at or under PATH (empty: all there are) is read. */
+int store_read_path(luge_txn *txn, luge_bytes path);
 /* Add OP and see it applied: names are looked up soon. */
 int store_change(luge_txn *txn, const struct op *op);
 

@@ -36,6 +36,12 @@ int store_snapshot_alias(luge_txn *txn, const struct snapshot_record *s,
     return reads_alias(&txn->reads, number, source);
 }
 
+int store_snapshot_names(luge_txn *txn, const struct snapshot_record *s,
+                         luge_bytes path)
+{
+    return s->seq > txn->version.seq ? store_read_path(txn, path) : 0;
+}
+
 int luge_snapshot(luge_txn *txn, luge_bytes path, luge_bytes name)
 {
     u8 value[VARINT_SIZE_MAX + LUGE_NAME_SIZE_MAX];
@@ -134,6 +140,7 @@ int luge_snapshot_measure(luge_txn *txn, luge_bytes name,
     luge_bytes path;
     u64 pages = 0;
     int rc = store_snapshot(txn, name, &view, &s, &path);
+    if (!rc) rc = store_snapshot_names(txn, &s, path);
     if (!rc) rc = lineage_snapshot_unique(view, &s, &pages);
     if (rc) return rc;
     *size = (struct luge_snapshot_size){
@@ -164,6 +171,7 @@ int luge_snapshot_open(luge_txn *txn, luge_bytes name, luge_bytes tree_name,
     u64 source;
     int rc = store_snapshot(txn, name, &view, &s, &path);
     if (!rc) rc = store_name_ok(tree_name);
+    if (!rc) rc = store_snapshot_names(txn, &s, path);
     if (!rc)
         rc = lineage_snapshot_tree(view, &s, tree_name, &found, &source, NULL);
     if (!rc) rc = view_add_frozen(view, &found, tree);
@@ -180,6 +188,7 @@ int luge_snapshot_tree_after(luge_txn *txn, luge_bytes name, luge_bytes after,
     size_t size = 0;
     int rc = store_snapshot(txn, name, &view, &s, &path);
     if (!rc && after.size) rc = store_name_ok(after);
+    if (!rc) rc = store_snapshot_names(txn, &s, path);
     if (!rc) rc = lineage_snapshot_tree_after(view, &s, after, space, &size);
     if (rc) return rc;
     return store_keep(&txn->name, luge_bytes_of(space, size), tree_name);
