@@ -150,15 +150,19 @@ contents() {
 }
 contents reader >reader.txt
 same "an old database, read by the reader" reader.txt format-1.txt
-contents old_luge >luge.txt
-same "an old database, opened by luge" luge.txt format-1.txt
-"$LUGE" checksum format-1 >luge.sum
-same "with the same checksum" luge.sum format-1.sum
-run "$LUGE" check format-1
-is "and sound" "$code$err" "0"
-"$LUGE" put format-1 more data
-agrees "and written to" format-1 main
-pages "and written to" format-1
+if [ "${LUGE_HARD-}" ]; then
+    skip "an old database, opened by luge (its nodes have more than 4 keys)"
+else
+    contents old_luge >luge.txt
+    same "an old database, opened by luge" luge.txt format-1.txt
+    "$LUGE" checksum format-1 >luge.sum
+    same "with the same checksum" luge.sum format-1.sum
+    run "$LUGE" check format-1
+    is "and sound" "$code$err" "0"
+    "$LUGE" put format-1 more data
+    agrees "and written to" format-1 main
+    pages "and written to" format-1
+fi
 
 # -------------------------------------------------------- negative control --
 
