@@ -52,6 +52,19 @@ enum exit_code {
     X(POLICY, "policy", "P",                                                  \
       "who is right: fail, ours, theirs, newer or newer:BYTE")                \
     X(FORMAT, "format", "F", "luge, jsonl or mdb instead of the usual one")   \
+    X(BRANCH, "branch", "NAME", "this branch of the conversation")            \
+    X(AUTHOR, "author", "NAME", "who says it")                                \
+    X(TYPE, "type", "TYPE", "what kind of thing it is")                       \
+    X(LABEL, "label", "LABEL", "a name for the node, unlike any other's")     \
+    X(REASON, "reason", "R",                                                  \
+      "alternative, disagreement, request, probabilistic or divergence")      \
+    X(JOIN, "join", "HOW", "overlay, replace, interleave or manual")          \
+    X(EMOTION, "emotion", "V,A,G", "valence, arousal and agency: 0.5,1,-1")   \
+    X(TIME, "time", "SECONDS", "as of this time of the music")                \
+    X(PATH, "path", "PATH", "where the trees are that it makes")              \
+    X(SPEED, "speed", "X", "so many times as fast; 0: at once")               \
+    X(ONCE, "once", NULL, "end with what is there, and do not follow")        \
+    X(OUT, "out", "FILE", "write a MIDI file instead")                        \
     X(DURABILITY, "durability", "full|async",                                 \
       "full (the default) waits for the device, async does not")              \
     X(RECORDS, "records", "N", "how many records to work with")               \
@@ -66,8 +79,9 @@ enum option_number {
     OPTION_COUNT
 };
 
-#define OPTION(number) (1u << OPTION_##number)
-_Static_assert(OPTION_COUNT <= 32, "verb.options is 32 bits wide");
+#define OPTION_BIT(number) (UINT64_C(1) << (number))
+#define OPTION(number) OPTION_BIT(OPTION_##number)
+_Static_assert(OPTION_COUNT <= 64, "verb.options is 64 bits wide");
 
 struct option {
     const char *name, *argument, *text;
@@ -77,15 +91,16 @@ struct call;
 
 struct verb {
     const char *name;
-    const char *arguments; /* words; [WORD] may be absent.  DIR, FILE and DEST
-                              are names: "-" is not read for them */
-    uint32_t options;      /* OPTION(...) | ...; JSON is meant where useful */
+    const char *arguments; /* words; [WORD] may be absent, the last WORD... may
+                              be several.  DIR, FILE and DEST are names: "-" is
+                              not read for them */
+    uint64_t options;      /* OPTION(...) | ...; JSON is meant where useful */
     int (*run)(struct call *call); /* an exit code */
     const char *summary;   /* half a sentence */
     const char *detail;    /* lines for help and manual, each with a newline */
 };
 
-enum { ARGUMENTS_MAX = 3 }; /* of any verb in the table; main.c checks it */
+enum { ARGUMENTS_MAX = 256 }; /* of a call; main.c checks it */
 
 /* One run of the command. */
 struct call {
@@ -157,6 +172,8 @@ int verb_merge(struct call *c);
 int verb_backup(struct call *c);     /* backup.c */
 int verb_restore(struct call *c);
 int call_at(const struct call *c, uint64_t *seq, uint64_t *time_ns);
+int verb_import(struct call *c);     /* import.c */
+int verb_convo(struct call *c);      /* convo.c */
 int verb_bench(struct call *c);      /* bench.c */
 int verb_help(struct call *c);       /* help.c */
 int verb_version(struct call *c);

@@ -17,7 +17,8 @@ static void print_option(FILE *to, const struct option *o, const char *open,
 static void print_options(FILE *to, const struct verb *verb)
 {
     for (int i = 0; i < OPTION_COUNT; i++)
-        if (verb->options & (1u << i)) print_option(to, &options[i], " [", "]");
+        if (verb->options & OPTION_BIT(i))
+            print_option(to, &options[i], " [", "]");
 }
 
 void help_usage(FILE *to, const struct verb *verb)
@@ -56,7 +57,7 @@ static void help_verb(const struct verb *verb)
     if (verb->options) putchar('\n');
     for (int i = 0; i < OPTION_COUNT; i++) {
         char word[48];
-        if (!(verb->options & (1u << i))) continue;
+        if (!(verb->options & OPTION_BIT(i))) continue;
         snprintf(word, sizeof(word), "--%s %s", options[i].name,
                  options[i].argument ? options[i].argument : "");
         printf("  %-24s %s\n", word, options[i].text);
@@ -70,7 +71,8 @@ static void completion_cases(void)
     for (size_t i = 0; i < verb_count; i++) {
         printf("    %s) words=\"", verbs[i].name);
         for (int o = 0; o < OPTION_COUNT; o++)
-            if (verbs[i].options & (1u << o)) printf("--%s ", options[o].name);
+            if (verbs[i].options & OPTION_BIT(o))
+                printf("--%s ", options[o].name);
         puts("--help\" ;;");
     }
 }
@@ -120,7 +122,7 @@ static void man_text(const char *text)
 static void man_options(const struct verb *verb)
 {
     for (int i = 0; i < OPTION_COUNT; i++) {
-        if (!(verb->options & (1u << i))) continue;
+        if (!(verb->options & OPTION_BIT(i))) continue;
         printf(" \\[*--%s*", options[i].name);
         if (options[i].argument) {
             fputs(" _", stdout);

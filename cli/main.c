@@ -143,6 +143,40 @@ const struct verb verbs[] = {
      "transaction, or at that time; what the backups lack comes from --log,\n"
      "the folder log of the database or a copy of it (--at end: all of it).\n"
      "DIR must not exist or be empty.\n"},
+    {"import", "KIND DIR FILE...",
+     OPTION(PATH) | OPTION(AUTHOR) | OPTION(DURABILITY) | OPTION(JSON),
+     verb_import,
+     "make conversations of a git history, of MIDI files, of messages",
+     "KIND git: FILE is a repository.  Commits become nodes, authors agents,\n"
+     "branches and merges what they are; a line of commits that was merged\n"
+     "and has no name any more is called after its last one.\n"
+     "KIND midi: a conversation for each FILE, with a node for each bar.\n"
+     "KIND jsonl: a message a line, {\"id\": \"m2\", \"parent_id\": \"m1\",\n"
+     "\"author\": \"amy\", \"text\": \"...\", \"time\": seconds since 1970 or\n"
+     "\"2026-11-21T06:00:00Z\"}; parent_id and time may be absent.\n"
+     "The conversation's path is --path (of a midi file: below it) or else\n"
+     "the file's name.  All of it is imported, or nothing; what is wrong is\n"
+     "said with its line or offset.\n"},
+    {"convo", "DIR ACTION [CONVERSATION] [WORD...]",
+     OPTION(LIMIT) | OPTION(AUTHOR) | OPTION(TYPE) | OPTION(LABEL) |
+         OPTION(REASON) | OPTION(JOIN) | OPTION(EMOTION) | OPTION(TIME) |
+         OPTION(DURABILITY) | OPTION(JSON),
+     verb_convo,
+     "look at conversations that fork, and change them",
+     "list [CONVERSATION]        conversations, or branches of one\n"
+     "tree CONVERSATION          branches below those they forked from\n"
+     "log CONVERSATION [WHAT]    nodes up to WHAT, the newest first; or all\n"
+     "show CONVERSATION WHAT     a node, its music, context; or at --time\n"
+     "diff CONVERSATION A B      what only A has, what only B has; exit code\n"
+     "                           1 if that is anything\n"
+     "fork CONVERSATION FROM NAME [WHY]    a branch; from '' a conversation\n"
+     "append CONVERSATION BRANCH TEXT      a node; with --type intention\n"
+     "                           TEXT is a note and how: 'C softly'\n"
+     "merge CONVERSATION FROM INTO [TEXT]  see --join\n"
+     "prune CONVERSATION BRANCH            it gets no more nodes\n"
+     "evaluate CONVERSATION BRANCH SCORE [TEXT]\n"
+     "WHAT, A, B and FROM are a branch's name, a node's label or its number.\n"
+     "Who makes something prints its number.\n"},
     {"bench", "[DIR]", OPTION(RECORDS) | OPTION(JSON), verb_bench,
      "measure a small workload",
      "Works in a tree called luge-bench that it makes and drops; without DIR\n"
@@ -177,7 +211,8 @@ static int option_find(const struct verb *verb, const char *word,
     size_t size = strcspn(word, "=");
     *value = word[size] ? word + size + 1 : NULL;
     for (int i = 0; i < OPTION_COUNT; i++)
-        if ((verb->options & (1u << i)) && strlen(options[i].name) == size &&
+        if ((verb->options & OPTION_BIT(i)) &&
+            strlen(options[i].name) == size &&
             !memcmp(options[i].name, word, size))
             return i;
     return -1;
@@ -244,15 +279,28 @@ static int input_read(struct call *c, luge_bytes *bytes)
     return 0;
 }
 
+/* The word of ARGUMENTS for argument NUMBER: the last one again and again, if
+ * dots end it. */
+static const char *argument_kind(const struct verb *verb, int number)
+{
+    const char *word = arguments_word(verb->arguments, number);
+    const char *last = strrchr(verb->arguments, ' ');
+
+    if (*word || !strstr(verb->arguments, "...")) return word;
+    return last ? last + 1 : verb->arguments;
+}
+
 static int argument_take(struct call *c, const char *word, bool literal)
 {
-    const char *kind = arguments_word(c->verb->arguments, c->count);
+    const char *kind = argument_kind(c->verb, c->count);
     bool name = c->count == 0; /* a verb's first argument is no data */
 
     kind += *kind == '[';
     if (!strncmp(kind, "FILE", 4) || !strncmp(kind, "DEST", 4) ||
         !strncmp(kind, "DIR", 3))
         name = true;
+    if (c->count == ARGUMENTS_MAX)
+        return say_usage(c->verb, "more than %d arguments", ARGUMENTS_MAX);
     if (!*kind)
         return say_usage(c->verb, "'%s' is one argument too many", word);
     luge_bytes *bytes = &c->arguments[c->count++];
@@ -268,7 +316,6 @@ static int call_parse(struct call *c, char **words)
 {
     bool literal = false;
 
-    assert(!*arguments_word(c->verb->arguments, ARGUMENTS_MAX));
     for (int at = 0; words[at]; at++) {
         int code = 0;
         if (!literal && !strcmp(words[at], "--"))

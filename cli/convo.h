@@ -1,0 +1,104 @@
+/* cli/convo.h -- what the verbs of conversations share: convo, import, play.
+ *
+ * Not here: anything of the model but luge_conversation.h.
+ */
+#ifndef CLI_CONVO_H
+#define CLI_CONVO_H
+
+#include "cli.h"
+#include "luge_conversation.h"
+
+/* --------------------------------------------------------------- music.c */
+
+/* "F#4", "Bb minor", "120.0", "3/4": into SPACE, which is returned. */
+enum { MUSIC_TEXT_BYTES = 96 };
+const char *music_pitch(unsigned pitch, char space[MUSIC_TEXT_BYTES]);
+const char *music_key(int sharps, unsigned mode, char space[MUSIC_TEXT_BYTES]);
+
+/* One line about the event, without its time: "note F#4 velocity 80 ...". */
+void music_print(const struct luge_music_event *e);
+json_t *json_of_music(const struct luge_music_event *e);
+json_t *json_of_emotion(const struct luge_emotion *e);
+json_t *json_of_context(const struct luge_context *c);
+void context_print(const struct luge_context *c);
+
+/* ------------------------------------------------------ convo.c: words */
+
+/* "2026-11-21 06:00:00" */
+void time_words(uint64_t time_ns, char *text, size_t size);
+/* The first line of BYTES, at most COLUMNS characters. */
+void print_start(luge_bytes bytes, int columns);
+
+/* What WORD is called in the conversation: a branch's name, a node's label or
+ * number.  node: the branch's head then; branch: the node's. */
+struct named {
+    uint64_t branch, node;
+    bool is_branch;
+};
+int convo_named(luge_txn *txn, const struct luge_conversation *convo,
+                luge_bytes word, struct named *named);
+
+/* "v,a,g"; an exit code. */
+int call_emotion(const struct call *c, struct luge_emotion *emotion);
+
+const char *branch_state_word(unsigned state);
+const char *fork_reason_word(unsigned reason);
+
+/* ------------------------------------------------------------- actions */
+
+/* What an action of `luge convo` works on. */
+struct convo_call {
+    struct call *c;
+    luge_bytes path;
+    luge_bytes word[6];         /* what follows the conversation */
+    int words;
+    struct luge_conversation convo;
+    bool json;
+    uint64_t id;                /* what a change has made */
+    luge_bytes text;
+};
+
+/* convo_look.c.  In a read transaction; a luge code or, if positive, an exit
+ * code. */
+int convo_list(struct convo_call *v);
+int convo_tree(struct convo_call *v);
+int convo_log(struct convo_call *v);
+int convo_show(struct convo_call *v);
+int convo_diff(struct convo_call *v);
+
+/* convo_change.c.  Inside of luge_transact: may run several times. */
+int convo_fork(luge_txn *txn, void *context);
+int convo_append(luge_txn *txn, void *context);
+int convo_merge(luge_txn *txn, void *context);
+int convo_prune(luge_txn *txn, void *context);
+int convo_evaluate(luge_txn *txn, void *context);
+
+/* ------------------------------------------------------------- imports */
+
+/* What an import has to go on: where to, from what, by whom. */
+struct import {
+    struct call *c;
+    luge_txn *txn;
+    luge_bytes path;            /* of the conversation */
+    const char *file;
+    const char *author;
+    struct luge_conversation convo;
+    uint64_t nodes, events, branches;
+    char trouble[256];          /* a sentence; empty: luge_last_error has it */
+};
+
+/* Each makes the conversation, which must not be there.  A luge code. */
+int import_git(struct import *import);
+int import_midi(struct import *import);
+int import_jsonl(struct import *import);
+
+/* import.c: for the above.  Note a sentence and return CODE. */
+int import_fail(struct import *import, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* All of a file; the caller frees it.  A luge code. */
+int import_file(struct import *import, size_t size_max, luge_bytes *bytes);
+int import_begin(struct import *import, luge_bytes title, uint16_t division);
+/* BYTES as UTF-8, what is none replaced by U+FFFD; the caller frees it. */
+char *import_utf8(luge_bytes bytes);
+
+#endif

@@ -1,0 +1,590 @@
+/* cli/convo_look.c -- the actions of luge convo that look: list tree log show
+ * diff.
+ *
+ * What may be long can be cut with --limit.  The tree is one of branches: each
+ * stands below that which it forked from, in the order of the places.
+ * Not here: changes (convo_change.c).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "convo.h"
+
+static int limit_of(const struct convo_call *v, uint64_t *limit)
+{
+    return call_number(v->c, OPTION_LIMIT, UINT64_MAX, limit);
+}
+
+/* ----------------------------------------------------------------- list -- */
+
+static int list_one(struct convo_call *v, luge_bytes path)
+{
+    struct luge_conversation_about about;
+    struct luge_conversation convo;
+    int rc = luge_conversation_open(v->c->txn, path, 0, &convo);
+
+    if (!rc) rc = luge_conversation_get(v->c->txn, &convo, &about);
+    if (rc) return rc;
+    if (v->json) {
+        print_json(json_pack(
+            "{s:o, s:o, s:o, s:o, s:o, s:o}", "conversation",
+            json_of_bytes(path), "title", json_of_bytes(about.title), "nodes",
+            json_of_count(about.nodes), "branches",
+            json_of_count(about.branches), "events",
+            json_of_count(about.events), "agents",
+            json_of_count(about.agents)));
+        return 0;
+    }
+    print_bytes(path);
+    printf("\t%llu nodes\t%llu branches\t%llu events\t%llu agents\t",
+           (unsigned long long)about.nodes, (unsigned long long)about.branches,
+           (unsigned long long)about.events, (unsigned long long)about.agents);
+    print_start(about.title, 40);
+    putchar('\n');
+    return 0;
+}
+
+static int list_all(struct convo_call *v)
+{
+    char last[LUGE_NAME_SIZE_MAX];
+    luge_bytes path = {last, 0};
+    int rc;
+
+    while ((rc = luge_conversation_after(v->c->txn, path, &path)) == 0) {
+        memcpy(last, path.data, path.size);
+        path.data = last;
+        rc = list_one(v, path);
+        if (rc) break;
+    }
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+/* The mean of what agents think; *count of them. */
+static int scores(struct convo_call *v, uint64_t branch, double *mean,
+                  unsigned *count)
+{
+    char space[2][LUGE_CONVERSATION_NAME_SIZE_MAX];
+    struct luge_evaluation e = {.agent = {"", 0}};
+    double sum = 0;
+    int rc;
+
+    for (*count = 0;; ++*count) {
+        rc = luge_branch_evaluation_after(v->c->txn, &v->convo, branch,
+                                          e.agent, space[*count % 2], &e);
+        if (rc) break;
+        sum += (double)e.score;
+    }
+    *mean = *count ? sum / *count : 0;
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+static json_t *json_of_branch(const struct luge_branch *b, double score,
+                              unsigned count)
+{
+    json_t *object = json_pack(
+        "{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "id", json_of_count(b->id), "name", json_of_bytes(b->name), "state",
+        branch_state_word(b->state), "reason", fork_reason_word(b->reason),
+        "head", json_of_count(b->head), "base", json_of_count(b->base),
+        "parent", json_of_count(b->parent), "nodes", json_of_count(b->nodes),
+        "into", json_of_count(b->into), "merge", json_of_count(b->merge),
+        "created_ns", json_of_count(b->created_ns), "description",
+        json_of_bytes(b->description), "participants",
+        json_of_bytes(b->participants));
+
+    if (count) json_object_set_new(object, "score", json_real(score));
+    return object;
+}
+
+static int list_branch(struct convo_call *v, const struct luge_branch *b)
+{
+    struct luge_branch into;
+    double score;
+    unsigned count;
+    int rc = scores(v, b->id, &score, &count);
+
+    if (rc) return rc;
+    if (v->json) {
+        print_json(json_of_branch(b, score, count));
+        return 0;
+    }
+    print_bytes(b->name);
+    printf("\t%s", branch_state_word(b->state));
+    if (b->into &&
+        !luge_branch_get(v->c->txn, &v->convo, b->into, &into)) {
+        fputs(" into ", stdout);
+        print_bytes(into.name);
+    }
+    printf("\t%llu nodes\thead %llu\t%s", (unsigned long long)b->nodes,
+           (unsigned long long)b->head, fork_reason_word(b->reason));
+    if (count) printf("\tscore %.2f of %u", score, count);
+    putchar('\t');
+    print_start(b->description, 40);
+    putchar('\n');
+    return 0;
+}
+
+int convo_list(struct convo_call *v)
+{
+    struct luge_branch b = {0};
+    uint64_t limit;
+    int rc = limit_of(v, &limit);
+
+    if (rc) return rc;
+    if (!v->path.size) return list_all(v);
+    for (; !rc && limit; limit--) {
+        rc = luge_branch_after(v->c->txn, &v->convo, b.id, &b);
+        if (!rc) rc = list_branch(v, &b);
+    }
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+/* ----------------------------------------------------------------- tree -- */
+
+struct twig {
+    uint64_t id, parent, nodes, base;
+    uint32_t depth;             /* of the base */
+    unsigned state;
+    size_t child, sibling;      /* the first; the next; NONE */
+};
+#define NONE SIZE_MAX
+
+struct twigs {
+    struct convo_call *v;
+    struct twig *list;
+    size_t count;
+    uint64_t left;              /* lines to print */
+};
+
+static int by_place(const void *left, const void *right)
+{
+    const struct twig *a = left, *b = right;
+
+    if (a->depth != b->depth) return a->depth < b->depth ? -1 : 1;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static int by_id(const void *left, const void *right)
+{
+    const struct twig *const *a = left, *const *b = right;
+
+    return (*a)->id < (*b)->id ? -1 : (*a)->id > (*b)->id;
+}
+
+static int twigs_read(struct twigs *t)
+{
+    luge_txn *txn = t->v->c->txn;
+    struct luge_branch b = {0};
+    struct luge_node node;
+    size_t room = 0;
+    int rc;
+
+    while ((rc = luge_branch_after(txn, &t->v->convo, b.id, &b)) == 0) {
+        if (t->count == room) {
+            room = room ? 2 * room : 64;
+            void *larger = realloc(t->list, room * sizeof(*t->list));
+            if (!larger) return LUGE_NOMEM;
+            t->list = larger;
+        }
+        node.depth = 0;
+        if (b.base) rc = luge_node_get(txn, &t->v->convo, b.base, &node);
+        if (rc) return rc;
+        t->list[t->count++] = (struct twig){
+            b.id, b.parent, b.nodes, b.base, node.depth, b.state, NONE, NONE};
+    }
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+/* Each below its parent, the earliest place first; *first: those with none. */
+static int twigs_link(struct twigs *t, size_t *first)
+{
+    struct twig **ids = malloc((t->count + 1) * sizeof(*ids));
+
+    if (!ids) return LUGE_NOMEM;
+    if (t->count) qsort(t->list, t->count, sizeof(*t->list), by_place);
+    for (size_t i = 0; i < t->count; i++) ids[i] = &t->list[i];
+    if (t->count) qsort(ids, t->count, sizeof(*ids), by_id);
+    *first = NONE;
+    for (size_t i = t->count; i-- > 0;) {
+        struct twig wanted = {.id = t->list[i].parent}, *key = &wanted;
+        struct twig **found = bsearch(&key, ids, t->count, sizeof(*ids), by_id);
+        size_t *list = found ? &(*found)->child : first;
+        t->list[i].sibling = *list;
+        *list = i;
+    }
+    free(ids);
+    return 0;
+}
+
+static int twig_print(struct twigs *t, const struct twig *twig,
+                      const char *front, const char *corner)
+{
+    struct luge_branch b, into;
+    luge_txn *txn = t->v->c->txn;
+    int rc = luge_branch_get(txn, &t->v->convo, twig->id, &b);
+
+    if (rc) return rc;
+    fputs(front, stdout);
+    fputs(corner, stdout);
+    print_bytes(b.name);
+    printf("  %llu node%s", (unsigned long long)b.nodes,
+           b.nodes == 1 ? "" : "s");
+    if (twig->base) printf(" from %llu", (unsigned long long)twig->base);
+    if (b.state) printf(", %s", branch_state_word(b.state));
+    if (b.into && !luge_branch_get(txn, &t->v->convo, b.into, &into)) {
+        fputs(" into ", stdout);
+        print_bytes(into.name);
+    }
+    putchar('\n');
+    return 0;
+}
+
+enum { FRONT_MAX = 160 };       /* bytes: 32 levels; deeper ones stand there */
+
+/* All twigs of a list and what is below them.  Recursion is as deep as branches
+ * fork from branches: `level` ends it where nobody could read it. */
+static int twigs_print(struct twigs *t, size_t at, const char *front, int level)
+{
+    char below[FRONT_MAX];
+    int rc = 0;
+
+    for (; !rc && at != NONE && t->left; at = t->list[at].sibling) {
+        bool last = t->list[at].sibling == NONE;
+        t->left--;
+        rc = twig_print(t, &t->list[at], front,
+                        !level ? "" : last ? "└─ " : "├─ ");
+        const char *more = !level ? "" : last ? "   " : "│  ";
+        snprintf(below, sizeof(below), "%s%s", front, more);
+        if (strlen(front) + 8 > sizeof(below)) snprintf(below, sizeof(below),
+                                                        "%s", front);
+        if (!rc && level < 1000)
+            rc = twigs_print(t, t->list[at].child, below, level + 1);
+    }
+    return rc;
+}
+
+int convo_tree(struct convo_call *v)
+{
+    struct twigs twigs = {.v = v};
+    size_t first;
+    int rc = limit_of(v, &twigs.left);
+
+    if (rc) return rc;
+    if (v->json) return convo_list(v);
+    rc = twigs_read(&twigs);
+    if (!rc) rc = twigs_link(&twigs, &first);
+    if (!rc) rc = twigs_print(&twigs, first, "", 0);
+    free(twigs.list);
+    return rc;
+}
+
+/* ------------------------------------------------------------------ log -- */
+
+static json_t *json_of_node(const struct luge_node *n)
+{
+    json_t *parents = json_array();
+    json_t *object;
+
+    for (uint32_t i = 0; i < n->parents; i++)
+        json_array_append_new(parents, json_of_count(luge_node_parent(n, i)));
+    object = json_pack(
+        "{s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:o}", "id",
+        json_of_count(n->id), "parents", parents, "branch",
+        json_of_count(n->branch), "depth", (int)n->depth, "time_ns",
+        json_of_count(n->time_ns), "author", json_of_bytes(n->author), "type",
+        json_of_bytes(n->type), "payload", json_of_bytes(n->payload),
+        "emotion", json_of_emotion(&n->emotion), "events", (int)n->events,
+        "clock_ns", json_of_count(n->clock_ns));
+    if (n->label.size)
+        json_object_set_new(object, "label", json_of_bytes(n->label));
+    if (n->description.size)
+        json_object_set_new(object, "description",
+                            json_of_bytes(n->description));
+    if (n->origin)
+        json_object_set_new(object, "origin", json_of_count(n->origin));
+    return object;
+}
+
+static void print_node(const struct luge_node *n, const char *front)
+{
+    char when[32];
+
+    time_words(n->time_ns, when, sizeof(when));
+    printf("%s%llu\t%s\t", front, (unsigned long long)n->id, when);
+    print_start(n->author, 24);
+    if (n->parents > 1) printf("\t(%u parents)", n->parents);
+    putchar('\t');
+    print_start(n->payload, 72);
+    if (n->description.size) {
+        fputs("  [", stdout);
+        print_start(n->description, 40);
+        putchar(']');
+    }
+    putchar('\n');
+}
+
+/* The newest first: up the path. */
+static int log_path(struct convo_call *v, uint64_t node, uint64_t limit)
+{
+    struct luge_node n;
+    int rc = 0;
+
+    for (; !rc && node && limit; node = n.parent, limit--) {
+        rc = luge_node_get(v->c->txn, &v->convo, node, &n);
+        if (rc) break;
+        if (v->json)
+            print_json(json_of_node(&n));
+        else
+            print_node(&n, "");
+    }
+    return rc;
+}
+
+/* Without a name: everything, parents before children. */
+static int log_all(struct convo_call *v, uint64_t limit)
+{
+    struct luge_walk_options o = {.kind = LUGE_WALK_SUBTREE};
+    struct luge_node n;
+    luge_walk *walk;
+    int rc = luge_walk_open(v->c->txn, &v->convo, &o, &walk);
+
+    if (rc) return rc;
+    while (limit-- && !(rc = luge_walk_next(walk, &n))) {
+        if (v->json)
+            print_json(json_of_node(&n));
+        else
+            print_node(&n, "");
+    }
+    luge_walk_close(walk);
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+int convo_log(struct convo_call *v)
+{
+    struct named named;
+    uint64_t limit;
+    int rc = limit_of(v, &limit);
+
+    if (rc) return rc;
+    if (!v->words) return log_all(v, limit);
+    rc = convo_named(v->c->txn, &v->convo, v->word[0], &named);
+    return rc ? rc : log_path(v, named.node, limit);
+}
+
+/* ----------------------------------------------------------------- show -- */
+
+static int time_of(const struct convo_call *v, bool *given, uint64_t *time_ns)
+{
+    const char *text = v->c->options[OPTION_TIME];
+    char *end;
+    double seconds;
+
+    *given = text != NULL;
+    if (!text) return 0;
+    seconds = strtod(text, &end);
+    if (end == text || *end || !(seconds >= 0 && seconds < 9e9))
+        return say_usage(v->c->verb, "--time wants seconds, not '%s'", text);
+    *time_ns = (uint64_t)(seconds * 1e9 + 0.5);
+    return 0;
+}
+
+static void print_part(const char *name, luge_bytes bytes)
+{
+    if (!bytes.size) return;
+    printf("%-9s ", name);
+    print_bytes(bytes);
+    putchar('\n');
+}
+
+static void print_node_whole(const struct luge_node *n)
+{
+    char when[32];
+
+    time_words(n->time_ns, when, sizeof(when));
+    printf("node      %llu, %u deep, of branch %llu\n",
+           (unsigned long long)n->id, n->depth,
+           (unsigned long long)n->branch);
+    fputs("parents  ", stdout);
+    for (uint32_t i = 0; i < n->parents; i++)
+        printf(" %llu", (unsigned long long)luge_node_parent(n, i));
+    printf("%s\ntime      %s\n", n->parents ? "" : " none", when);
+    print_part("author", n->author);
+    print_part("type", n->type);
+    print_part("label", n->label);
+    print_part("about", n->description);
+    if (n->origin)
+        printf("copy of   %llu\n", (unsigned long long)n->origin);
+    printf("music     %u events; it has come to %.3f s\n", n->events,
+           (double)n->clock_ns / 1e9);
+}
+
+static int show_events(struct convo_call *v, const struct luge_node *n,
+                       uint64_t limit)
+{
+    struct luge_music_event e;
+    int rc = 0;
+
+    for (uint32_t at = 0; at < n->events && at < limit; at++) {
+        rc = luge_node_event(v->c->txn, &v->convo, n->id, at, &e);
+        if (rc) return rc;
+        printf("  %9.3f  ", (double)e.time_ns / 1e9);
+        music_print(&e);
+        putchar('\n');
+    }
+    return rc;
+}
+
+static int show_json(struct convo_call *v, const struct luge_node *n,
+                     const struct luge_context *context)
+{
+    json_t *object = json_of_node(n), *events = json_array();
+    struct luge_music_event e;
+    int rc = 0;
+
+    for (uint32_t at = 0; !rc && at < n->events; at++) {
+        rc = luge_node_event(v->c->txn, &v->convo, n->id, at, &e);
+        if (!rc) json_array_append_new(events, json_of_music(&e));
+    }
+    json_object_set_new(object, "events", events);
+    json_object_set_new(object, "context", json_of_context(context));
+    if (rc)
+        json_decref(object);
+    else
+        print_json(object);
+    return rc;
+}
+
+/* The state at a time of the music, on the path to the node. */
+static int show_time(struct convo_call *v, uint64_t node, uint64_t time_ns)
+{
+    struct luge_context context;
+    struct luge_music_time at;
+    int rc = luge_context_at(v->c->txn, &v->convo, node, time_ns, &context);
+
+    if (!rc) rc = luge_music_time_at(v->c->txn, &v->convo, node, time_ns, &at);
+    if (rc) return rc;
+    if (v->json) {
+        print_json(json_pack("{s:o, s:i, s:i, s:i, s:o}", "time_ns",
+                             json_of_count(time_ns), "bar", (int)at.bar,
+                             "beat", (int)at.beat, "tick", (int)at.tick,
+                             "context", json_of_context(&context)));
+        return 0;
+    }
+    printf("time      %.3f s: bar %u, beat %u.%03u\n", (double)time_ns / 1e9,
+           at.bar, at.beat, at.tick);
+    context_print(&context);
+    return 0;
+}
+
+int convo_show(struct convo_call *v)
+{
+    struct luge_context context;
+    struct named named;
+    struct luge_branch b;
+    struct luge_node n;
+    uint64_t limit, time_ns = 0;
+    bool timed;
+    int rc = limit_of(v, &limit);
+
+    if (!rc) rc = time_of(v, &timed, &time_ns);
+    if (!rc) rc = convo_named(v->c->txn, &v->convo, v->word[0], &named);
+    if (rc) return rc;
+    if (named.is_branch && !named.node) {
+        rc = luge_branch_get(v->c->txn, &v->convo, named.branch, &b);
+        return rc ? rc : list_branch(v, &b);
+    }
+    if (timed) return show_time(v, named.node, time_ns);
+    rc = luge_node_get(v->c->txn, &v->convo, named.node, &n);
+    if (!rc) rc = luge_context_of(v->c->txn, &v->convo, named.node, &context);
+    if (rc) return rc;
+    if (v->json) return show_json(v, &n, &context);
+    print_node_whole(&n);
+    context_print(&context);
+    print_part("payload", n.payload);
+    return show_events(v, &n, limit);
+}
+
+/* ----------------------------------------------------------------- diff -- */
+
+struct side {
+    uint64_t nodes, events, notes;
+    uint64_t end_ns;
+};
+
+/* What is said in A and not in B, and what sounds on the path since they
+ * parted. */
+static int diff_side(struct convo_call *v, uint64_t a, uint64_t b,
+                     const char *front, uint64_t limit, struct side *side)
+{
+    struct luge_walk_options o = {.kind = LUGE_WALK_ANCESTORS, .node = a,
+                                  .without = b};
+    struct luge_score_options s = {.node = a, .without = b};
+    struct luge_music_event e;
+    struct luge_node n;
+    luge_score *score;
+    luge_walk *walk;
+    int rc = luge_walk_open(v->c->txn, &v->convo, &o, &walk);
+
+    if (rc) return rc;
+    for (; !(rc = luge_walk_next(walk, &n)); side->nodes++)
+        if (!v->json && side->nodes < limit) print_node(&n, front);
+    luge_walk_close(walk);
+    if (rc != LUGE_NOTFOUND) return rc;
+    rc = luge_score_open(v->c->txn, &v->convo, &s, &score);
+    if (rc) return rc;
+    for (; !(rc = luge_score_next(score, &e, NULL)); side->events++) {
+        side->notes += e.kind == LUGE_MUSIC_NOTE;
+        if (e.time_ns + e.duration_ns > side->end_ns)
+            side->end_ns = e.time_ns + e.duration_ns;
+    }
+    luge_score_close(score);
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+static json_t *json_of_side(const struct side *s)
+{
+    return json_pack("{s:o, s:o, s:o}", "nodes", json_of_count(s->nodes),
+                     "events", json_of_count(s->events), "notes",
+                     json_of_count(s->notes));
+}
+
+static void print_side(const struct convo_call *v, int word,
+                       const struct side *s, const char *front)
+{
+    fputs(front, stdout);
+    print_bytes(v->word[word]);
+    printf(": %llu nodes, %llu notes of %llu events, to %.3f s\n",
+           (unsigned long long)s->nodes, (unsigned long long)s->notes,
+           (unsigned long long)s->events, (double)s->end_ns / 1e9);
+}
+
+/* As diff does: 0 if there is nothing, 1 if there is. */
+int convo_diff(struct convo_call *v)
+{
+    struct side left = {0}, right = {0};
+    struct named a, b;
+    uint64_t common = 0, limit;
+    size_t count;
+    int rc = limit_of(v, &limit);
+
+    if (!rc) rc = convo_named(v->c->txn, &v->convo, v->word[0], &a);
+    if (!rc) rc = convo_named(v->c->txn, &v->convo, v->word[1], &b);
+    if (rc) return rc;
+    rc = luge_node_common(v->c->txn, &v->convo, a.node, b.node, &common, 1,
+                          &count);
+    if (rc == LUGE_NOTFOUND) rc = 0;    /* two roots */
+    if (!rc) rc = diff_side(v, a.node, b.node, "- ", limit, &left);
+    if (!rc) rc = diff_side(v, b.node, a.node, "+ ", limit, &right);
+    if (rc) return rc;
+    if (v->json) {
+        print_json(json_pack("{s:o, s:o, s:o}", "common",
+                             json_of_count(common), "left",
+                             json_of_side(&left), "right",
+                             json_of_side(&right)));
+    } else {
+        printf("common ancestor %llu\n", (unsigned long long)common);
+        print_side(v, 0, &left, "- ");
+        print_side(v, 1, &right, "+ ");
+    }
+    return left.nodes || right.nodes ? EXIT_NO : EXIT_DONE;
+}
