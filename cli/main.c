@@ -163,18 +163,17 @@ const struct verb verbs[] = {
          OPTION(DURABILITY) | OPTION(JSON),
      verb_convo,
      "look at conversations that fork, and change them",
-     "list [CONVERSATION]        conversations, or branches of one\n"
-     "tree CONVERSATION          branches below those they forked from\n"
-     "log CONVERSATION [WHAT]    nodes up to WHAT, the newest first; or all\n"
-     "show CONVERSATION WHAT     a node, its music, context; or at --time\n"
-     "diff CONVERSATION A B      what only A has, what only B has; exit code\n"
-     "                           1 if that is anything\n"
-     "fork CONVERSATION FROM NAME [WHY]    a branch; from '' a conversation\n"
-     "append CONVERSATION BRANCH TEXT      a node; with --type intention\n"
-     "                           TEXT is a note and how: 'C softly'\n"
-     "merge CONVERSATION FROM INTO [TEXT]  see --join\n"
-     "prune CONVERSATION BRANCH            it gets no more nodes\n"
-     "evaluate CONVERSATION BRANCH SCORE [TEXT]\n"
+     "list [CONVERSATION]: conversations, or branches of one.\n"
+     "tree CONVERSATION: branches below those they forked from.\n"
+     "log CONVERSATION [WHAT]: nodes up to WHAT, the newest first; or all.\n"
+     "show CONVERSATION WHAT: a node, its music and context; or at --time.\n"
+     "diff CONVERSATION A B: what only one has; exit code 1 if that is any.\n"
+     "fork CONVERSATION FROM NAME [WHY]: a branch; from '' a conversation.\n"
+     "append CONVERSATION BRANCH TEXT: a node; with --type intention TEXT is\n"
+     "a note and how: 'C softly'.\n"
+     "merge CONVERSATION FROM INTO [TEXT]: both heads become one; see --join.\n"
+     "prune CONVERSATION BRANCH: it gets no more nodes.\n"
+     "evaluate CONVERSATION BRANCH SCORE [TEXT]: an opinion of it.\n"
      "WHAT, A, B and FROM are a branch's name, a node's label or its number.\n"
      "Who makes something prints its number.\n"},
     {"bench", "[DIR]", OPTION(RECORDS) | OPTION(JSON), verb_bench,
