@@ -35,7 +35,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "luge.h"
+#include "luge_fork.h"
 #include "serial.h"
 #include "support.h"
 
@@ -614,13 +614,13 @@ static void work_tree(struct worker *w)
 
 /* -------------------------------------------------------------- looking -- */
 
-static uint64_t accounts_look(struct worker *w, luge_txn *txn)
+static uint64_t accounts_in(struct worker *w, luge_txn *txn, luge_tree tree)
 {
     luge_cursor *c;
     luge_bytes key, value;
     uint64_t sum = 0, count = 0, seen = 0;
     int rc;
-    must(w, luge_cursor_open(txn, LUGE_MAIN, &c), "luge_cursor_open");
+    must(w, luge_cursor_open(txn, tree, &c), "luge_cursor_open");
     must(w, luge_cursor_prefix(c, luge_str("account/")), "luge_cursor_prefix");
     while (!(rc = luge_cursor_next(c, &key, &value))) {
         sum += number_at(value);
@@ -633,6 +633,44 @@ static uint64_t accounts_look(struct worker *w, luge_txn *txn)
         failed(w, "K1: %llu accounts have %llu", (unsigned long long)count,
                (unsigned long long)sum);
     return seen;
+}
+
+static uint64_t accounts_look(struct worker *w, luge_txn *txn)
+{
+    return accounts_in(w, txn, LUGE_MAIN);
+}
+
+/* What was forked and what was kept by a snapshot of the same transaction. */
+static int forks_look(struct worker *w, luge_txn *txn, luge_bytes own,
+                      luge_tree fork)
+{
+    luge_tree kept;
+    uint64_t forked = accounts_in(w, txn, fork);
+    int rc = luge_snapshot_open(txn, own, luge_str("main"), &kept);
+    if (!rc && accounts_in(w, txn, kept) != forked)
+        failed(w, "K1: a fork and a snapshot of one moment differ");
+    return rc;
+}
+
+static void work_fork(struct worker *w)
+{
+    unsigned flags = some_flags(w);
+    char name[64];
+    luge_tree fork;
+    luge_txn *txn;
+    if (begin(w, flags, &txn)) return;
+    luge_bytes own = name_of(name, "fork", w->number, 0);
+    int rc = luge_tree_open(txn, own, 0, &fork);
+    if (rc == LUGE_NOTFOUND) {
+        rc = luge_fork(txn, luge_str("main"), own, NULL);
+        if (!rc) rc = luge_snapshot(txn, luge_str(""), own);
+    } else if (!rc) {
+        rc = forks_look(w, txn, own, fork);
+        if (!rc) rc = luge_tree_drop(txn, fork);
+        if (!rc) rc = luge_snapshot_drop(txn, own);
+    }
+    if (step(w, flags, rc, "forking or dropping")) commit(w, txn, flags);
+    else luge_abort(txn);
 }
 
 static void multi_look(struct worker *w, luge_txn *txn)
@@ -765,7 +803,7 @@ static const struct {
 } works[] = {
     {20, work_transfer}, {28, work_list}, {18, work_ack}, {6, work_count},
     {8, work_multi}, {3, work_big}, {5, work_token}, {2, work_tree},
-    {12, work_look}, {3, work_id}, {1, work_house},
+    {12, work_look}, {3, work_id}, {1, work_house}, {4, work_fork},
 };
 
 static void worker_turn(struct worker *w)

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "luge_fork.h"
 #include "support.h"
 
 /* ------------------------------------------------------------ snapshots -- */
@@ -246,6 +247,18 @@ static int merge_step(struct hand_slot *slot, const struct step *s,
                         merge_names[s->index], blob_bytes(s->value), out);
 }
 
+static int fork_tree(luge_txn *txn, luge_tree source, luge_bytes to,
+                     uint64_t *number)
+{
+    char copy[LUGE_NAME_SIZE_MAX];
+    luge_bytes name;
+    int rc = luge_tree_name(txn, source, &name);
+    if (rc) return rc;
+    memcpy(copy, name.data, name.size);
+    rc = luge_fork(txn, luge_bytes_of(copy, name.size), to, NULL);
+    return rc ? rc : luge_tree_open(txn, to, 0, number);
+}
+
 static void txn_step(struct hand_slot *slot, const struct step *s,
                      struct outcome *o)
 {
@@ -275,6 +288,11 @@ static void txn_step(struct hand_slot *slot, const struct step *s,
     case STEP_TREE_DROP: rc = luge_tree_drop(t, s->tree); break;
     case STEP_TREE_CLEAR: rc = luge_tree_clear(t, s->tree); break;
     case STEP_TREE_RENAME: rc = luge_tree_rename(t, s->tree, in); break;
+    case STEP_TREE_FORK: rc = fork_tree(t, s->tree, in, &o->number); break;
+    case STEP_SNAPSHOT:
+        rc = luge_snapshot(t, luge_str(""), in);
+        if (rc == LUGE_EXISTS) rc = luge_snapshot_drop(t, in);
+        break;
     case STEP_TREE_COUNT: rc = luge_tree_count(t, s->tree, &o->number); break;
     case STEP_TREE_NAME:
         rc = luge_tree_name(t, s->tree, &key);

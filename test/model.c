@@ -916,6 +916,36 @@ static void run_tree_rename(struct model_txn *t, const struct step *s,
     state_insert(&t->now, tree);
 }
 
+/* Nobody else is at work: what a fork reads of its source is not noted. */
+static void run_tree_fork(struct model_txn *t, const struct step *s,
+                          const struct outcome *seen, struct outcome *o)
+{
+    if (!may_write(t, o) || !name_good(s->key, o)) return;
+    const struct tree *source = step_tree(t, s, s->tree, o);
+    if (!source) return;
+    span_add(&t->reads, SPAN_NAMES, s->key, s->key);
+    if (state_named(&t->now, blob_bytes(s->key))) {
+        o->rc = LUGE_EXISTS;
+        return;
+    }
+    o->number = number_fresh(t, seen->number) ? seen->number : 0;
+    if (!o->number) return;
+    span_add(&t->writes, SPAN_NAMES, s->key, s->key);
+    span_number(&t->writes, SPAN_EXISTS, o->number);
+    struct tree *made = tree_copy_of(source);
+    blob_drop(made->name);
+    made->name = blob_keep(s->key);
+    made->number = o->number;
+    state_insert(&t->now, made);
+}
+
+/* Snapshots are not in a state: that they were made or dropped is a write. */
+static void run_snapshot(struct model_txn *t, const struct step *s,
+                         struct outcome *o)
+{
+    if (may_write(t, o)) span_add(&t->writes, SPAN_NAMES, s->key, s->key);
+}
+
 static void run_tree_clear(struct model_txn *t, const struct step *s,
                            struct outcome *o)
 {
@@ -1010,6 +1040,8 @@ static void make(struct model_txn *t, const struct step *s,
     case STEP_TREE_DROP: run_tree_drop(t, s, o); break;
     case STEP_TREE_CLEAR: run_tree_clear(t, s, o); break;
     case STEP_TREE_RENAME: run_tree_rename(t, s, o); break;
+    case STEP_TREE_FORK: run_tree_fork(t, s, seen, o); break;
+    case STEP_SNAPSHOT: run_snapshot(t, s, o); break;
     case STEP_TREE_COUNT: run_tree_count(t, s, o); break;
     case STEP_TREE_NAME: run_tree_name(t, s, o); break;
     case STEP_TREE_AFTER: run_tree_after(t, s, o); break;

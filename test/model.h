@@ -47,6 +47,8 @@ luge_bytes blob_bytes(const struct blob *b);           /* NULL: no bytes */
     X(TREE_OPEN)     /* key: name, flags; number: the tree */                 \
     X(TREE_DROP) X(TREE_CLEAR)                                                \
     X(TREE_RENAME)   /* key: name */                                          \
+    X(TREE_FORK)     /* key: name; number: the new tree.  No path under it */ \
+    X(SNAPSHOT)      /* key: name; of everything; if there is one, drop it */ \
     X(TREE_COUNT) X(TREE_NAME)                                                \
     X(TREE_AFTER)    /* key: name; key, number: the tree found */             \
     X(GET) X(PUT) X(ADD) X(DEL)                                               \

@@ -272,9 +272,16 @@ static luge_tree some_tree(const struct state *s, struct dice *d)
 static void choose_tree_op(const struct model_txn *t, struct step *s,
                            struct dice *d)
 {
-    uint32_t roll = dice_below(d, 100);
+    uint32_t roll = dice_below(d, 140);
     s->tree = some_tree(&t->now, d);
-    if (s->tree == LUGE_MAIN || roll < 40) {
+    if (roll >= 120) {
+        s->kind = STEP_SNAPSHOT;
+        s->tree = 0;
+        s->key = some_name(d);
+    } else if (roll >= 100) {
+        s->kind = STEP_TREE_FORK;
+        s->key = some_name(d);
+    } else if (s->tree == LUGE_MAIN || roll < 40) {
         s->kind = STEP_TREE_OPEN;
         s->flags = LUGE_TREE_CREATE;
         s->tree = 0;
@@ -324,7 +331,8 @@ static bool both(struct work *w, struct model_txn *t, struct step *s)
     struct outcome seen, expected = {0};
     hand_step(&w->hand, s, &seen);
     trace(w, s, &seen);
-    if (s->kind == STEP_TREE_OPEN && !seen.rc &&
+    bool made = s->kind == STEP_TREE_OPEN || s->kind == STEP_TREE_FORK;
+    if (made && !seen.rc &&
         seen.number > w->ledger.id_last)
         w->ledger.id_last = seen.number;
     bool good = !excused(w, seen.rc);
