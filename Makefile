@@ -36,9 +36,9 @@ test: packages-test
 	@$(call house,$(BUILD))
 	@$(call suite,$(BUILD),,$(QUICK))
 
-## demo: a walk through the command, four writers and a kill included
-demo: all
-	@tools/demo $(BUILD)/luge
+## demo: the main job on real input: imports, three agents, a kill, a player
+demo: all packages-demo
+	@tools/demo $(BUILD)
 
 ## check: the short tests under ASan and UBSan, then under TSan
 check: packages-test
@@ -108,6 +108,8 @@ packages-test:
 	@tools/packages build test
 packages-bench:
 	@tools/packages build bench
+packages-demo:
+	@tools/packages build demo
 
 .PHONY: all test demo check hard crash fuzz golden bench one tidy install \
-	uninstall clean help packages packages-test packages-bench
+	uninstall clean help packages packages-test packages-bench packages-demo

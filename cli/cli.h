@@ -174,6 +174,7 @@ int verb_restore(struct call *c);
 int call_at(const struct call *c, uint64_t *seq, uint64_t *time_ns);
 int verb_import(struct call *c);     /* import.c */
 int verb_convo(struct call *c);      /* convo.c */
+int verb_play(struct call *c);       /* play.c */
 int verb_bench(struct call *c);      /* bench.c */
 int verb_help(struct call *c);       /* help.c */
 int verb_version(struct call *c);

@@ -176,6 +176,17 @@ const struct verb verbs[] = {
      "evaluate CONVERSATION BRANCH SCORE [TEXT]: an opinion of it.\n"
      "WHAT, A, B and FROM are a branch's name, a node's label or its number.\n"
      "Who makes something prints its number.\n"},
+    {"play", "DIR CONVERSATION",
+     OPTION(BRANCH) | OPTION(SPEED) | OPTION(ONCE) | OPTION(LIMIT) |
+         OPTION(OUT) | OPTION(JSON),
+     verb_play,
+     "play a conversation as it was said, and as it is being said",
+     "A line for each event, at its musical time.  With --branch that branch\n"
+     "from its beginning, and then whatever is appended to it; without, what\n"
+     "is said from now on, on any branch.  Ends by a signal, after --limit\n"
+     "events, or with --once where the branch ends (main, if none is named).\n"
+     "With --out it writes the branch as a MIDI file.  At the end it says on\n"
+     "standard error how soon after their commits the nodes were heard.\n"},
     {"bench", "[DIR]", OPTION(RECORDS) | OPTION(JSON), verb_bench,
      "measure a small workload",
      "Works in a tree called luge-bench that it makes and drops; without DIR\n"

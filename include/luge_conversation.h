@@ -29,6 +29,7 @@
 #define LUGE_CONVERSATION_H
 
 #include "luge.h"
+#include "luge_feed.h"
 #include "luge_music.h"
 
 #ifdef __cplusplus
@@ -171,6 +172,12 @@ LUGE_API int luge_say(luge_txn *txn, const struct luge_conversation *convo,
 LUGE_API int luge_node_get(luge_txn *txn,
                            const struct luge_conversation *convo, uint64_t id,
                            struct luge_node *node);
+
+/* For who follows the conversation with a watch of the tree convo->nodes: the
+ * node that CHANGE has said.  Any thread.  NOTFOUND (it is of another tree, or
+ * the end of one), CORRUPT. */
+LUGE_API int luge_node_said(const struct luge_conversation *convo,
+                            const struct luge_change *change, uint64_t *id);
 
 /* The node with this label.  NOTFOUND. */
 LUGE_API int luge_node_labelled(luge_txn *txn,
@@ -371,6 +378,8 @@ LUGE_API int luge_score_open(luge_txn *txn,
 /* node, if not NULL: that of the event.  NOTFOUND at the end. */
 LUGE_API int luge_score_next(luge_score *score, struct luge_music_event *event,
                              uint64_t *node);
+/* Which of its node's events the last one was, as for luge_node_event. */
+LUGE_API uint32_t luge_score_index(const luge_score *score);
 /* NULL is allowed.  Never fails. */
 LUGE_API void luge_score_close(luge_score *score);
 

@@ -115,16 +115,32 @@ struct luge_score {
     size_t place_count, place_room;
     luge_cursor *cursor;        /* in the events of node at - 1 */
     bool within;
+    uint32_t index;             /* of the last event */
 };
 
+static int index_of(luge_bytes key, uint32_t *index)
+{
+    struct tuple_reader reader = tuple_read(key);
+    uint64_t node, at;
+    int rc = tuple_get_u64(&reader, &node);
+
+    if (!rc) rc = tuple_get_u64(&reader, &at);
+    if (!rc && at >= LUGE_NODE_EVENTS_MAX)
+        rc = MODEL_CORRUPT("a node has event %llu", (unsigned long long)at);
+    if (!rc) *index = (uint32_t)at;
+    return rc;
+}
+
 /* The next event in the order of the path, whatever its time. */
-static int next_any(luge_score *s, luge_bytes *key, luge_bytes *raw)
+static int next_any(luge_score *s, luge_bytes *raw)
 {
     struct tuple prefix;
+    luge_bytes key;
 
     for (;;) {
-        int rc = s->within ? luge_cursor_next(s->cursor, key, raw)
+        int rc = s->within ? luge_cursor_next(s->cursor, &key, raw)
                            : LUGE_NOTFOUND;
+        if (!rc) return index_of(key, &s->index);
         if (rc != LUGE_NOTFOUND) return rc;
         if (s->at == s->count) return rc;
         convo_key(&prefix, s->nodes[s->at++]);
@@ -143,11 +159,11 @@ static bool in_range(const luge_score *s, uint64_t time_ns)
 static int next_by_path(luge_score *s, struct luge_music_event *event,
                         uint64_t *node)
 {
-    luge_bytes key, raw;
+    luge_bytes raw;
     int rc;
 
     do {
-        rc = next_any(s, &key, &raw);
+        rc = next_any(s, &raw);
         if (!rc) rc = convo_event_show(raw, event);
     } while (!rc && !in_range(s, event->time_ns));
     if (!rc && node) *node = s->nodes[s->at - 1];
@@ -160,9 +176,9 @@ static int next_by_time(luge_score *s, struct luge_music_event *event,
     if (s->at == s->place_count) return LUGE_NOTFOUND;
     uint64_t order = s->places[s->at++].order;
     uint64_t id = s->nodes[order >> INDEX_BITS];
-    uint32_t index = (uint32_t)(order & ((1u << INDEX_BITS) - 1));
+    s->index = (uint32_t)(order & ((1u << INDEX_BITS) - 1));
     if (node) *node = id;
-    int rc = luge_node_event(s->txn, &s->convo, id, index, event);
+    int rc = luge_node_event(s->txn, &s->convo, id, s->index, event);
     return rc == LUGE_NOTFOUND ? MODEL_CORRUPT("an event is gone") : rc;
 }
 
@@ -190,21 +206,14 @@ static int by_time(const void *left, const void *right)
 static int score_sort(luge_score *s)
 {
     struct luge_music_event event;
-    luge_bytes key, raw;
-    uint64_t node, index;
+    luge_bytes raw;
     int rc;
 
-    while ((rc = next_any(s, &key, &raw)) == 0) {
-        struct tuple_reader reader = tuple_read(key);
-        rc = tuple_get_u64(&reader, &node);
-        if (!rc) rc = tuple_get_u64(&reader, &index);
-        if (!rc && index >= LUGE_NODE_EVENTS_MAX)
-            rc = MODEL_CORRUPT("a node has event %llu",
-                               (unsigned long long)index);
-        if (!rc) rc = convo_event_show(raw, &event);
+    while ((rc = next_any(s, &raw)) == 0) {
+        rc = convo_event_show(raw, &event);
         if (!rc && in_range(s, event.time_ns))
             rc = place_add(s, event.time_ns,
-                           ((uint64_t)(s->at - 1) << INDEX_BITS) | index);
+                           ((uint64_t)(s->at - 1) << INDEX_BITS) | s->index);
         if (rc) return rc;
     }
     if (rc != LUGE_NOTFOUND) return rc;
@@ -244,6 +253,11 @@ int luge_score_next(luge_score *score, struct luge_music_event *event,
     return score->options.flags & LUGE_SCORE_BY_TIME
                ? next_by_time(score, event, node)
                : next_by_path(score, event, node);
+}
+
+uint32_t luge_score_index(const luge_score *score)
+{
+    return score->index;
 }
 
 void luge_score_close(luge_score *score)

@@ -89,6 +89,16 @@ int luge_node_get(luge_txn *txn, const struct luge_conversation *convo,
     return rc ? rc : convo_node_show(id, &fixed, raw, node);
 }
 
+int luge_node_said(const struct luge_conversation *convo,
+                   const struct luge_change *change, uint64_t *id)
+{
+    if (change->kind != LUGE_CHANGE_PUT || change->tree != convo->nodes)
+        return LUGE_NOTFOUND;
+    struct tuple_reader reader = tuple_read(change->key);
+    int rc = tuple_get_u64(&reader, id);
+    return rc ? rc : tuple_get_end(&reader);
+}
+
 int luge_node_labelled(luge_txn *txn, const struct luge_conversation *convo,
                        luge_bytes label, uint64_t *id)
 {
