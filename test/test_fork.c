@@ -671,6 +671,7 @@ static int look_from_elsewhere(struct rig *r)
  * application holds the turn into its own memory only. */
 static void others_replay_forks(void **state)
 {
+    CHILD_WITH_THREADS();
     struct rig *r = *state;
     some_trees(r);
     for (int i = 0; i < 2; i++) {
