@@ -409,7 +409,7 @@ int main(int argc, char **argv)
                      .large = grab(LARGE)};
     snprintf(path, sizeof path, "%s/db", base);
     pattern_fill(p.large, LARGE, 5);
-    batch_length(&order, 100, 400, 50000);
+    batch_length(&order, 100, 400, 15000);
     int rc = batch_run(&order, "fuzz_api", one, &p, tallies);
     free(p.large);
     scratch_remove(base);

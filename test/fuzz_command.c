@@ -194,7 +194,7 @@ int main(int argc, char **argv)
     snprintf(p.other, sizeof p.other, "%s/other", place);
     snprintf(p.input, sizeof p.input, "%s/input", base);
     snprintf(p.errors, sizeof p.errors, "%s/errors", base);
-    batch_length(&order, 15, 60, 5000);
+    batch_length(&order, 15, 60, 1500);
     int rc = batch_run(&order, "fuzz_command", one, &p, tallies);
     scratch_remove(base);
     return rc;

@@ -402,7 +402,7 @@ int main(int argc, char **argv)
     snprintf(path, sizeof path, "%s/db", base);
     for (unsigned i = 0; i < ORIGINALS; i++)
         make_original(&originals[i], path, &kinds[i], i);
-    batch_length(&order, 60, 300, 60000);
+    batch_length(&order, 60, 300, 15000);
     int rc = batch_run(&order, "fuzz_files", one, &h, tallies);
     for (unsigned i = 0; i < ORIGINALS; i++) image_free(&originals[i].image);
     scratch_remove(base);
