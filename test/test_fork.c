@@ -472,6 +472,31 @@ static void readers_keep_what_was_dropped(void **state)
     sound(r);
 }
 
+/* A tree's pages go from the head and from the snapshot in one commit, while
+ * nothing else in its leaf of the catalog changes. */
+static void a_change_and_the_end_of_its_snapshot(void **state)
+{
+    struct rig *r = *state;
+    char name[40];
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    for (int i = 0; i < 300; i++) {
+        sprintf(name, "tree number %d", i);
+        put(txn, tree_make(txn, name), "k", name);
+    }
+    commit(txn);
+    for (int i = 0; i < 300; i += 50) {
+        txn = begin(r, LUGE_WRITE);
+        fine(luge_snapshot(txn, luge_str(""), luge_str("s")));
+        commit(txn);
+        txn = begin(r, LUGE_WRITE);
+        sprintf(name, "tree number %d", i);
+        put(txn, tree_of(txn, name), "k", "other");
+        fine(luge_snapshot_drop(txn, luge_str("s")));
+        commit(txn);
+        sound(r);
+    }
+}
+
 /* ------------------------------------------------------ diff and merge -- */
 
 struct seen {
@@ -710,7 +735,9 @@ int main(void)
         WITH(what_was_read_of_a_fork_was_read), WITH(names_are_read),
         WITH(savepoints_undo_forks), WITH(a_snapshot_cannot_be_changed),
         WITH(snapshots_say_what_they_are),
-        WITH(readers_keep_what_was_dropped), WITH(differences), WITH(merges),
+        WITH(readers_keep_what_was_dropped),
+        WITH(a_change_and_the_end_of_its_snapshot), WITH(differences),
+        WITH(merges),
         WITH(what_has_no_base), WITH(others_replay_forks),
     };
     return cmocka_run_group_tests_name("fork", tests, NULL, NULL);

@@ -280,14 +280,17 @@ static int trees_of_leaf(void *context, const struct page_head *leaf)
 }
 
 /* The pin of the catalog at NUMBER, whose record is gone: release its pages to
- * W and list the trees to look at. */
+ * W and list the trees to look at.  The head's catalog must know which trees
+ * were changed, or it would seem to have them as they were. */
 static int release_whole(struct view *v, struct page_work *w, u64 number,
                          page_ref root, struct gone_list *list)
 {
     struct pin_record record;
-    page_ref kept = v->catalog.root;
     u64 at = 0;
-    int rc = lineage_pin_near(v, 0, LUGE_GT, number, &at, &record);
+    int rc = v->work ? view_flush(v) : 0;
+    if (rc) return rc;
+    page_ref kept = v->catalog.root;
+    rc = lineage_pin_near(v, 0, LUGE_GT, number, &at, &record);
     if (!rc) kept = record.root;
     if (!rc || rc == LUGE_NOTFOUND)
         rc = lineage_pin_near(v, 0, LUGE_LT, number, &at, &record);
