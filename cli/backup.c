@@ -1,4 +1,4 @@
-/* cli/backup.c -- the verbs backup and restore.
+/* cli/backup.c -- the verbs backup, restore and salvage.
  *
  *   B1  A file is written beside its name and renamed when it is whole and
  *       durable; in a directory it gets a name of its own, which tells its
@@ -485,4 +485,47 @@ int verb_restore(struct call *c)
 
     if (code) return code;
     return strcmp(from, "-") ? restore_row(c, &o, from) : restore_pipe(c, &o);
+}
+
+/* ------------------------------------------------------------- salvage -- */
+
+static void say_lost(void *context, const char *sentence)
+{
+    const struct call *c = context;
+
+    if (call_has(c, OPTION_JSON))
+        print_json(json_pack("{s:s}", "lost", sentence));
+    else
+        printf("%s\n", sentence);
+}
+
+static json_t *salvaged_json(const struct luge_salvaged *s)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}",
+                     "trees", json_of_count(s->trees), "records",
+                     json_of_count(s->records), "lost_pages",
+                     json_of_count(s->lost_pages), "lost_records",
+                     json_of_count(s->lost_records), "lost_values",
+                     json_of_count(s->lost_values), "older",
+                     json_of_count(s->older), "nameless",
+                     json_of_count(s->nameless), "transactions",
+                     json_of_count(s->transactions), "log_damaged",
+                     s->log_damaged);
+}
+
+int verb_salvage(struct call *c)
+{
+    struct luge_salvaged s = {0};
+    int rc = luge_salvage(call_text(c, 0), call_text(c, 1), say_lost, c, NULL,
+                          &s);
+
+    if (rc) return say_error(rc);
+    if (call_has(c, OPTION_JSON))
+        print_json(salvaged_json(&s));
+    else
+        printf("%" PRIu64 " trees, %" PRIu64 " records, %" PRIu64
+               " transactions of the log\n", s.trees, s.records + s.nameless,
+               s.transactions);
+    return s.lost_pages || s.lost_records || s.lost_values || s.nameless ||
+                   s.older || s.log_damaged ? EXIT_NO : EXIT_DONE;
 }

@@ -171,6 +171,7 @@ int verb_diff(struct call *c);       /* diff.c */
 int verb_merge(struct call *c);
 int verb_backup(struct call *c);     /* backup.c */
 int verb_restore(struct call *c);
+int verb_salvage(struct call *c);
 int call_at(const struct call *c, uint64_t *seq, uint64_t *time_ns);
 int verb_import(struct call *c);     /* import.c */
 int verb_convo(struct call *c);      /* convo.c */

@@ -187,6 +187,13 @@ const struct verb verbs[] = {
      "events, or with --once where the branch ends (main, if none is named).\n"
      "With --out it writes the branch as a MIDI file.  At the end it says on\n"
      "standard error how soon after their commits the nodes were heard.\n"},
+    {"salvage", "BROKEN DIR", OPTION(JSON), verb_salvage,
+     "read everything readable out of a damaged database into a new one",
+     "BROKEN must not be open, and stays as it is.  Every record is recovered\n"
+     "whose own page is sound; those of trees whose names are lost go to\n"
+     "trees under lost+found/.  Prints a line for each thing that was lost,\n"
+     "then what there is.  Snapshots are not copied.  Exit code 1 if\n"
+     "something was lost.\n"},
     {"bench", "[DIR]", OPTION(RECORDS) | OPTION(JSON), verb_bench,
      "measure a small workload",
      "Works in a tree called luge-bench that it makes and drops; without DIR\n"

@@ -116,6 +116,36 @@ LUGE_API int luge_restore(const char *path,
                           const struct luge_restore_options *options,
                           struct luge_restored *restored);
 
+/* ------------------------------------------------------------- salvage -- */
+
+struct luge_salvaged {
+    uint64_t trees, records;    /* in the new database, before the log */
+    uint64_t lost_pages;        /* damaged ones that something led to */
+    uint64_t lost_records;      /* that trees count and nobody found */
+    uint64_t lost_values;       /* of them, large ones whose bytes are wrong */
+    uint64_t older;             /* records in place of lost ones, from pages
+                                   that perhaps only a snapshot held */
+    uint64_t nameless;          /* records in trees under lost+found/ */
+    uint64_t transactions;      /* of the log behind the checkpoint */
+    int log_damaged;            /* 1: the log goes on behind a damage */
+};
+
+/* Read everything readable out of the database in the directory BROKEN, which
+ * nobody may have open and which is not changed, into a new one in PATH.  Every
+ * record is recovered whose page and, if it is large, whose bytes are sound,
+ * whatever else is damaged: pages tell whose they are.  Trees keep names and
+ * numbers; of a tree whose name is lost the records go to lost+found/ and a
+ * mark of it.  Then the log is applied as far as it can be read.  Commits are
+ * numbered anew; snapshots are not copied.
+ * REPORT, if not NULL, gets a sentence for each thing that was lost.
+ * PLATFORM: as in luge_options.
+ * Errors: NOTFOUND (nothing of a database there), BUSY (somebody has it open),
+ * EXISTS (PATH holds a database), and as luge_open and luge_commit for PATH. */
+LUGE_API int luge_salvage(const char *broken, const char *path,
+                          void (*report)(void *context, const char *sentence),
+                          void *context, void *platform,
+                          struct luge_salvaged *salvaged);
+
 #ifdef __cplusplus
 }
 #endif

@@ -80,4 +80,24 @@ code "of another database" 3 luge backup r7 more --since full
 like "of another database says so" "$err" '^luge: MISMATCH: .*another'
 code "with the log of nothing" 2 luge backup db more --with-log
 
+# A damaged database.
+code "salvage of a sound one" 0 luge salvage db new
+like "tells what there is" "$out" '^[0-9]+ trees, [0-9]+ records'
+is "and it is the same" "$(luge checksum new)" "$(luge checksum db)"
+cp -r db broken
+for n in $(seq 200); do echo "key$n value"; done |
+    while read -r key value; do luge put broken "$key" "$value" \
+        --durability async; done
+count=$(luge scan broken | wc -l)
+printf damage | dd of=broken/db bs=1 seek=$((4096 * 2 + 3000)) conv=notrunc \
+    2>/dev/null
+printf damage | dd of=broken/db bs=1 seek=$((4096 * 3 + 3000)) conv=notrunc \
+    2>/dev/null
+printf x | dd of=broken/conf bs=1 seek=2 conv=notrunc 2>/dev/null
+code "salvage of a damaged one" 1 luge salvage broken whole
+like "says that conf is gone" "$out" 'conf is missing or cannot be read'
+is "the new one is sound" "$(luge check whole)" "sound"
+code "salvage of what is not there" 3 luge salvage nothing whole2
+code "salvage into a database" 3 luge salvage broken whole
+
 finish

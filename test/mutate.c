@@ -300,7 +300,7 @@ static void change_page(struct job *j)
     struct page_head *p = NULL;
     for (u32 tries = 0; tries < 50; tries++) {
         p = (struct page_head *)(void *)(f->data + at * j->page_bytes);
-        if (p->kind && p->kind <= PAGE_SPACE && !p->reserved) break;
+        if (p->kind && p->kind <= PAGE_SPACE && p->level < 16) break;
         at = 2 + below(j, pages - 2);
     }
     say(j, "page %llu (kind %u): ", (unsigned long long)at, p->kind);

@@ -53,7 +53,7 @@ struct page_head {
     u16 cell_low;
     u16 dead;
     u16 run;
-    u32 reserved;
+    u32 owner;   /* page_owner(): whom it was born to; 0: not said */
 };
 _Static_assert(sizeof(struct page_head) == 32, "format.md 3.1");
 _Static_assert(offsetof(struct page_head, birth) == 8, "format.md 3.1");
@@ -64,6 +64,13 @@ _Static_assert(offsetof(struct page_head, prefix) == 20, "format.md 3.1");
 _Static_assert(offsetof(struct page_head, cell_low) == 22, "format.md 3.1");
 _Static_assert(offsetof(struct page_head, dead) == 24, "format.md 3.1");
 _Static_assert(offsetof(struct page_head, run) == 26, "format.md 3.1");
+
+/* A mark of tree NUMBER (0: the catalog), never 0.  Only salvage reads it: it
+ * tells whose a page is when what led to it is damaged. */
+static inline u32 page_owner(u64 tree)
+{
+    return (u32)(((tree + 1) * 0x9e3779b97f4a7c15u) >> 32) | 1;
+}
 
 /* A large value: consecutive pages, no headers, the bytes from the start
  * (format.md 3.5). */

@@ -111,7 +111,9 @@ struct publish_list {       /* the frames being published, children first */
     struct publish_item {
         page_ref ref;
         u64 number;
+        u32 owner;
     } *items;
+    u32 owner;                          /* of what is being collected */
     size_t count, capacity;
     u8 *staging;
 };

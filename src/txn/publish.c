@@ -32,22 +32,30 @@ static int collect_item(struct env *e, page_ref ref)
     int rc = space_take_page(&e->space, &number);
     if (rc) return rc;
     e->pages.meta[ref & ~PAGE_PRIVATE].number = number;
-    list->items[list->count++] = (struct publish_item){ref, number};
+    list->items[list->count++] = (struct publish_item){ref, number,
+                                                       list->owner};
     return 0;
 }
 
 /* Depth is bounded by TREE_DEPTH_MAX: every level has its own number. */
-static int collect(struct env *e, page_ref ref)
+static int collect_node(struct env *e, page_ref ref)
 {
     u32 count = 0;
     if (!page_is_private(ref)) return 0;
     page_ref *children = tree_page_children(page_frame(&e->pages, ref),
                                             &count);
     for (u32 i = 0; children && i < count; i++) {
-        int rc = collect(e, children[i]);
+        int rc = collect_node(e, children[i]);
         if (rc) return rc;
     }
     return collect_item(e, ref);
+}
+
+/* What is private of TREE (0: the catalog), below ROOT. */
+static int collect(struct env *e, u64 tree, page_ref root)
+{
+    e->publishing.owner = page_owner(tree);
+    return collect_node(e, root);
 }
 
 static page_ref published_ref(struct env *e, page_ref ref)
@@ -67,6 +75,7 @@ static void stage(struct env *e, const struct publish_item *item, u64 birth,
     page_ref *children = tree_page_children(page, &count);
     for (u32 i = 0; children && i < count; i++)
         children[i] = published_ref(e, children[i]);
+    page->owner = item->owner;
     page_seal(page, item->number, birth, size);
 }
 
@@ -107,7 +116,7 @@ static int publish_tree(struct env *e, struct view *view, u64 number)
     int rc = view_find(view, number, &t);
     if (rc == LUGE_NOTREE) return 0;                 /* dropped since */
     if (rc || !page_is_private(t->tree.root)) return rc;
-    rc = collect(e, t->tree.root);
+    rc = collect(e, number, t->tree.root);
     if (rc) return rc;
     t->tree.root = published_ref(e, t->tree.root);
     return view_store_tree(view, t);
@@ -142,7 +151,7 @@ int publish_pages(struct env *e, struct view *view, u64 publication)
     size_t first = e->publishing.count;     /* before it: what was frozen */
     int rc = publish_begin(e);
     if (!rc) rc = publish_trees(e, view);
-    if (!rc) rc = collect(e, view->catalog.root);
+    if (!rc) rc = collect(e, 0, view->catalog.root);
     if (!rc) rc = write_from(e, first, publication);
     if (!rc) view->catalog.root = published_ref(e, view->catalog.root);
     return rc;
@@ -154,7 +163,7 @@ int publish_frozen(void *context, struct view *view, struct view_tree *t)
     size_t first = e->publishing.count;
     u64 publication = e->work.birth + 1;
     int rc = t ? publish_begin(e) : publish_pages(e, view, publication);
-    if (!rc && t) rc = collect(e, t->tree.root);
+    if (!rc && t) rc = collect(e, t->number, t->tree.root);
     if (!rc && t) rc = write_from(e, first, publication);
     if (rc) return rc;
     e->work.birth = publication;
