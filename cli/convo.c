@@ -113,6 +113,8 @@ static const struct {
     {"list", 0, 1, convo_list, NULL, "[CONVERSATION]"},
     {"tree", 1, 1, convo_tree, NULL, "CONVERSATION"},
     {"log", 1, 2, convo_log, NULL, "CONVERSATION [BRANCH|NODE]"},
+    {"ancestors", 2, 3, convo_ancestors, NULL, "CONVERSATION WHAT [WITHOUT]"},
+    {"common", 3, 3, convo_common, NULL, "CONVERSATION A B"},
     {"show", 2, 2, convo_show, NULL, "CONVERSATION BRANCH|NODE"},
     {"diff", 3, 3, convo_diff, NULL, "CONVERSATION A B"},
     {"fork", 3, 4, NULL, convo_fork, "CONVERSATION FROM NAME [WHY]"},

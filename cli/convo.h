@@ -63,6 +63,8 @@ struct convo_call {
 int convo_list(struct convo_call *v);
 int convo_tree(struct convo_call *v);
 int convo_log(struct convo_call *v);
+int convo_ancestors(struct convo_call *v);
+int convo_common(struct convo_call *v);
 int convo_show(struct convo_call *v);
 int convo_diff(struct convo_call *v);
 

@@ -323,6 +323,14 @@ static void print_node(const struct luge_node *n, const char *front)
     putchar('\n');
 }
 
+static void show_line(const struct convo_call *v, const struct luge_node *n)
+{
+    if (v->json)
+        print_json(json_of_node(n));
+    else
+        print_node(n, "");
+}
+
 /* The newest first: up the path. */
 static int log_path(struct convo_call *v, uint64_t node, uint64_t limit)
 {
@@ -331,11 +339,7 @@ static int log_path(struct convo_call *v, uint64_t node, uint64_t limit)
 
     for (; !rc && node && limit; node = n.parent, limit--) {
         rc = luge_node_get(v->c->txn, &v->convo, node, &n);
-        if (rc) break;
-        if (v->json)
-            print_json(json_of_node(&n));
-        else
-            print_node(&n, "");
+        if (!rc) show_line(v, &n);
     }
     return rc;
 }
@@ -349,14 +353,54 @@ static int log_all(struct convo_call *v, uint64_t limit)
     int rc = luge_walk_open(v->c->txn, &v->convo, &o, &walk);
 
     if (rc) return rc;
-    while (limit-- && !(rc = luge_walk_next(walk, &n))) {
-        if (v->json)
-            print_json(json_of_node(&n));
-        else
-            print_node(&n, "");
-    }
+    while (limit-- && !(rc = luge_walk_next(walk, &n)))
+        show_line(v, &n);
     luge_walk_close(walk);
     return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+/* Through all parents, children before parents. */
+int convo_ancestors(struct convo_call *v)
+{
+    struct luge_walk_options o = {.kind = LUGE_WALK_ANCESTORS};
+    struct named named;
+    struct luge_node n;
+    luge_walk *walk;
+    uint64_t limit;
+    int rc = limit_of(v, &limit);
+
+    if (!rc) rc = convo_named(v->c->txn, &v->convo, v->word[0], &named);
+    if (rc) return rc;
+    o.node = named.node;
+    if (v->words > 1)
+        rc = convo_named(v->c->txn, &v->convo, v->word[1], &named);
+    if (v->words > 1) o.without = named.node;
+    if (!rc) rc = luge_walk_open(v->c->txn, &v->convo, &o, &walk);
+    if (rc) return rc;
+    while (limit-- && !(rc = luge_walk_next(walk, &n)))
+        show_line(v, &n);
+    luge_walk_close(walk);
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+int convo_common(struct convo_call *v)
+{
+    enum { COMMON_MAX = 256 };
+    uint64_t common[COMMON_MAX];
+    struct named a, b;
+    struct luge_node n;
+    size_t count;
+    int rc = convo_named(v->c->txn, &v->convo, v->word[0], &a);
+
+    if (!rc) rc = convo_named(v->c->txn, &v->convo, v->word[1], &b);
+    if (!rc)
+        rc = luge_node_common(v->c->txn, &v->convo, a.node, b.node, common,
+                              COMMON_MAX, &count);
+    for (size_t i = 0; !rc && i < count && i < COMMON_MAX; i++) {
+        rc = luge_node_get(v->c->txn, &v->convo, common[i], &n);
+        if (!rc) show_line(v, &n);
+    }
+    return rc;
 }
 
 int convo_log(struct convo_call *v)

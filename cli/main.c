@@ -166,6 +166,8 @@ const struct verb verbs[] = {
      "list [CONVERSATION]: conversations, or branches of one.\n"
      "tree CONVERSATION: branches below those they forked from.\n"
      "log CONVERSATION [WHAT]: nodes up to WHAT, the newest first; or all.\n"
+     "ancestors CONVERSATION WHAT [WITHOUT]: through all parents, those of\n"
+     "WITHOUT left out.  common CONVERSATION A B: the best common ancestors.\n"
      "show CONVERSATION WHAT: a node, its music and context; or at --time.\n"
      "diff CONVERSATION A B: what only one has; exit code 1 if that is any.\n"
      "fork CONVERSATION FROM NAME [WHY]: a branch; from '' a conversation.\n"
