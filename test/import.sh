@@ -194,7 +194,8 @@ bad() {                         # NAME CONTENT PATTERN
 m='"author":"a","text":"t"'
 bad "unknown parent" '{"id":"1",'"$m"'}\n{"id":"2","parent_id":"9",'"$m"'}\n' \
     '2: no line has the id'
-bad "a circle" '{"id":"0",'"$m"'}\n{"id":"1","parent_id":"2",'"$m"'}\n{"id":"2","parent_id":"1",'"$m"'}\n' \
+bad "a circle" '{"id":"0",'"$m"'}\n{"id":"1","parent_id":"2",'"$m"'}\n'\
+'{"id":"2","parent_id":"1",'"$m"'}\n' \
     '2: its parents go round in a circle'
 bad "its own parent" '{"id":"1","parent_id":"1",'"$m"'}\n' '1: its parents'
 bad "an id twice" '{"id":"1",'"$m"'}\n\n{"id":"1",'"$m"'}\n' '3: another line'
@@ -232,7 +233,8 @@ import json, sys
 sys.stdout.write(json.load(sys.stdin)["payload"])')
 is "diff says what differs" "$(convo talk.db diff talk main deeper |
     tail -2 | sed 's/, to.*//' | tr '\n' ';')" \
-    "- main: 0 nodes, 0 notes of 0 events;+ deeper: 2 nodes, 1 notes of 2 events;"
+    "- main: 0 nodes, 0 notes of 0 events;"\
+"+ deeper: 2 nodes, 1 notes of 2 events;"
 code "and answers 1" 1 convo talk.db diff talk main deeper
 code "or 0" 0 convo talk.db diff talk main main
 code "a branch that exists" 3 convo talk.db fork talk b deeper
