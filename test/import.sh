@@ -51,7 +51,8 @@ for line in open("nodes"):
     labels[n["id"]] = n["label"]
 for line in open("branches"):
     b = json.loads(line)
-    if not b["name"].startswith(("line-", "origin/", "refs/")):
+    if not b["name"].startswith(("line-", "remotes/",
+                                "refs/")):
         print(b["name"], labels[b["head"]])
 ' | sort >luge.heads
     same "$name: every branch and its head" luge.heads git.heads
