@@ -615,12 +615,13 @@ static bool did_land(struct run *r, uint32_t i)
     luge_bytes value;
     uint32_t last = 0;
     char space[80];
-    good(r, luge_sync(r->db), "sync");     /* what landed is shown from now */
     good(r, luge_begin(r->db, LUGE_TURN, &txn), "begin");
     int rc = luge_tree_open(txn, luge_str("step"), 0, &tree);
     if (!rc) rc = luge_get(txn, tree, key_of(0, space), &value);
     if (!rc) last = value_number(&value);
     luge_abort(txn);
+    /* It may not be durable yet, and until then it is shown to nobody. */
+    good(r, luge_sync(r->db), "sync");
     return last == STEP_VALUE + i;
 }
 
@@ -633,6 +634,9 @@ static void member(struct run *r, uint32_t from, bool clear)
     if (clear) {
         r->step = from;
         m->landed[from] = did_land(r, from);
+        if (setting.trace)
+            fprintf(stderr, "%u: its maker died; it %s\n", from,
+                    m->landed[from] ? "landed" : "did not land");
         m->turn = from + 1;
     }
     for (r->step = 0; r->step < setting.steps; r->step++) {
@@ -694,6 +698,7 @@ static void kill_some(uint64_t seed, const char *path, struct meeting *m,
         kill(pids[process], SIGKILL);
         (void)waitpid(pids[process], NULL, 0);
         at = m->turn;            /* it may have gone on before it died */
+        if (setting.trace) fprintf(stderr, "%u: killed %u\n", at, process);
         if (at >= setting.steps) return;
         pids[process] = start_member(seed, path, m, process, at,
                                      owner_of(seed, at) == process);
