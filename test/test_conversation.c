@@ -927,6 +927,148 @@ static void damaged_records_are_corrupt(void **state)
     luge_abort(s.txn);
 }
 
+/* --------------------------------------------------------- old records -- */
+
+static luge_bytes unhex(const char *hex, unsigned char *to)
+{
+    size_t size = 0;
+    if (*hex == '-') return luge_bytes_of("", 0);
+    for (; hex[0]; hex += 2) {
+        unsigned byte = 0;
+        assert_int_equal(sscanf(hex, "%2x", &byte), 1);
+        to[size++] = (unsigned char)byte;
+    }
+    return luge_bytes_of(to, size);
+}
+
+/* Every pair of test/data/conversation-1.txt, which luge 0.1.0 wrote: the
+ * tree's name, the key, the value. */
+static void load_golden(luge_txn *txn)
+{
+    static char name[600], key[4000], value[8000];
+    static unsigned char raw[2][4000];
+    char path[1000];
+    const char *source = getenv("LUGE_SOURCE");
+    snprintf(path, sizeof(path), "%s/test/data/conversation-1.txt",
+             source ? source : "..");
+    FILE *file = fopen(path, "r");
+    if (!file) fail_msg("cannot read %s", path);
+    while (fscanf(file, "%599s %3999s %7999s", name, key, value) == 3)
+        fine(luge_put(txn, tree_make(txn, name), unhex(key, raw[0]),
+                      unhex(value, raw[1])));
+    assert_true(feof(file));
+    fclose(file);
+    tree_make(txn, "m/g/evaluations");      /* nothing was in them */
+    tree_make(txn, "c/contexts");
+}
+
+static void old_conversations_open(void **state)
+{
+    luge_txn *txn = writing(*state);
+    struct luge_conversation convo;
+    struct luge_conversation_about about;
+    struct luge_branch b;
+    struct luge_node n;
+    struct luge_context c;
+    struct luge_music_event e;
+    uint64_t id;
+    load_golden(txn);
+    fine(luge_conversation_open(txn, luge_str("c"), 0, &convo));
+    fine(luge_conversation_get(txn, &convo, &about));
+    assert_int_equal(about.nodes, 4);
+    fine(luge_branch_named(txn, &convo, luge_str("sadder"), &id));
+    fine(luge_branch_get(txn, &convo, id, &b));
+    assert_true(is(b.description, "what if") && is(b.participants, "amy"));
+    assert_int_equal(b.reason, LUGE_REASON_DIVERGENCE);
+    assert_int_equal(b.state, LUGE_BRANCH_MERGED);
+    assert_true(b.to_emotion.valence == -1);
+    fine(luge_node_get(txn, &convo, b.merge, &n));
+    assert_int_equal(n.parents, 2);
+    assert_true(is(n.payload, "both") && is(n.author, "amy"));
+    fine(luge_node_event(txn, &convo, n.parent, 0, &e));
+    assert_true(is(e.what, "C") && is(e.how, "softly"));
+    assert_true(e.emotion.agency == -1);
+    fine(luge_node_labelled(txn, &convo, luge_str("first"), &id));
+    assert_int_equal(id, b.base);
+    fine(luge_conversation_open(txn, luge_str("m/g"), 0, &convo));
+    fine(luge_branch_named(txn, &convo, luge_str("main"), &id));
+    fine(luge_branch_get(txn, &convo, id, &b));
+    fine(luge_context_of(txn, &convo, b.head, &c));
+    assert_int_equal(c.tempo_us, 600000);
+    assert_int_equal(c.meter_beats, 3);
+    assert_int_equal(c.key_sharps, -2);
+    fine(luge_say(txn, &convo, b.id, &(struct luge_say){
+        .author = luge_str("new")}, &id));
+    luge_abort(txn);
+}
+
+/* A record that ends earlier than ours is older, one that goes on is newer, one
+ * of another version is none of ours. */
+static void shorter_and_longer_records(void **state)
+{
+    struct scene s = scene_begin(*state);
+    struct convo_node fixed;
+    struct tuple key;
+    luge_bytes raw;
+    struct luge_node n;
+    unsigned char bytes[sizeof(fixed) + 16] = {0};
+    convo_key(&key, s.root);
+    fine(convo_node_read(s.txn, &s.convo, s.root, &fixed, &raw));
+    uint16_t sizes[] = {offsetof(struct convo_node, merges),
+                        offsetof(struct convo_node, author),
+                        sizeof(fixed) + 16};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        fixed.head.bytes = sizes[i];
+        fixed.author = fixed.payload = (struct record_part){0, 0};
+        memcpy(bytes, &fixed, sizeof(fixed));
+        fine(luge_put(s.txn, s.convo.nodes, tuple_key(&key),
+                      luge_bytes_of(bytes, sizes[i])));
+        fine(luge_node_get(s.txn, &s.convo, s.root, &n));
+        assert_int_equal(n.branch, s.main);
+        assert_true(n.emotion.arousal == 0.5f && !n.author.size);
+    }
+    fixed.head.version = 2;
+    memcpy(bytes, &fixed, sizeof(fixed));
+    fine(luge_put(s.txn, s.convo.nodes, tuple_key(&key),
+                  luge_bytes_of(bytes, sizeof(bytes))));
+    answers(LUGE_VERSION, luge_node_get(s.txn, &s.convo, s.root, &n));
+    luge_abort(s.txn);
+}
+
+/* -------------------------------------------------------------- costs -- */
+
+/* Nanoseconds of one append, the best of some batches. */
+static uint64_t append_ns(struct scene *s, struct luge_say *say)
+{
+    uint64_t best = UINT64_MAX;
+    for (int batch = 0; batch < 20; batch++) {
+        uint64_t from = now_ns();
+        for (int i = 0; i < 100; i++)
+            fine(luge_say(s->txn, &s->convo, s->main, say, NULL));
+        uint64_t took = (now_ns() - from) / 100;
+        if (took < best) best = took;
+    }
+    return best;
+}
+
+/* O(log n): 100 times as many nodes may make it dearer, but not ten times. */
+static void an_append_costs_the_same_with_many_nodes(void **state)
+{
+    struct scene s = scene_begin(*state);
+    struct luge_say say = {.author = luge_str("amy"),
+                           .payload = luge_str("a remark")};
+    uint64_t few = append_ns(&s, &say), many, id;
+    const char *length = getenv("LUGE_TEST");
+    size_t more = length && !strcmp(length, "long") ? 1000000 : 100000;
+    for (size_t i = 0; i < more; i++)
+        fine(luge_say(s.txn, &s.convo, s.main, &say, &id));
+    many = append_ns(&s, &say);
+    print_message("%llu ns, with %zu nodes %llu ns\n",
+                  (unsigned long long)few, more, (unsigned long long)many);
+    assert_true(many < 10 * few);
+    luge_abort(s.txn);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
@@ -935,7 +1077,9 @@ int main(void)
         T(what_cannot_be_said_is_refused), T(agents_and_opinions),
         T(conversations_are_found_and_dropped), T(bars_and_beats),
         T(emotion_is_that_of_the_node), T(jumps_follow_their_law),
-        T(damaged_records_are_corrupt),
+        T(damaged_records_are_corrupt), T(old_conversations_open),
+        T(shorter_and_longer_records),
+        T(an_append_costs_the_same_with_many_nodes),
     };
 #undef T
     return cmocka_run_group_tests_name("conversation", tests, NULL, NULL);
