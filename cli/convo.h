@@ -61,7 +61,7 @@ struct convo_call {
 /* convo_look.c.  In a read transaction; a luge code or, if positive, an exit
  * code. */
 int convo_list(struct convo_call *v);
-int convo_tree(struct convo_call *v);
+int convo_tree(struct convo_call *v);       /* convo_tree.c */
 int convo_log(struct convo_call *v);
 int convo_ancestors(struct convo_call *v);
 int convo_common(struct convo_call *v);

@@ -1,9 +1,8 @@
-/* cli/convo_look.c -- the actions of luge convo that look: list tree log show
- * diff.
+/* cli/convo_look.c -- the actions of luge convo that look: list log ancestors
+ * common show diff.
  *
- * What may be long can be cut with --limit.  The tree is one of branches: each
- * stands below that which it forked from, in the order of the places.
- * Not here: changes (convo_change.c).
+ * What may be long can be cut with --limit.
+ * Not here: the drawing (convo_tree.c), changes (convo_change.c).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -137,145 +136,6 @@ int convo_list(struct convo_call *v)
         if (!rc) rc = list_branch(v, &b);
     }
     return rc == LUGE_NOTFOUND ? 0 : rc;
-}
-
-/* ----------------------------------------------------------------- tree -- */
-
-struct twig {
-    uint64_t id, parent, nodes, base;
-    uint32_t depth;             /* of the base */
-    unsigned state;
-    size_t child, sibling;      /* the first; the next; NONE */
-};
-#define NONE SIZE_MAX
-
-struct twigs {
-    struct convo_call *v;
-    struct twig *list;
-    size_t count;
-    uint64_t left;              /* lines to print */
-};
-
-static int by_place(const void *left, const void *right)
-{
-    const struct twig *a = left, *b = right;
-
-    if (a->depth != b->depth) return a->depth < b->depth ? -1 : 1;
-    return a->id < b->id ? -1 : a->id > b->id;
-}
-
-static int by_id(const void *left, const void *right)
-{
-    const struct twig *const *a = left, *const *b = right;
-
-    return (*a)->id < (*b)->id ? -1 : (*a)->id > (*b)->id;
-}
-
-static int twigs_read(struct twigs *t)
-{
-    luge_txn *txn = t->v->c->txn;
-    struct luge_branch b = {0};
-    struct luge_node node;
-    size_t room = 0;
-    int rc;
-
-    while ((rc = luge_branch_after(txn, &t->v->convo, b.id, &b)) == 0) {
-        if (t->count == room) {
-            room = room ? 2 * room : 64;
-            void *larger = realloc(t->list, room * sizeof(*t->list));
-            if (!larger) return LUGE_NOMEM;
-            t->list = larger;
-        }
-        node.depth = 0;
-        if (b.base) rc = luge_node_get(txn, &t->v->convo, b.base, &node);
-        if (rc) return rc;
-        t->list[t->count++] = (struct twig){
-            b.id, b.parent, b.nodes, b.base, node.depth, b.state, NONE, NONE};
-    }
-    return rc == LUGE_NOTFOUND ? 0 : rc;
-}
-
-/* Each below its parent, the earliest place first; *first: those with none. */
-static int twigs_link(struct twigs *t, size_t *first)
-{
-    struct twig **ids = malloc((t->count + 1) * sizeof(*ids));
-
-    if (!ids) return LUGE_NOMEM;
-    if (t->count) qsort(t->list, t->count, sizeof(*t->list), by_place);
-    for (size_t i = 0; i < t->count; i++) ids[i] = &t->list[i];
-    if (t->count) qsort(ids, t->count, sizeof(*ids), by_id);
-    *first = NONE;
-    for (size_t i = t->count; i-- > 0;) {
-        struct twig wanted = {.id = t->list[i].parent}, *key = &wanted;
-        struct twig **found = bsearch(&key, ids, t->count, sizeof(*ids), by_id);
-        size_t *list = found ? &(*found)->child : first;
-        t->list[i].sibling = *list;
-        *list = i;
-    }
-    free(ids);
-    return 0;
-}
-
-static int twig_print(struct twigs *t, const struct twig *twig,
-                      const char *front, const char *corner)
-{
-    struct luge_branch b, into;
-    luge_txn *txn = t->v->c->txn;
-    int rc = luge_branch_get(txn, &t->v->convo, twig->id, &b);
-
-    if (rc) return rc;
-    fputs(front, stdout);
-    fputs(corner, stdout);
-    print_bytes(b.name);
-    printf("  %llu node%s", (unsigned long long)b.nodes,
-           b.nodes == 1 ? "" : "s");
-    if (twig->base) printf(" from %llu", (unsigned long long)twig->base);
-    if (b.state) printf(", %s", branch_state_word(b.state));
-    if (b.into && !luge_branch_get(txn, &t->v->convo, b.into, &into)) {
-        fputs(" into ", stdout);
-        print_bytes(into.name);
-    }
-    putchar('\n');
-    return 0;
-}
-
-enum { FRONT_MAX = 160 };       /* bytes: 32 levels; deeper ones stand there */
-
-/* All twigs of a list and what is below them.  Recursion is as deep as branches
- * fork from branches: `level` ends it where nobody could read it. */
-static int twigs_print(struct twigs *t, size_t at, const char *front, int level)
-{
-    char below[FRONT_MAX];
-    int rc = 0;
-
-    for (; !rc && at != NONE && t->left; at = t->list[at].sibling) {
-        bool last = t->list[at].sibling == NONE;
-        t->left--;
-        rc = twig_print(t, &t->list[at], front,
-                        !level ? "" : last ? "└─ " : "├─ ");
-        const char *more = !level ? "" : last ? "   " : "│  ";
-        snprintf(below, sizeof(below), "%s%s", front, more);
-        if (strlen(front) + 8 > sizeof(below)) snprintf(below, sizeof(below),
-                                                        "%s", front);
-        if (!rc && level < 1000)
-            rc = twigs_print(t, t->list[at].child, below, level + 1);
-    }
-    return rc;
-}
-
-int convo_tree(struct convo_call *v)
-{
-    struct twigs twigs = {.v = v};
-    size_t first;
-    int rc = limit_of(v, &twigs.left);
-
-    if (rc) return rc;
-    if (v->json) return convo_list(v);
-    rc = twigs_read(&twigs);
-    if (!rc) rc = twigs_link(&twigs, &first);
-    if (!rc) rc = twigs_print(&twigs, first, "", 0);
-    free(twigs.list);
-    return rc;
 }
 
 /* ------------------------------------------------------------------ log -- */

@@ -6,7 +6,7 @@
 # is wrong with a file is said with its line or offset, and nothing is changed.
 # LUGE_TEST=long takes more of each; LUGE_GIT=REPOSITORY adds that history.
 # Not here: the model itself (test_conversation.c), MIDI's bytes (test_music.c).
-. "$LUGE_SOURCE/test/lib.sh"
+. "${LUGE_SOURCE:?}/test/lib.sh" || exit 1
 
 luge() { "$LUGE" "$@"; }
 convo() { "$LUGE" convo "$@"; }
