@@ -554,9 +554,9 @@ int luge_close(luge_db *db)
         base_free(db);
         return 0;
     }
-    if (atomic_load(&db->open_txns))
-        return fail(LUGE_BUSY, "%u transactions are still open",
-                    atomic_load(&db->open_txns));
+    u32 open_txns = txn_count_open(&s->env, db);
+    if (open_txns)
+        return fail(LUGE_BUSY, "%u transactions are still open", open_txns);
     if (atomic_load(&db->open_watches))
         return fail(LUGE_BUSY, "%u watches are still open",
                     atomic_load(&db->open_watches));

@@ -32,7 +32,7 @@ struct luge_db {
     struct store_env *store;
     unsigned flags;
     int durability;                 /* of this handle; 0: the environment's */
-    _Atomic u32 open_txns, open_watches;
+    _Atomic u32 open_watches;
     u64 slow_ns;                    /* luge_slow_log; 0: off */
     void (*slow)(void *context, const struct luge_slow *slow);
     void *slow_context;

@@ -58,9 +58,7 @@ int luge_begin(luge_db *db, unsigned flags, luge_txn **txn)
     rc = txn_begin(&db->store->env, with_durability(db, flags), txn);
     (void)slow_end(db, start, "begin", 0, rc);
     if (rc) return rc;
-    (*txn)->owner = db;
-    (*txn)->open_count = &db->open_txns;
-    atomic_fetch_add_explicit(&db->open_txns, 1, memory_order_relaxed);
+    atomic_store_explicit(&(*txn)->owner, db, memory_order_relaxed);
     return 0;
 }
 
@@ -72,23 +70,19 @@ static void close_cursors(luge_txn *txn)
 int luge_commit(luge_txn *txn)
 {
     u64 seq;
-    _Atomic u32 *open_count = txn->open_count;
-    const luge_db *db = txn->owner;
+    const luge_db *db = atomic_load_explicit(&txn->owner,
+                                             memory_order_relaxed);
     u64 start = slow_start(db);
     close_cursors(txn);
     int rc = txn_commit(txn, &seq);
-    (void)slow_end(db, start, "commit", seq, rc);
-    atomic_fetch_sub_explicit(open_count, 1, memory_order_relaxed);
-    return rc;
+    return slow_end(db, start, "commit", seq, rc);
 }
 
 void luge_abort(luge_txn *txn)
 {
     if (!txn) return;
-    _Atomic u32 *open_count = txn->open_count;
     close_cursors(txn);
     txn_abort(txn);
-    atomic_fetch_sub_explicit(open_count, 1, memory_order_relaxed);
 }
 
 int luge_renew(luge_txn *txn)

@@ -109,7 +109,7 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
     /* Cannot fail from here (H3). */
     struct version v = {
         next.seq, 2 * next.seq + publish, view->catalog.root,
-        view->catalog.count, publication, next.log,
+        view->catalog.count, publication, next.log, view_near(view), 0,
     };
     publish_done(e, 2 * next.seq);
     head_adopt(e, view, &v);

@@ -314,7 +314,8 @@ static int replay_land(struct replay *r)
     if (rc) return rc;
     struct version v = {r->seq, 2 * r->seq, r->view.catalog.root,
                         r->view.catalog.count,
-                        r->shadow ? e->head.base : e->work.birth, r->at};
+                        r->shadow ? e->head.base : e->work.birth, r->at,
+                        view_near(&r->view), 0};
     publish_done(e, v.order);
     head_adopt(e, &r->view, &v);
     version_add(e, &v);
@@ -350,7 +351,7 @@ static void shadow_let_go(struct env *e)
 {
     u32 high = atomic_load(&e->slots_high);
     for (u32 i = 0; i < high; i++)
-        if (atomic_load(&e->pins[i])) return;
+        if (atomic_load(&e->pins[i].order)) return;
     while (e->held_count) log_segment_put(&e->log, e->held[--e->held_count]);
 }
 
@@ -444,7 +445,7 @@ static void adopt_published(struct env *e, const struct txn_head *h)
 {
     e->head = (struct version){
         h->published, 2 * h->published + 1, h->catalog, h->catalog_count,
-        h->publication, h->published_log,
+        h->publication, h->published_log, {0}, 0,
     };
     e->head_pin_known = false;
 }

@@ -249,7 +249,7 @@ static int publish_view(struct env *e, struct view *view,
         return rc;
     }
     struct version v = {seq, 2 * seq + 1, next.catalog, next.catalog_count,
-                        publication, next.log};
+                        publication, next.log, view_near(view), 0};
     publish_done(e, v.order);
     head_adopt(e, view, &v);
     head_announce(e, &v, 0);

@@ -18,34 +18,66 @@ int env_usable(struct env *e)
     return 0;
 }
 
-/* ---------------------------------------------------------- idle list -- */
+/* --------------------------------------------------------------- idle -- */
 
-static int take_idle(struct env *e, struct luge_txn **txn)
+static struct env_nook *nook(struct env *e)
+{
+    /* A thread's number is an address: its upper bits say little. */
+    u64 spread = (u64)pthread_self() * 0x9e3779b97f4a7c15u;
+    return &e->nooks[spread >> (64 - ENV_NOOKS_LOG2)];
+}
+
+static int make_txn(struct env *e, struct luge_txn **txn)
+{
+    struct luge_txn *made = base_alloc_zero(sizeof *made);
+    if (!made) return NOMEM();
+    made->env = e;
+    made->ops.spill = &e->spill;
+    int rc = share_slot_take(&e->share, &made->slot);
+    if (rc) {
+        base_free(made);
+        return rc;
+    }
+    u32 high = atomic_load(&e->slots_high);
+    while (high <= made->slot &&
+           !atomic_compare_exchange_weak(&e->slots_high, &high,
+                                         made->slot + 1)) {
+    }
+    pthread_mutex_lock(&e->lock);
+    made->next_of_all = e->all;
+    e->all = made;
+    pthread_mutex_unlock(&e->lock);
+    *txn = made;
+    return 0;
+}
+
+static int take_listed(struct env *e, struct luge_txn **txn)
 {
     pthread_mutex_lock(&e->lock);
     *txn = e->idle;
     if (*txn) e->idle = (*txn)->next;
     pthread_mutex_unlock(&e->lock);
-    if (*txn) return 0;
-    *txn = base_alloc_zero(sizeof **txn);
-    if (!*txn) return NOMEM();
-    (*txn)->env = e;
-    (*txn)->ops.spill = &e->spill;
-    int rc = share_slot_take(&e->share, &(*txn)->slot);
-    if (rc) {
-        base_free(*txn);
-        return rc;
-    }
-    u32 high = atomic_load(&e->slots_high), slot = (*txn)->slot;
-    while (high <= slot &&
-           !atomic_compare_exchange_weak(&e->slots_high, &high, slot + 1)) {
-    }
-    return 0;
+    return *txn ? 0 : make_txn(e, txn);
+}
+
+static int take_idle(struct env *e, struct luge_txn **txn)
+{
+    struct env_nook *n = nook(e);
+    *txn = atomic_load_explicit(&n->txn, memory_order_relaxed);
+    if (*txn) *txn = atomic_exchange_explicit(&n->txn, NULL,
+                                              memory_order_acquire);
+    return *txn ? 0 : take_listed(e, txn);
 }
 
 static void give_idle(struct luge_txn *txn)
 {
     struct env *e = txn->env;
+    struct luge_txn *empty = NULL;
+    atomic_store_explicit(&txn->owner, NULL, memory_order_release);
+    if (atomic_compare_exchange_strong_explicit(
+            &nook(e)->txn, &empty, txn, memory_order_release,
+            memory_order_relaxed))
+        return;
     pthread_mutex_lock(&e->lock);
     txn->next = e->idle;
     e->idle = txn;
@@ -68,16 +100,36 @@ static void free_txn(struct luge_txn *txn)
     base_free(txn);
 }
 
+/* All are idle. */
 void txn_free_idle(struct env *e)
 {
-    while (e->idle) {
-        struct luge_txn *txn = e->idle;
-        e->idle = txn->next;
+    while (e->all) {
+        struct luge_txn *txn = e->all;
+        e->all = txn->next_of_all;
         free_txn(txn);
     }
+    e->idle = NULL;
+    memset(e->nooks, 0, sizeof e->nooks);
+}
+
+u32 txn_count_open(struct env *e, const void *owner)
+{
+    u32 count = 0;
+    pthread_mutex_lock(&e->lock);
+    for (struct luge_txn *txn = e->all; txn; txn = txn->next_of_all)
+        count += atomic_load_explicit(&txn->owner, memory_order_acquire) ==
+                 owner;
+    pthread_mutex_unlock(&e->lock);
+    return count;
 }
 
 /* --------------------------------------------------------------- begin -- */
+
+static void forget_view(struct luge_txn *txn)
+{
+    if (txn->view_stays) view_end(&txn->view);
+    txn->view_stays = false;
+}
 
 /* BUSY at once if an application holds the turn; a commit or a checkpoint that
  * is under way is waited for. */
@@ -101,21 +153,36 @@ static int begin_turn(struct luge_txn *txn)
     if (rc) return rc;
     atomic_store(&e->share.m->turn_long, 1);
     head_mark(e, &txn->mark);
+    forget_view(txn);
     head_view(e, &txn->view, e->head.seq + 1);
     txn->version = e->head;
     txn->turn = true;
     return 0;
 }
 
-static int begin_pinned(struct luge_txn *txn)
+/* Where its trees are is known already if the version is the one before. */
+static void begin_view(struct luge_txn *txn, const struct version *v)
 {
     struct env *e = txn->env;
-    int rc = version_pin(e, txn->slot, &txn->version);
-    if (rc) return rc;
+    bool same = txn->view_stays && v->place &&
+                v->place == txn->version.place && v->seq == txn->version.seq;
+    if (!same) {
+        forget_view(txn);
+        view_begin(&txn->view, &e->pages, NULL, v->catalog, v->catalog_count,
+                   v->seq + 1);
+        view_know(&txn->view, &v->near);
+        txn->version = *v;
+    }
+    txn->view_stays = !txn->writes;
     txn->pinned = true;
-    view_begin(&txn->view, &e->pages, NULL, txn->version.catalog,
-               txn->version.catalog_count, txn->version.seq + 1);
-    return 0;
+}
+
+static int begin_pinned(struct luge_txn *txn)
+{
+    struct version v;
+    int rc = version_pin(txn->env, txn->slot, &v);
+    if (!rc) begin_view(txn, &v);
+    return rc;
 }
 
 int txn_begin(struct env *e, unsigned flags, struct luge_txn **result)
@@ -134,7 +201,6 @@ int txn_begin(struct env *e, unsigned flags, struct luge_txn **result)
         give_idle(txn);
         return rc;
     }
-    atomic_fetch_add_explicit(&e->open_txns, 1, memory_order_relaxed);
     *result = txn;
     return 0;
 }
@@ -154,22 +220,12 @@ static int take_reader(struct env *e, struct luge_txn **result)
     return 0;
 }
 
-static void read_pinned(struct luge_txn *txn, const struct version *v)
-{
-    struct env *e = txn->env;
-    txn->version = *v;
-    txn->pinned = true;
-    view_begin(&txn->view, &e->pages, NULL, v->catalog, v->catalog_count,
-               v->seq + 1);
-    atomic_fetch_add_explicit(&e->open_txns, 1, memory_order_relaxed);
-}
-
 int txn_begin_beside(const struct luge_txn *of, struct luge_txn **result)
 {
     int rc = take_reader(of->env, result);
     if (rc) return rc;
     version_pin_beside(of->env, (*result)->slot, of->slot, &of->version);
-    read_pinned(*result, &of->version);
+    begin_view(*result, &of->version);
     return 0;
 }
 
@@ -185,7 +241,7 @@ int txn_begin_published(struct env *e, struct luge_txn **result,
         *head = *env_head(e);
         if (!rc) version_pin_head(e, txn->slot);
         if (!rc) rc = head_may_write(e);    /* else it may have come late */
-        if (!rc) read_pinned(txn, &e->head);
+        if (!rc) begin_view(txn, &e->head);
         head_release_turn(e);
     }
     if (rc) version_unpin(e, txn->slot);
@@ -215,10 +271,13 @@ static void leave(struct luge_txn *txn)
         base_buffer_free(&txn->popped_value);
         base_buffer_free(&txn->merged);
     }
-    view_end(&txn->view);
+    if (!txn->view_stays || view_is_large(&txn->view)) {
+        view_end(&txn->view);
+        txn->view_stays = false;
+    }
+    txn->view.frozen_count = 0;
     if (txn->pinned) version_unpin(e, txn->slot);
     txn->pinned = false;
-    atomic_fetch_sub_explicit(&e->open_txns, 1, memory_order_relaxed);
     give_idle(txn);
 }
 
@@ -305,7 +364,7 @@ int txn_renew(struct luge_txn *txn)
     if (txn->writes)
         return fail(LUGE_INVALID, "a write transaction cannot be renewed");
     version_unpin(txn->env, txn->slot);
-    view_end(&txn->view);
+    txn->view.frozen_count = 0;
     txn->pinned = false;
     txn->changes++;
     rc = begin_pinned(txn);

@@ -34,6 +34,7 @@ struct luge_txn {
     int failed;                 /* X2: the code, or 0 */
     u32 slot;                   /* SHARE_NO_SLOT: none yet */
     bool pinned, writes, turn, private_view;
+    bool view_stays;            /* the view is one of `version`, to be read */
     struct version version;
     struct view view;
     struct page_work work;      /* WRITE: of the private view */
@@ -46,9 +47,9 @@ struct luge_txn {
     u32 savepoint_count, savepoint_capacity;
     struct luge_cursor *cursors;
     struct base_buffer near_key, popped_key, popped_value, name, merged;
-    struct luge_txn *next;      /* idle list */
-    void *owner;                /* the handle it was begun on (store/) */
-    _Atomic u32 *open_count;    /* of that handle */
+    struct luge_txn *next, *next_of_all;    /* env.h's lists */
+    void *_Atomic owner;        /* the handle it was begun on, until it ends
+                                   (store/); or NULL */
 };
 
 int txn_begin(struct env *e, unsigned flags, struct luge_txn **txn);
@@ -65,6 +66,8 @@ int txn_renew(struct luge_txn *txn);
 int txn_savepoint(struct luge_txn *txn, u32 *savepoint);
 int txn_rollback(struct luge_txn *txn, u32 savepoint);
 void txn_free_idle(struct env *e);
+/* How many transactions OWNER has open. */
+u32 txn_count_open(struct env *e, const void *owner);
 
 /* Add OP: in the view at once if TURN, else when it is next read. */
 int txn_add(struct luge_txn *txn, const struct op *op);

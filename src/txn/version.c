@@ -26,6 +26,14 @@ static void ring_put(struct txn_ring_entry *ring, _Atomic u64 *count,
                           memory_order_relaxed);
     atomic_store_explicit(&entry->offset, v->log.offset, memory_order_relaxed);
     atomic_store_explicit(&entry->chain, v->log.chain, memory_order_relaxed);
+    atomic_store_explicit(&entry->near_number, v->near.number,
+                          memory_order_relaxed);
+    atomic_store_explicit(&entry->near_root, v->near.tree.root,
+                          memory_order_relaxed);
+    atomic_store_explicit(&entry->near_count, v->near.tree.count,
+                          memory_order_relaxed);
+    atomic_store_explicit(&entry->near_pinned, v->near.pinned,
+                          memory_order_relaxed);
     atomic_store_explicit(&entry->seq, v->seq, memory_order_release);
     atomic_store(count, n + 1);
 }
@@ -45,6 +53,15 @@ static bool ring_get(const struct txn_ring_entry *ring,
                                           memory_order_relaxed);
     v->log.offset = atomic_load_explicit(&entry->offset, memory_order_relaxed);
     v->log.chain = atomic_load_explicit(&entry->chain, memory_order_relaxed);
+    v->near = (struct view_tree){
+        .number = atomic_load_explicit(&entry->near_number,
+                                       memory_order_relaxed),
+        .tree = {atomic_load_explicit(&entry->near_root, memory_order_relaxed),
+                 atomic_load_explicit(&entry->near_count,
+                                      memory_order_relaxed)},
+        .pinned = atomic_load_explicit(&entry->near_pinned,
+                                       memory_order_relaxed),
+    };
     atomic_thread_fence(memory_order_acquire);
     return v->seq && atomic_load(count) < n + VERSION_RING;
 }
@@ -55,8 +72,11 @@ static bool ring_find(const struct txn_ring_entry *ring,
 {
     u64 end = atomic_load(count);
     u64 start = end > VERSION_RING ? end - VERSION_RING : 0;
-    for (u64 n = end; n > start; n--)
-        if (ring_get(ring, count, n - 1, v) && v->seq <= want) return true;
+    for (u64 n = end; n > start; n--) {
+        if (!ring_get(ring, count, n - 1, v) || v->seq > want) continue;
+        v->place = 2 * n;
+        return true;
+    }
     return false;
 }
 
@@ -79,9 +99,10 @@ static struct txn_arena *arena_now(struct env *e)
 static bool choose(struct env *e, u64 want, struct version *v)
 {
     struct txn_arena *a = arena_now(e);
-    struct version own, published;
+    struct version own, published = {0};
     bool have_own = ring_find(e->ring, &e->ring_count, want, &own);
     bool have = ring_find(a->ring, &a->ring_count, want, &published);
+    published.place++;
     if (have && (!have_own || published.order > own.order)) *v = published;
     else if (have_own) *v = own;
     return have || have_own;
@@ -104,7 +125,8 @@ int version_pin(struct env *e, u32 slot, struct version *v)
             if (rc) return rc;
             continue;
         }
-        atomic_store_explicit(&e->pins[slot], v->order, memory_order_relaxed);
+        atomic_store_explicit(&e->pins[slot].order, v->order,
+                              memory_order_relaxed);
         atomic_store_explicit(&m->slots[slot].seq, v->seq,
                               memory_order_relaxed);
         atomic_store_explicit(&m->slots[slot].pin, v->base,
@@ -120,14 +142,14 @@ void version_unpin(struct env *e, u32 slot)
 {
     atomic_store_explicit(&e->share.m->slots[slot].pin, 0,
                           memory_order_release);
-    atomic_store_explicit(&e->pins[slot], 0, memory_order_release);
+    atomic_store_explicit(&e->pins[slot].order, 0, memory_order_release);
 }
 
 void version_pin_beside(struct env *e, u32 slot, u32 other,
                         const struct version *v)
 {
     struct share_slot *slots = e->share.m->slots;
-    atomic_store(&e->pins[slot], atomic_load(&e->pins[other]));
+    atomic_store(&e->pins[slot].order, atomic_load(&e->pins[other].order));
     atomic_store(&slots[slot].seq, v->seq);
     atomic_store(&slots[slot].pin, atomic_load(&slots[other].pin));
 }
@@ -136,7 +158,7 @@ void version_pin_head(struct env *e, u32 slot)
 {
     struct share_slot *s = &e->share.m->slots[slot];
     assert(e->head.order & 1);
-    atomic_store(&e->pins[slot], e->head.order);
+    atomic_store(&e->pins[slot].order, e->head.order);
     atomic_store(&s->seq, e->head.seq);
     atomic_store(&s->pin, e->head.base);
 }
@@ -173,7 +195,8 @@ static u64 needed_by(struct env *e, const struct dying_frame *f)
 {
     u32 high = atomic_load(&e->slots_high);
     for (u32 i = 0; i < high; i++) {
-        u64 order = atomic_load_explicit(&e->pins[i], memory_order_relaxed);
+        u64 order = atomic_load_explicit(&e->pins[i].order,
+                                         memory_order_relaxed);
         if (order && f->birth <= order && order < f->death)
             return order;                                          /* E1 */
     }
@@ -184,7 +207,8 @@ static bool pin_stands(struct env *e, u64 order)
 {
     u32 high = atomic_load(&e->slots_high);
     for (u32 i = 0; i < high; i++)
-        if (atomic_load_explicit(&e->pins[i], memory_order_relaxed) == order)
+        if (atomic_load_explicit(&e->pins[i].order,
+                                 memory_order_relaxed) == order)
             return true;
     return false;
 }

@@ -17,7 +17,8 @@
 #include "tree/tree.h"
 #include "txn/ops.h"
 
-enum { CATALOG_RECORD_VERSION = 2, VIEW_TREES_INLINE = 4 };
+enum { CATALOG_RECORD_VERSION = 2, VIEW_TREES_INLINE = 4,
+       VIEW_TREES_KEPT = 64 };
 
 /* A handle of a tree that cannot change, as a snapshot has it. */
 #define VIEW_FROZEN ((u64)1 << 63)
@@ -80,6 +81,29 @@ void view_end(struct view *v);
 static inline struct view_tree *view_trees(struct view *v)
 {
     return v->trees ? v->trees : v->inline_trees;
+}
+
+/* The tree that was asked for last; number 0: none. */
+static inline struct view_tree view_near(struct view *v)
+{
+    struct view_tree none = {0};
+    return v->tree_count ? view_trees(v)[v->last] : none;
+}
+
+/* Does it hold more than is worth keeping for a next transaction? */
+static inline bool view_is_large(const struct view *v)
+{
+    return v->tree_capacity > VIEW_TREES_KEPT ||
+           v->frozen_capacity > VIEW_TREES_KEPT;
+}
+
+/* V, just begun, knows T. */
+static inline void view_know(struct view *v, const struct view_tree *t)
+{
+    if (!t->number) return;
+    v->inline_trees[0] = *t;
+    v->inline_trees[0].dirty = false;
+    v->tree_count = 1;
 }
 
 /* The tree NUMBER.  NOTREE, CORRUPT, NOMEM.  Valid until the next find. */
