@@ -72,11 +72,22 @@ static int failed(struct feed_reader *r, int rc)
     return rc;
 }
 
+/* How far one may read from AT on: as far as the log's file goes.  Who begins at
+ * the end may stand behind that, until a tail is written (txn/tail.c). */
+static const struct log_position *end_from(const struct log_position *at,
+                                           const struct txn_head *now)
+{
+    bool behind = at->segment > now->written.segment ||
+                  (at->segment == now->written.segment &&
+                   at->offset > now->written.offset);
+    return behind ? at : &now->written;
+}
+
 static void begin_scan(struct feed_reader *r)
 {
     struct txn_head now;
     head_copy(r->env, &now);
-    log_scan_begin(&r->scan, &r->log, &r->at, &now.log);
+    log_scan_begin(&r->scan, &r->log, &r->at, end_from(&r->at, &now));
     r->scanning = true;
 }
 
@@ -85,8 +96,9 @@ static int extend_scan(struct feed_reader *r)
 {
     struct txn_head now;
     head_copy(r->env, &now);
-    if (same_place(&now.log, &r->scan.end)) return LUGE_NOTFOUND;
-    log_scan_extend(&r->scan, &now.log);
+    const struct log_position *end = end_from(&r->scan.end, &now);
+    if (same_place(end, &r->scan.end)) return LUGE_NOTFOUND;
+    log_scan_extend(&r->scan, end);
     return 0;
 }
 
@@ -178,7 +190,7 @@ static int scan_to(struct feed_reader *r, const struct log_position *from,
     struct txn_head now;
     int rc;
     head_copy(r->env, &now);
-    log_scan_begin(&scan, &r->log, from, &now.log);
+    log_scan_begin(&scan, &r->log, from, &now.written);
     while (!(rc = log_next(&scan, &frame)))
         if (frame.seq >= seq && frame.kind == LOG_LAST) break;
     struct log_position at = scan.at;
@@ -242,7 +254,8 @@ int feed_reader_seek(struct feed_reader *r, u64 seq)
         feed_reader_to(r, seq, &now.log);
         return 0;
     }
-    return seek_below(r, now.log.segment, seq);
+    int rc = tail_flush(r->env, seq + 1);
+    return rc ? rc : seek_below(r, now.log.segment, seq);
 }
 
 int feed_oldest(struct env *e, u64 *seq)

@@ -276,11 +276,60 @@ static void seal(const struct log *log, const struct log_frame *frame,
             log_frame_sum(log, buffer, size, chain));              /* L1 */
 }
 
+/* The whole frame is in BUFFER; AT moves behind it. */
+static void finish(const struct log *log, struct log_position *at,
+                   const struct log_frame *frame, u8 *buffer, u32 size)
+{
+    u64 need = log_frame_bytes(size);
+    seal(log, frame, buffer, size, at->chain);
+    memset(buffer + LOG_FRAME_HEAD + size, 0, need - LOG_FRAME_HEAD - size);
+}
+
+static void move_behind(struct log_position *at, const u8 *buffer, u32 size)
+{
+    at->offset += log_frame_bytes(size);
+    at->chain = load64(buffer + FRAME_SUM_AT);
+}
+
+void log_append_to(const struct log *log, struct log_position *at,
+                   const struct log_frame *frame, u8 *buffer, u32 size,
+                   u8 *to)
+{
+    finish(log, at, frame, buffer, size);
+    memcpy(to, buffer, log_frame_bytes(size));
+    move_behind(at, buffer, size);
+}
+
+int log_write(struct log *log, const struct log_position *from,
+              const struct log_position *at, const u8 *bytes)
+{
+    struct log_segment *segment;
+    assert(from->segment == at->segment);
+    int rc = log_segment_get(log, at->segment, &segment);
+    if (rc) return rc;
+    if (log->may_write) rc = log->may_write(log->context);
+    if (!rc)
+        rc = log->os->write(segment->file, bytes, at->offset - from->offset,
+                            from->offset);
+    log_segment_put(log, segment);
+    return rc;
+}
+
+int log_segment_bytes(struct log *log, u64 number, u64 *bytes)
+{
+    struct log_segment *segment;
+    int rc = log_segment_get(log, number, &segment);
+    if (rc) return rc;
+    *bytes = segment->size;
+    log_segment_put(log, segment);
+    return 0;
+}
+
 int log_append(struct log *log, struct log_position *at,
                const struct log_frame *frame, u8 *buffer, u32 size)
 {
     struct log_segment *segment;
-    u64 need = round_up((u64)LOG_FRAME_HEAD + size, 8);
+    u64 need = log_frame_bytes(size);
     int rc = log_segment_get(log, at->segment, &segment);
     if (rc) return rc;
     u64 bytes = segment->size;
@@ -293,15 +342,12 @@ int log_append(struct log *log, struct log_position *at,
         if (!rc) rc = log_segment_get(log, at->segment, &segment);
         if (rc) return rc;
     }
-    seal(log, frame, buffer, size, at->chain);
-    memset(buffer + LOG_FRAME_HEAD + size, 0, need - LOG_FRAME_HEAD - size);
+    finish(log, at, frame, buffer, size);
     if (log->may_write) rc = log->may_write(log->context);
     if (!rc) rc = log->os->write(segment->file, buffer, need, at->offset);
     log_segment_put(log, segment);
-    if (rc) return rc;
-    at->offset += need;
-    at->chain = load64(buffer + FRAME_SUM_AT);
-    return 0;
+    if (!rc) move_behind(at, buffer, size);
+    return rc;
 }
 
 /* END: where the next frame goes, or the segment's size. */

@@ -102,6 +102,21 @@ struct log_frame {
 int log_append(struct log *log, struct log_position *at,
                const struct log_frame *frame, u8 *buffer, u32 size);
 
+/* The same at TO, in memory that has room for it, for log_write to put into the
+ * file later.  Needs neither lock nor system. */
+void log_append_to(const struct log *log, struct log_position *at,
+                   const struct log_frame *frame, u8 *buffer, u32 size,
+                   u8 *to);
+/* What log_append_to made of the positions FROM to AT, of one segment, goes into
+ * its file.  It may be there already. */
+int log_write(struct log *log, const struct log_position *from,
+              const struct log_position *at, const u8 *bytes);
+/* The bytes that SEGMENT's file has. */
+int log_segment_bytes(struct log *log, u64 number, u64 *bytes);
+/* How many of SIZE bytes at FRAMES are valid frames behind AT. */
+u64 log_frames_at(const struct log *log, const struct log_position *at,
+                  const u8 *frames, u64 size);
+
 /* Make everything before AT durable, from segment FROM on. */
 int log_sync(struct log *log, u64 from, const struct log_position *at);
 
@@ -181,6 +196,10 @@ void log_segment_put(struct log *log, struct log_segment *segment);
 void log_forget(struct log *log, u64 number);
 u64 log_frame_sum(const struct log *log, const u8 *frame, u32 size,
                   u64 chain);
+static inline u64 log_frame_bytes(u32 size)
+{
+    return round_up((u64)LOG_FRAME_HEAD + size, 8);
+}
 /* Does a valid frame stand at offset AT, before ROOM, behind CHAIN?  SEGMENT
  * must be mapped. */
 bool log_frame_at(const struct log *log, const struct log_segment *segment,

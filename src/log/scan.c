@@ -177,13 +177,12 @@ static int follow(struct log_scan *scan)
     return enter(scan);
 }
 
-bool log_frame_at(const struct log *log, const struct log_segment *segment,
-                  u64 at, u64 room, u64 chain, struct log_frame *frame)
+/* The frame at P, of which ROOM bytes may be read. */
+static bool valid_frame(const struct log *log, const u8 *p, u64 room,
+                        u64 chain, struct log_frame *frame)
 {
-    if (at > room || room - at < LOG_FRAME_HEAD) return false;
-    const u8 *p = segment->base + at;
     u32 size = load32(p);
-    if (size > room - at - LOG_FRAME_HEAD) return false;
+    if (size > room - LOG_FRAME_HEAD) return false;
     frame->kind = p[4];
     frame->flags = p[5];
     frame->seq = load64(p + 8);
@@ -192,6 +191,28 @@ bool log_frame_at(const struct log *log, const struct log_segment *segment,
     frame->payload = luge_bytes_of(p + LOG_FRAME_HEAD, size);
     if (frame->kind != LOG_MORE && frame->kind != LOG_LAST) return false;
     return load64(p + 32) == log_frame_sum(log, p, size, chain);
+}
+
+bool log_frame_at(const struct log *log, const struct log_segment *segment,
+                  u64 at, u64 room, u64 chain, struct log_frame *frame)
+{
+    if (at > room || room - at < LOG_FRAME_HEAD) return false;
+    return valid_frame(log, segment->base + at, room - at, chain, frame);
+}
+
+u64 log_frames_at(const struct log *log, const struct log_position *at,
+                  const u8 *frames, u64 size)
+{
+    struct log_frame frame;
+    u64 chain = at->chain, done = 0;
+    while (size - done >= LOG_FRAME_HEAD &&
+           valid_frame(log, frames + done, size - done, chain, &frame)) {
+        u64 bytes = log_frame_bytes((u32)frame.payload.size);
+        if (bytes > size - done) break;
+        chain = load64((const u8 *)frame.payload.data - 8);
+        done += bytes;
+    }
+    return done;
 }
 
 static bool frame_here(const struct log_scan *scan, struct log_frame *frame)

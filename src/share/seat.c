@@ -37,23 +37,36 @@ int share_alone(struct share *s, bool *alone)
     return rc;
 }
 
-/* The one thing that the old memory is believed in, because it can only cause
- * more work. */
-static bool was_in_doubt(struct share *s, const char *path)
+/* Read the first BYTES of the memory of former processes, if there is one. */
+static bool read_old(struct share *s, const char *path,
+                     struct share_memory *old, size_t bytes)
 {
-    struct share_memory old;
     struct os_file *file = NULL;
-    size_t head = offsetof(struct share_memory, committed);
-    int rc = s->os->open(s->os, path, OS_READ, &file);
-    if (rc) return false;
-    rc = s->os->read(file, &old, head, 0);
+    if (s->os->open(s->os, path, OS_READ, &file)) return false;
+    int rc = s->os->read(file, old, bytes, 0);
     s->os->close(file);
-    if (rc || memcmp(old.magic, "lugeshm", 8) || old.layout != SHARE_LAYOUT)
-        return false;
-    return old.failed || old.in_doubt;
+    return !rc && !memcmp(old->magic, "lugeshm", 8) &&
+           old->layout == SHARE_LAYOUT;
 }
 
-/* Under another name first: until it is ready the old one keeps `in_doubt`. */
+/* A doubt is believed, because it can only cause more work, and a tail is
+ * judged by whoever puts it to use (txn/tail.c). */
+static int keep_old(struct share *s, const char *path)
+{
+    struct share_memory *m = s->m, *old = base_alloc(sizeof *old);
+    if (!old) return NOMEM();
+    if (read_old(s, path, old, offsetof(struct share_memory, committed)))
+        m->in_doubt = old->failed || old->in_doubt;
+    if (read_old(s, path, old, sizeof *old)) {
+        m->tail_segment = old->tail_segment;
+        m->tail_offset = old->tail_offset;
+        memcpy(m->tail, old->tail, sizeof m->tail);
+    }
+    base_free(old);
+    return 0;
+}
+
+/* Under another name first: until it is ready the old one keeps all it has. */
 static int make_shm(struct share *s, const char *path, u64 bytes)
 {
     int rc = s->os->unlink(s->os, path);
@@ -74,7 +87,8 @@ int share_create(struct share *s, const char *path, const u8 instance[16],
     if (rc) return rc;
     struct share_memory *m = s->m;
     memset(m, 0, sizeof *m);
-    m->in_doubt = was_in_doubt(s, path);
+    rc = keep_old(s, path);
+    if (rc) return rc;
     m->layout = SHARE_LAYOUT;
     m->bytes = sizeof *m;
     memcpy(m->instance, instance, 16);

@@ -28,6 +28,7 @@ enum {
     SHARE_LAYOUT = 5,        /* raise with any change of these structs */
     SHARE_PREFIX_MAX = 32,   /* bytes of a watch's prefix kept for writers */
     SHARE_NO_SLOT = 0xffffffff,
+    SHARE_TAIL_BYTES = 128 << 10, /* about 700 small commits to a write */
     SHARE_ARENAS_MAX = 128,  /* places; used again after as many thieves */
 };
 
@@ -107,13 +108,16 @@ struct share_memory {
 
     /* --- the sync leader --- */
     _Atomic u32 leader;          /* 0, or seat + 1 */
-    _Atomic u32 durable_bell;    /* futex: rises when durable or failed does */
-    _Atomic u32 durable_waiters;
     _Atomic u32 failed;          /* luge code (positive) of a failed sync */
-    _Atomic u64 leader_since_ns;
+    _Atomic u64 sync_target;     /* what the sync under way will cover */
+    _Atomic u32 sync_number;     /* of the sync begun last */
     _Atomic u32 in_doubt;        /* 1: a sync failed, and no recovery has
                                     written anew what it left (recover.c) */
-    u8 pad2[36];
+    /* By the last bit of the sync's number: who waits for the one under way is
+     * not woken with who waits for the next. */
+    _Atomic u32 durable_bell[2]; /* futex: rises when its sync is over */
+    _Atomic u32 durable_waiters[2];
+    u8 pad2[24];
 
     /* --- where we are; each only rises --- */
     _Atomic u64 committed;       /* by the holder of the turn */
@@ -143,6 +147,11 @@ struct share_memory {
     struct share_seat seats[SHARE_SEATS_MAX];
     struct share_slot slots[SHARE_SLOTS_MAX];
     struct share_watch watches[SHARE_WATCHES_MAX];
+
+    /* --- what the log's file does not have yet: txn/tail.c.  TURN --- */
+    _Atomic u64 tail_segment, tail_offset;  /* where tail[0] belongs */
+    u8 pad5[48];
+    u8 tail[SHARE_TAIL_BYTES];
 };
 
 /* The word of the turn: seat + 1 of its holder (0: nobody), how often it was
@@ -188,8 +197,9 @@ struct share {
 
 /* Is anybody seated?  *alone = no live seat but perhaps our own. */
 int share_alone(struct share *s, bool *alone);
-/* Build fresh shared memory: nobody is seated (S1).  Of the old one only what
- * `in_doubt` and `failed` say is kept: in `in_doubt`. */
+/* Build fresh shared memory: nobody is seated (S1).  Of the old one is kept what
+ * `in_doubt` and `failed` say, in `in_doubt`, and the tail, any byte of which
+ * may be wrong. */
 int share_create(struct share *s, const char *path, const u8 instance[16],
                  u64 arena_bytes);
 /* Map what others built.  VERSION if another build of luge made it. */
@@ -243,11 +253,13 @@ void share_word_unlock(_Atomic u32 *word);
 
 /* --- syncing: share/turn.c --- */
 
-/* Become sync leader, or sleep until durable changes or a leader is due.
- * Returns 1: leader now, call share_leader_done; 0: look again. */
+/* Become sync leader, or sleep until SEQ may be durable or a leader is due.
+ * Returns 1: leader now, call share_lead and share_leader_done; 0: look again. */
 int share_lead_or_wait(struct share *s, u64 seq);
-bool share_try_lead(struct share *s);
+/* LEADER: a sync of all up to TARGET begins. */
+void share_lead(struct share *s, u64 target);
 void share_leader_done(struct share *s);
+/* Wake all who wait for a sync: durable or failed has changed. */
 void share_ring_durable(struct share *s);
 /* Raise *word to VALUE if it is lower. */
 void share_raise(_Atomic u64 *word, u64 value);

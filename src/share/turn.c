@@ -180,13 +180,11 @@ u64 share_new_generation(struct share *s)
 
 /* ------------------------------------------------------------- syncing -- */
 
-bool share_try_lead(struct share *s)
+static bool try_lead(struct share *s)
 {
     u32 nobody = 0;
-    if (!atomic_compare_exchange_strong(&s->m->leader, &nobody, s->seat + 1))
-        return false;
-    atomic_store(&s->m->leader_since_ns, os_monotonic_ns());
-    return true;
+    return atomic_compare_exchange_strong(&s->m->leader, &nobody,
+                                          s->seat + 1);
 }
 
 /* A leader that died, or sleeps in a stop, is simply followed by another: a
@@ -199,30 +197,55 @@ static void depose(struct share *s)
         atomic_compare_exchange_strong(&s->m->leader, &word, 0);
 }
 
+/* Sixteen threads that all slept on one bell made 5.4 commits a sync, since
+ * each sync woke those it did not concern; with two it is TWOBELLS
+ * (durable-t16). */
 int share_lead_or_wait(struct share *s, u64 seq)
 {
-    u32 bell = atomic_load(&s->m->durable_bell);
-    if (atomic_load(&s->m->durable) >= seq || s->m->failed) return 0;
-    if (share_try_lead(s)) return 1;
-    atomic_fetch_add(&s->m->durable_waiters, 1);
-    os_futex_wait(&s->m->durable_bell, bell, LEADER_NAP_MS);
-    atomic_fetch_sub(&s->m->durable_waiters, 1);
-    if (atomic_load(&s->m->durable_bell) == bell) depose(s);
+    struct share_memory *m = s->m;
+    u32 number = atomic_load(&m->sync_number);
+    u32 which = (number + (atomic_load(&m->sync_target) < seq)) & 1;
+    u32 bell = atomic_load(&m->durable_bell[which]);
+    if (atomic_load(&m->durable) >= seq || atomic_load(&m->failed)) return 0;
+    if (try_lead(s)) return 1;
+    if (atomic_load(&m->sync_number) != number) return 0;
+    atomic_fetch_add(&m->durable_waiters[which], 1);
+    os_futex_wait(&m->durable_bell[which], bell, LEADER_NAP_MS);
+    atomic_fetch_sub(&m->durable_waiters[which], 1);
+    if (atomic_load(&m->durable_bell[which]) == bell) depose(s);
     return 0;
+}
+
+void share_lead(struct share *s, u64 target)
+{
+    atomic_store(&s->m->sync_target, target);
+    atomic_fetch_add(&s->m->sync_number, 1);
+}
+
+static void ring(struct share *s, u32 which, u32 count)
+{
+    atomic_fetch_add(&s->m->durable_bell[which], 1);
+    if (atomic_load(&s->m->durable_waiters[which]))
+        os_futex_wake(&s->m->durable_bell[which], count);
 }
 
 void share_ring_durable(struct share *s)
 {
-    atomic_fetch_add(&s->m->durable_bell, 1);
-    if (atomic_load(&s->m->durable_waiters))
-        os_futex_wake(&s->m->durable_bell, 0x7fffffff);
+    ring(s, 0, 0x7fffffff);
+    ring(s, 1, 0x7fffffff);
 }
 
+/* Of those who wait for the next sync, one must lead it. */
 void share_leader_done(struct share *s)
 {
-    u32 mine = s->seat + 1;
+    u32 mine = s->seat + 1, number = atomic_load(&s->m->sync_number);
     atomic_compare_exchange_strong(&s->m->leader, &mine, 0);
-    share_ring_durable(s);
+    if (atomic_load(&s->m->failed)) {
+        share_ring_durable(s);
+        return;
+    }
+    ring(s, (number + 1) & 1, 1);
+    ring(s, number & 1, 0x7fffffff);
 }
 
 void share_raise(_Atomic u64 *word, u64 value)

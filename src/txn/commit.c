@@ -32,6 +32,8 @@ static int validate(struct env *e, const struct reads *reads,
     struct log_frame frame;
     int rc;
     if (!reads_any(reads) || base->seq == e->head.seq) return 0;
+    rc = tail_settle(e);
+    if (rc) return rc;
     log_scan_begin(&scan, &e->log, &base->log, &env_head(e)->log);
     while (!(rc = log_next(&scan, &frame))) {
         rc = compare_reads(reads, &frame);
@@ -49,22 +51,6 @@ static int validate(struct env *e, const struct reads *reads,
 }
 
 /* ---------------------------------------------------------------- land -- */
-
-static int append_chunks(struct env *e, struct ops *ops,
-                         struct txn_head *next, unsigned flags)
-{
-    struct log_frame frame = {
-        .seq = next->seq, .time_ns = next->time_ns, .flags = (u8)flags,
-        .durable = atomic_load(&e->share.m->durable),
-    };
-    int rc = 0;
-    for (struct ops_chunk *c = ops->first; c && !rc; c = c->next) {
-        frame.kind = c == ops->last ? LOG_LAST : LOG_MORE;
-        rc = log_append(&e->log, &next->log, &frame, c->frame, c->size);
-        next->log_total += round_up((u64)LOG_FRAME_HEAD + c->size, 8);
-    }
-    return rc;
-}
 
 static void wake_for_checkpoint(struct env *e, const struct txn_head *next)
 {
@@ -93,7 +79,7 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
     if (publish) rc = publish_pages(e, view, publication);
     if (publish && !rc) rc = publish_drops(e, publication);
     if (!rc) rc = head_prepare(e, view);
-    if (!rc) rc = append_chunks(e, ops, &next, log_flags);
+    if (!rc) rc = tail_append(e, ops, &next, log_flags);
     next.publication = publication;
     if (publish) {
         next.published = next.seq;
@@ -116,6 +102,8 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
     head_announce(e, &v, log_flags);
     version_reclaim_frames(e);
     atomic_fetch_add_explicit(&e->share.m->commits, 1, memory_order_relaxed);
+    /* A watch opened meanwhile looks at the head behind its first store. */
+    if (atomic_load(&e->share.m->watches_high)) (void)tail_settle(e);
     *seq = v.seq;
     bound_memory(e);
     wake_for_checkpoint(e, &next);
@@ -160,15 +148,16 @@ static int sync_failed(struct env *e)
                 luge_error_text(code));
 }
 
-/* We are the leader: one sync for all that is committed now. */
+/* We are the leader: one sync for all that the log's file has now. */
 static int lead(struct env *e)
 {
     struct share_memory *m = e->share.m;
     struct txn_head now;
     head_copy(e, &now);
+    share_lead(&e->share, now.written_seq);
     u64 from = atomic_load(&m->synced_segment);
     u64 durable = atomic_load(&m->durable), start = os_monotonic_ns();
-    int rc = log_sync(&e->log, from, &now.log);
+    int rc = log_sync(&e->log, from, &now.written);
     if (rc) {
         /* Never retried: the system may have dropped what it could not
          * write, and a second sync would succeed without it. */
@@ -176,9 +165,10 @@ static int lead(struct env *e)
     } else {
         atomic_fetch_add_explicit(&m->syncs, 1, memory_order_relaxed);
         share_figure_sync(&e->share, os_monotonic_ns() - start,
-                          now.seq - min_u64(durable, now.seq));
-        share_raise(&m->durable, now.seq);
-        share_raise(&m->synced_segment, now.log.segment);
+                          now.written_seq -
+                              min_u64(durable, now.written_seq));
+        share_raise(&m->durable, now.written_seq);
+        share_raise(&m->synced_segment, now.written.segment);
         share_show(&e->share);
     }
     share_leader_done(&e->share);
@@ -189,6 +179,8 @@ static int lead(struct env *e)
 int commit_wait(struct env *e, u64 seq)
 {
     struct share_memory *m = e->share.m;
+    int rc = atomic_load(&m->durable) < seq ? tail_flush(e, seq) : 0;
+    if (rc) return rc;
     while (atomic_load(&m->durable) < seq) {
         if (atomic_load(&m->failed)) return sync_failed(e);
         if (share_lead_or_wait(&e->share, seq)) (void)lead(e);

@@ -63,6 +63,11 @@ struct txn_head {
                                            pages and readers' pins */
     page_ref catalog;
     u64 catalog_count;
+    struct log_position written;        /* the log's file ends here: what is
+                                           behind, up to `log`, is in the tail
+                                           (tail.c) */
+    u64 written_seq;                    /* newest record before it */
+    u64 tail_segment, tail_limit;       /* how large that segment's file is */
     struct log_position published_log;  /* behind the record of `published` */
     u64 checkpoint;                     /* seq of the durable superblock */
     u64 checkpoint_publication;
@@ -289,7 +294,8 @@ void head_init_arena(struct env *e, const struct txn_head *first);
 /* Make a version that may be shown readable by this process.  SLOT is the
  * reader's, for a pin meanwhile. */
 int head_catch_up(struct env *e, u32 slot);
-/* Where the last complete record behind AT ends, AT being behind SEQ. */
+/* First in the directory: where the last complete record behind AT ends, AT
+ * being behind SEQ.  What only the tail had is in the log's file then. */
 int head_find_end(struct env *e, const struct log_position *at, u64 seq,
                   struct log_position *end);
 /* TURN: apply the log from AT to END, which is the end of a record, to the
@@ -345,6 +351,21 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
 int commit_wait(struct env *e, u64 seq);
 /* Take the lead and sync whatever is committed. */
 int commit_sync(struct env *e);
+
+/* --- tail.c: the end of the log that only shared memory has --- */
+
+/* TURN: append OPS as record NEXT->seq behind NEXT->log, which moves on. */
+int tail_append(struct env *e, struct ops *ops, struct txn_head *next,
+                unsigned log_flags);
+/* TURN: the log's file gets what H says only the tail has; H knows it. */
+int tail_write(struct env *e, struct txn_head *h);
+/* TURN: the same for the head, for whoever will read the log's file. */
+int tail_settle(struct env *e);
+/* Without the turn: the log's file gets all up to SEQ, or all there is. */
+int tail_flush(struct env *e, u64 seq);
+/* First in the directory: the log's file, which ends at END, gets what follows
+ * there in the tail of dead processes.  *more: that was something. */
+int tail_recover(struct env *e, const struct log_position *end, bool *more);
 
 /* --- bell.c --- */
 

@@ -400,26 +400,40 @@ static int end_or_hole(struct env *e, const struct log_position *at, u64 seq)
                    (unsigned long long)durable);
 }
 
-/* Where the last complete record behind AT ends: everything is checked here,
- * and only what is complete is replayed. */
-int head_find_end(struct env *e, const struct log_position *at, u64 seq,
-                  struct log_position *end)
+/* Everything is checked here, and only what is complete is replayed.  *end and
+ * *seq move behind the last complete record, *stop to where the scan stopped. */
+static int scan_to_end(struct env *e, u64 *seq, struct log_position *end,
+                       struct log_position *stop)
 {
     struct log_scan scan;
     struct log_frame frame;
+    u64 now = *seq;
     bool whole = true;
     int rc;
-    *end = *at;
-    log_scan_begin(&scan, &e->log, at, NULL);
+    log_scan_begin(&scan, &e->log, end, NULL);
     while (!(rc = log_next(&scan, &frame))) {
-        if (frame.seq != seq + whole) break;
-        seq = frame.seq;
+        if (frame.seq != now + whole) break;
+        now = frame.seq;
         whole = frame.kind == LOG_LAST;
-        if (whole) *end = scan.at;
+        if (!whole) continue;
+        *end = scan.at;
+        *seq = now;
     }
     log_scan_end(&scan);
-    if (rc && rc != LUGE_NOTFOUND) return rc;
-    return end_or_hole(e, &scan.at, whole ? seq : seq - 1);
+    *stop = scan.at;
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+int head_find_end(struct env *e, const struct log_position *at, u64 seq,
+                  struct log_position *end)
+{
+    struct log_position stop;
+    bool more = false;
+    *end = *at;
+    int rc = scan_to_end(e, &seq, end, &stop);
+    if (!rc) rc = tail_recover(e, end, &more);
+    if (!rc && more) rc = scan_to_end(e, &seq, end, &stop);
+    return rc ? rc : end_or_hole(e, &stop, seq);
 }
 
 /* ------------------------------------------------------------- refresh -- */
@@ -482,7 +496,8 @@ static int refresh(struct env *e)
     if (share_turn_stolen(&e->share)) rc = takeover_theft(e);
     if (rc) return rc;
     if (head_is_ours(e, env_head(e))) return 0;
-    rc = forget_lineage(e);
+    rc = tail_settle(e);
+    if (!rc) rc = forget_lineage(e);
     if (!rc) rc = takeover_space(e);
     if (rc) return rc;
     now = last = *env_head(e);
@@ -608,10 +623,20 @@ static int catch_up_alone(struct env *e, u32 slot)
     return rc;
 }
 
+/* The log's file must have what a shadow is made of.  BUSY: it has; else 0, and
+ * there may be a better way now. */
+static int settled(struct env *e)
+{
+    struct txn_head now;
+    head_copy(e, &now);
+    return now.written_seq == now.seq ? LUGE_BUSY : tail_flush(e, now.seq);
+}
+
 int head_catch_up(struct env *e, u32 slot)
 {
     struct share_memory *m = e->share.m;
     int rc = catch_up_with_turn(e);
+    if (rc == LUGE_BUSY) rc = settled(e);
     if (rc == LUGE_BUSY) rc = catch_up_alone(e, slot);
     u64 seq = atomic_load(&m->committed);
     if (!rc && atomic_load(&m->shown) < seq) rc = commit_wait(e, seq);

@@ -68,7 +68,7 @@ static int segment_begin(struct env *e, u64 number, u64 *seq, u64 *time_ns)
     struct log_frame frame;
     int rc = log_segment_start(&e->log, number, &at, seq);
     if (rc) return rc;
-    log_scan_begin(&scan, &e->log, &at, &env_head(e)->log);
+    log_scan_begin(&scan, &e->log, &at, &env_head(e)->written);
     rc = log_next(&scan, &frame);
     *time_ns = rc ? UINT64_MAX : frame.time_ns;
     log_scan_end(&scan);

@@ -168,6 +168,7 @@ static void describe_head(const struct superblock *s, struct txn_head *h)
 {
     *h = (struct txn_head){
         .seq = s->seq, .time_ns = s->time_ns, .log = s->log,
+        .written = s->log, .written_seq = s->seq,
         .published = s->seq, .publication = s->publication,
         .catalog = s->catalog,
         .catalog_count = s->catalog_count, .published_log = s->log,
@@ -237,7 +238,8 @@ static int replay_all(struct env *e)
         next.seq = last.seq;
         next.publication = e->head.base;
         next.time_ns = last.time_ns;
-        next.log = last.log;
+        next.log = next.written = last.log;
+        next.written_seq = last.seq;
         next.log_oldest = last.log_oldest;
         next.log_total = last.log.segment == start.segment
                              ? last.log.offset - start.offset

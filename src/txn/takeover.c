@@ -200,6 +200,8 @@ static int fill_arena(struct env *e, struct txn_arena *a, u64 bytes,
         return CORRUPT("generation %llu does not follow log segment %llu",
                        (unsigned long long)generation,
                        (unsigned long long)head->log.segment);
+    rc = tail_write(e, head);
+    if (rc) return rc;
     head->space = a->work;
     memcpy(a->ring, old->ring, sizeof a->ring);
     a->ring_count = atomic_load(&old->ring_count);
@@ -207,8 +209,11 @@ static int fill_arena(struct env *e, struct txn_arena *a, u64 bytes,
     a->bytes = bytes;
     atomic_store(&a->current, generation << HEAD_FLIP_BITS);
     head->log_tainted = segment - 1;
-    return log_begin_segment(&e->log, &head->log, segment, head->seq + 1,
-                             LOG_SEGMENT_MIN, LOG_AFTER_THEFT);
+    rc = log_begin_segment(&e->log, &head->log, segment, head->seq + 1,
+                           LOG_SEGMENT_MIN, LOG_AFTER_THEFT);
+    head->written = head->log;
+    head->written_seq = head->seq;
+    return rc;
 }
 
 int takeover_theft(struct env *e)

@@ -144,6 +144,14 @@ static int try_turn(struct env *e)
     return rc;
 }
 
+static void end_turn(struct luge_txn *txn)
+{
+    struct env *e = txn->env;
+    atomic_store(&e->share.m->turn_long, 0);
+    head_release_turn(e);
+    txn->turn = false;
+}
+
 static int begin_turn(struct luge_txn *txn)
 {
     struct env *e = txn->env;
@@ -152,6 +160,11 @@ static int begin_turn(struct luge_txn *txn)
                  : head_take_turn(e, e->options.busy_timeout_ms);
     if (rc) return rc;
     atomic_store(&e->share.m->turn_long, 1);
+    rc = tail_settle(e);    /* readers cannot, as long as we have the turn */
+    if (rc) {
+        end_turn(txn);
+        return rc;
+    }
     head_mark(e, &txn->mark);
     forget_view(txn);
     head_view(e, &txn->view, e->head.seq + 1);
@@ -238,6 +251,7 @@ int txn_begin_published(struct env *e, struct luge_txn **result,
     rc = head_take_turn(e, e->options.busy_timeout_ms);
     if (!rc) {
         rc = publish_head(e);
+        if (!rc) rc = tail_settle(e);
         *head = *env_head(e);
         if (!rc) version_pin_head(e, txn->slot);
         if (!rc) rc = head_may_write(e);    /* else it may have come late */
@@ -279,14 +293,6 @@ static void leave(struct luge_txn *txn)
     if (txn->pinned) version_unpin(e, txn->slot);
     txn->pinned = false;
     give_idle(txn);
-}
-
-static void end_turn(struct luge_txn *txn)
-{
-    struct env *e = txn->env;
-    atomic_store(&e->share.m->turn_long, 0);
-    head_release_turn(e);
-    txn->turn = false;
 }
 
 void txn_abort(struct luge_txn *txn)

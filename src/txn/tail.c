@@ -1,0 +1,136 @@
+/* txn/tail.c -- the end of the log that only shared memory has, for a while.
+ *
+ *   file:  ... frame | frame |                   written
+ *   tail:                    | frame | frame |   log
+ *
+ * An asynchronous commit survives the death of its process once its record is
+ * outside of that process's own memory.  A store into shared memory does it as
+ * well as a write to the file, and costs no system call (put-async-t1: ASYNCNS).
+ *   A1  Frames go to the tail only while this process is alone, nobody watches,
+ *       and nothing waits to be durable: then nobody reads the log's file.
+ *       Whoever comes to read it (a joining process, a validation, a watch, a
+ *       checkpoint) takes the turn first, and writes the tail to the file.
+ *   A2  What is durable, is in the file: a sync covers `written`, not `log`.
+ *   A3  Between `written` and `log` the tail is constant, whoever has the turn:
+ *       it begins anew only behind a flip that has moved `written`.
+ *   A4  The memory of dead processes is not trusted: what it has must continue
+ *       the chain of the log's sums from where the file ends (log.h L1).
+ * After a power loss the tail is gone, or continues the log: both may be.
+ * Not here: when to sync; who reads the log.
+ */
+#include "txn/env.h"
+
+enum { FLUSH_LOOK_MS = 20 };
+
+static bool may_stay_in_memory(struct env *e, unsigned log_flags)
+{
+    struct share_memory *m = e->share.m;
+    return !(log_flags & LOG_FULL) && atomic_load(&m->attached) <= 1 &&
+           !atomic_load(&m->watches_high) &&
+           atomic_load(&m->last_full) <= atomic_load(&m->durable);   /* A1 */
+}
+
+/* Where the next frame of SIZE goes in the tail, or NULL. */
+static u8 *find_room(struct env *e, struct txn_head *next, u32 size)
+{
+    struct share_memory *m = e->share.m;
+    u64 need = log_frame_bytes(size), segment = next->log.segment;
+    if (next->tail_segment != segment) {
+        if (log_segment_bytes(&e->log, segment, &next->tail_limit))
+            return NULL;
+        next->tail_segment = segment;
+    }
+    u64 at = next->log.offset - next->written.offset;
+    if (next->written.segment != segment || at + need > SHARE_TAIL_BYTES ||
+        next->log.offset + need > next->tail_limit)
+        return NULL;
+    if (!at) {
+        atomic_store(&m->tail_segment, segment);
+        atomic_store(&m->tail_offset, next->written.offset);
+    }
+    return m->tail + at;
+}
+
+int tail_append(struct env *e, struct ops *ops, struct txn_head *next,
+                unsigned log_flags)
+{
+    struct log_frame frame = {
+        .seq = next->seq, .time_ns = next->time_ns, .flags = (u8)log_flags,
+        .durable = atomic_load(&e->share.m->durable),
+    };
+    bool memory = may_stay_in_memory(e, log_flags);
+    int rc = 0;
+    for (struct ops_chunk *c = ops->first; c && !rc; c = c->next) {
+        u8 *room = memory ? find_room(e, next, c->size) : NULL;
+        frame.kind = c == ops->last ? LOG_LAST : LOG_MORE;
+        next->log_total += log_frame_bytes(c->size);
+        if (room) {
+            log_append_to(&e->log, &next->log, &frame, c->frame, c->size,
+                          room);
+            continue;
+        }
+        memory = false;                                            /* A3 */
+        rc = tail_write(e, next);
+        if (!rc) rc = log_append(&e->log, &next->log, &frame, c->frame,
+                                 c->size);
+        next->written = next->log;
+    }
+    if (!memory) next->written_seq = next->seq;
+    return rc;
+}
+
+int tail_write(struct env *e, struct txn_head *h)
+{
+    if (h->written.offset == h->log.offset) return 0;
+    assert(h->written.segment == h->log.segment);
+    int rc = log_write(&e->log, &h->written, &h->log, e->share.m->tail);
+    if (!rc) h->written = h->log;
+    return rc;
+}
+
+int tail_settle(struct env *e)
+{
+    struct txn_head next = *env_head(e);
+    if (next.written_seq == next.seq) return 0;
+    int rc = tail_write(e, &next);
+    next.written_seq = next.seq;
+    return rc ? rc : head_flip(e, &next, false);
+}
+
+/* Whoever takes the turn for long does it first: so look again now and then. */
+int tail_flush(struct env *e, u64 seq)
+{
+    struct txn_head now;
+    u32 waited_ms = 0;
+    int rc = LUGE_BUSY;
+    while (rc == LUGE_BUSY) {
+        head_copy(e, &now);
+        if (now.written_seq >= min_u64(seq, now.seq)) return 0;
+        rc = head_take_turn(e, FLUSH_LOOK_MS);
+        waited_ms += FLUSH_LOOK_MS;
+        if (rc == LUGE_BUSY && waited_ms > e->options.busy_timeout_ms)
+            return rc;
+    }
+    if (rc) return rc;
+    rc = tail_settle(e);
+    head_release_turn(e);
+    return rc;
+}
+
+int tail_recover(struct env *e, const struct log_position *end, bool *more)
+{
+    struct share_memory *m = e->share.m;
+    u64 skip = end->offset - atomic_load(&m->tail_offset), bytes = 0;
+    struct log_position to = *end;
+    *more = false;
+    if (atomic_load(&m->tail_segment) != end->segment ||
+        skip >= SHARE_TAIL_BYTES)
+        return 0;
+    int rc = log_segment_bytes(&e->log, end->segment, &bytes);
+    if (rc || bytes < end->offset) return rc;
+    to.offset += log_frames_at(&e->log, end, m->tail + skip,
+                               min_u64(SHARE_TAIL_BYTES - skip,
+                                       bytes - end->offset));
+    *more = to.offset > end->offset;
+    return *more ? log_write(&e->log, end, &to, m->tail + skip) : 0;
+}

@@ -1,0 +1,308 @@
+/* test/crash_alone.c -- a process that has the directory to itself, and dies.
+ *
+ *   crash_alone [--seed N] [--rounds N]
+ *
+ * Holds: the newest asynchronous commits of such a process are in shared memory
+ * and in no file (txn/tail.c), so whatever happens to it,
+ *   A1  every commit that answered is there when somebody opens next, whole and
+ *       in order, and at most the one that was under way besides;
+ *   A2  also if those who open next are killed while they recover;
+ *   A3  somebody who joins sees what a snapshot may show, and a watch gets all
+ *       that was committed behind the place it began at, once.
+ * Not here: many processes from the start (crash_storm), power cuts (crash_sim).
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "luge.h"
+#include "luge_feed.h"
+#include "support.h"
+
+enum { KEYS = 50, LARGE_BYTES = 200000 };
+
+static struct { uint64_t seed; unsigned rounds; } setting = {1, 40};
+
+/* What the worker has been told, in memory that outlives it. */
+static struct told {
+    _Atomic uint64_t begun, done;   /* commits */
+    _Atomic uint64_t watched;       /* changes that the worker's watch gave */
+} *told;
+
+static struct luge_options options(void)
+{
+    return (struct luge_options){
+        .durability = LUGE_ASYNC, .checkpoint_bytes = 1 << 20,
+        .log_keep_bytes = 256 << 10,
+        .sync_interval_ms = 1 + (uint32_t)(setting.seed % 3) * 5000,
+    };
+}
+
+/* Commit N is its number under "last" and a pattern under one of KEYS. */
+static size_t value_of(uint64_t n, uint8_t *value)
+{
+    struct dice d = dice_of(n, 77);
+    size_t size = dice_below(&d, 300);
+    if (dice_chance(&d, 2)) size = dice_below(&d, LARGE_BYTES);
+    pattern_fill(value, size, n);
+    return size;
+}
+
+static luge_bytes key_of(uint64_t n, char *space)
+{
+    sprintf(space, "key-%02u", (unsigned)(n % KEYS));
+    return luge_str(space);
+}
+
+static int commit(luge_db *db, struct dice *d, uint64_t n)
+{
+    static uint8_t value[LARGE_BYTES];
+    char space[32];
+    luge_txn *txn;
+    unsigned flags = dice_chance(d, 10) ? LUGE_TURN : LUGE_WRITE;
+    if (dice_chance(d, 3)) flags |= LUGE_TXN_FULL;
+    int rc = luge_begin(db, flags, &txn);
+    if (rc) return rc;
+    size_t size = value_of(n, value);
+    rc = luge_put(txn, LUGE_MAIN, key_of(n, space),
+                  luge_bytes_of(value, size));
+    if (!rc) rc = luge_put(txn, LUGE_MAIN, luge_str("last"),
+                           luge_bytes_of(&n, sizeof n));
+    if (rc) {
+        luge_abort(txn);
+        return rc;
+    }
+    return luge_commit(txn);
+}
+
+static int drain(luge_watch *watch)
+{
+    const struct luge_change_set *set;
+    int rc;
+    while (!(rc = luge_watch_next(watch, 0, &set)))
+        for (size_t i = 0; i < set->count; i++)
+            told->watched += set->changes[i].key.size == 4;
+    return rc == LUGE_TIMEOUT ? 0 : rc;
+}
+
+/* A watch, now and then, in the worker itself: it must not miss the tail. */
+static int watch_some(luge_db *db, struct dice *d, luge_watch **watch,
+                      uint64_t *from, uint64_t done)
+{
+    struct luge_watch_options o = {.from = LUGE_FROM_NOW,
+                                   .flags = LUGE_WATCH_COMMITTED};
+    if (!*watch) {
+        if (!dice_chance(d, 1)) return 0;
+        *from = done;
+        told->watched = 0;
+        return luge_watch_open(db, &o, watch);
+    }
+    if (!dice_chance(d, 5)) return 0;
+    int rc = drain(*watch);
+    if (rc) return rc;
+    if (told->watched != done - *from) {
+        fprintf(stderr, "the watch gave %llu commits of %llu\n",
+                (unsigned long long)told->watched,
+                (unsigned long long)(done - *from));
+        return 1;
+    }
+    luge_watch_close(*watch);
+    *watch = NULL;
+    return 0;
+}
+
+/* Commit until killed. */
+static int work(const char *path, uint64_t seed)
+{
+    struct luge_options o = options();
+    struct dice d = dice_of(seed, 3);
+    luge_watch *watch = NULL;
+    luge_db *db;
+    uint64_t from = 0;
+    int rc = luge_open(path, &o, &db);
+    for (uint64_t n = told->done + 1; !rc; n++) {
+        told->begun = n;
+        do rc = commit(db, &d, n);
+        while (rc == LUGE_CONFLICT);        /* it was stopped, and robbed */
+        if (!rc) told->done = n;
+        if (!rc && dice_chance(&d, 1)) rc = luge_sync(db);
+        if (!rc) rc = watch_some(db, &d, &watch, &from, n);
+    }
+    fprintf(stderr, "the worker: %d %s\n", rc, luge_last_error()->text);
+    return 1;
+}
+
+static int only_open(const char *path, uint64_t seed)
+{
+    struct luge_options o = options();
+    luge_db *db;
+    (void)seed;
+    if (luge_open(path, &o, &db)) return 1;
+    return luge_close(db) != 0;
+}
+
+static pid_t start(int (*body)(const char *path, uint64_t seed),
+                   const char *path, uint64_t seed)
+{
+    pid_t parent = getpid(), child = fork();
+    assert_true(child >= 0);
+    if (child) return child;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(9);
+    _exit(body(path, seed));
+}
+
+/* Its exit code, or 1000 + the signal. */
+static int wait_for(pid_t child)
+{
+    int status;
+    while (waitpid(child, &status, 0) < 0) assert_int_equal(errno, EINTR);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+static void good(int rc)
+{
+    if (rc) print_error("%s\n", luge_last_error()->text);
+    assert_int_equal(rc, 0);
+}
+
+static uint64_t last_in(luge_txn *txn)
+{
+    luge_bytes value;
+    uint64_t last = 0;
+    int rc = luge_get(txn, LUGE_MAIN, luge_str("last"), &value);
+    if (rc == LUGE_NOTFOUND) return 0;
+    good(rc);
+    memcpy(&last, value.data, sizeof last);
+    return last;
+}
+
+/* The content is that behind commit LAST. */
+static void compare(luge_txn *txn, uint64_t last)
+{
+    static uint8_t expected[LARGE_BYTES];
+    uint64_t first = last > KEYS ? last - KEYS + 1 : 1;
+    for (uint64_t n = first; n <= last; n++) {
+        char space[32];
+        luge_bytes value;
+        size_t size = value_of(n, expected);
+        good(luge_get(txn, LUGE_MAIN, key_of(n, space), &value));
+        assert_int_equal(value.size, size);
+        assert_memory_equal(value.data, expected, size);
+    }
+}
+
+/* Open, and find all that was done, and BEYOND at most.  Returns the last. */
+static uint64_t judge(const char *path, uint64_t done, uint64_t beyond)
+{
+    struct luge_options o = options();
+    luge_db *db;
+    luge_txn *txn;
+    good(luge_open(path, &o, &db));
+    good(luge_begin(db, LUGE_READ, &txn));
+    uint64_t last = last_in(txn);
+    if (last < done || last > beyond)
+        print_error("the last commit is %llu: %llu answered, %llu begun\n",
+                    (unsigned long long)last, (unsigned long long)done,
+                    (unsigned long long)beyond);
+    assert_true(last >= done && last <= beyond);
+    compare(txn, last);
+    luge_abort(txn);
+    good(luge_check(db, NULL, NULL));
+    good(luge_close(db));
+    return last;
+}
+
+/* Beside the living worker: a snapshot has what was done before it began. */
+static void join(const char *path)
+{
+    struct luge_options o = options();
+    luge_db *db;
+    luge_txn *txn;
+    good(luge_open(path, &o, &db));
+    uint64_t done = told->done;
+    good(luge_begin(db, LUGE_READ, &txn));
+    uint64_t last = last_in(txn);
+    assert_true(last >= done);
+    compare(txn, last);
+    luge_abort(txn);
+    good(luge_close(db));
+}
+
+static void round_of(const char *path, struct dice *d, uint64_t seed)
+{
+    told->begun = 0;
+    pid_t worker = start(work, path, seed);
+    nap_us(dice_below(d, 40000));
+    if (dice_chance(d, 30)) join(path);
+    /* Whoever is stopped while he opens makes others wait. */
+    if (dice_chance(d, 20) && told->begun > 0) {
+        kill(worker, SIGSTOP);
+        nap_us(dice_below(d, 3000));
+        join(path);
+        kill(worker, SIGCONT);
+        nap_us(dice_below(d, 10000));
+    }
+    kill(worker, SIGKILL);
+    assert_int_equal(wait_for(worker), 1000 + SIGKILL);
+    for (unsigned i = dice_below(d, 3); i > 0; i--) {
+        pid_t opener = start(only_open, path, seed);
+        nap_us(dice_below(d, 4000));
+        kill(opener, SIGKILL);
+        int how = wait_for(opener);
+        assert_true(how == 0 || how == 1000 + SIGKILL);
+    }
+    uint64_t begun = told->begun > told->done ? told->begun : told->done;
+    told->done = judge(path, told->done, begun);
+}
+
+static void test_alone(void **state)
+{
+    char *base = scratch_make(SCRATCH_FAST), path[600];
+    struct dice d = dice_of(setting.seed, 1);
+    (void)state;
+    snprintf(path, sizeof path, "%s/db", base);
+    memset(told, 0, sizeof *told);
+    for (unsigned i = 0; i < setting.rounds; i++)
+        round_of(path, &d, setting.seed << 20 | i);
+    printf("crash_alone: %u rounds, %llu commits\n", setting.rounds,
+           (unsigned long long)told->done);
+    assert_true(told->done > setting.rounds);
+    scratch_remove(base);
+}
+
+int main(int argc, char **argv)
+{
+    const char *length = getenv("LUGE_TEST");
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_alone)};
+    if (length && !strcmp(length, "long")) setting.rounds = 2000;
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (!strcmp(argv[i], "--seed"))
+            setting.seed = strtoull(argv[i + 1], NULL, 10);
+        else if (!strcmp(argv[i], "--rounds"))
+            setting.rounds = (unsigned)strtoul(argv[i + 1], NULL, 10);
+        else
+            die("usage: crash_alone [--seed N] [--rounds N]");
+    }
+    told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (told == MAP_FAILED) die("no shared memory");
+    printf("crash_alone: seed %llu, %u rounds\n",
+           (unsigned long long)setting.seed, setting.rounds);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
