@@ -7,7 +7,10 @@
  *   A1  every commit that answered is there when somebody opens next, whole and
  *       in order, and at most the one that was under way besides;
  *   A2  also if those who open next are killed while they recover;
- *   A3  somebody who joins sees what a snapshot may show, and a watch gets all
+ *   A3  a reader beside the writers in that process sees whole commits, and
+ *       what it was shown stays, though commits change pages in place while
+ *       nobody looks (txn/version.c);
+ *   A4  somebody who joins sees what a snapshot may show, and a watch gets all
  *       that was committed behind the place it began at, once.
  * Not here: many processes from the start (crash_storm), power cuts (crash_sim).
  */
@@ -19,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,6 +130,69 @@ static int watch_some(luge_db *db, struct dice *d, luge_watch **watch,
     return 0;
 }
 
+/* --------------------------------------------- beside it, in its process -- */
+
+static void fail_beside(const char *what, uint64_t n)
+{
+    fprintf(stderr, "beside the worker: %s, commit %llu: %s\n", what,
+            (unsigned long long)n, luge_last_error()->text);
+    _exit(2);
+}
+
+static void look_once(luge_db *db, struct dice *d)
+{
+    static uint8_t expected[LARGE_BYTES];
+    char space[32];
+    luge_txn *txn;
+    luge_bytes value;
+    uint64_t last = 0;
+    if (luge_begin(db, LUGE_READ, &txn)) fail_beside("no snapshot", 0);
+    if (!luge_get(txn, LUGE_MAIN, luge_str("last"), &value))
+        memcpy(&last, value.data, sizeof last);
+    if (last) {
+        size_t size = value_of(last, expected);
+        if (luge_get(txn, LUGE_MAIN, key_of(last, space), &value))
+            fail_beside("the value is gone", last);
+        if (dice_chance(d, 20)) nap_us(dice_below(d, 300));
+        if (value.size != size || memcmp(value.data, expected, size))
+            fail_beside("another value", last);
+    }
+    luge_abort(txn);
+}
+
+static void *look(void *db)
+{
+    struct dice d = dice_of(setting.seed, 5);
+    for (;;) {
+        look_once(db, &d);
+        if (dice_chance(&d, 30)) nap_us(dice_below(&d, 500));
+    }
+    return NULL;
+}
+
+static void *write_aside(void *db)
+{
+    struct dice d = dice_of(setting.seed, 6);
+    for (uint32_t n = 0;; n++) {
+        uint32_t key = dice_below(&d, 500);
+        struct luge_op op = {n % 7 ? LUGE_OP_PUT : LUGE_OP_DEL, LUGE_MAIN,
+                             luge_bytes_of(&key, 3),  /* "last" has 4 */
+                             luge_bytes_of(&n, sizeof n)};
+        if (luge_apply(db, 0, &op, 1)) fail_beside("no commit", n);
+        if (dice_chance(&d, 10)) nap_us(dice_below(&d, 500));
+    }
+    return NULL;
+}
+
+static int go_beside(luge_db *db, uint64_t seed)
+{
+    pthread_t thread;
+    int rc = 0;
+    if (seed & 1) rc = pthread_create(&thread, NULL, look, db);
+    if (!rc && seed & 2) rc = pthread_create(&thread, NULL, write_aside, db);
+    return rc;
+}
+
 /* Commit until killed. */
 static int work(const char *path, uint64_t seed)
 {
@@ -135,6 +202,7 @@ static int work(const char *path, uint64_t seed)
     luge_db *db;
     uint64_t from = 0;
     int rc = luge_open(path, &o, &db);
+    if (!rc) rc = go_beside(db, seed);
     for (uint64_t n = told->done + 1; !rc; n++) {
         told->begun = n;
         do rc = commit(db, &d, n);
@@ -259,7 +327,7 @@ static void round_of(const char *path, struct dice *d, uint64_t seed)
         nap_us(dice_below(d, 10000));
     }
     kill(worker, SIGKILL);
-    assert_int_equal(wait_for(worker), 1000 + SIGKILL);
+    assert_int_equal(wait_for(worker), 1000 + SIGKILL);  /* no failure */
     for (unsigned i = dice_below(d, 3); i > 0; i--) {
         pid_t opener = start(only_open, path, seed);
         nap_us(dice_below(d, 4000));

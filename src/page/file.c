@@ -224,6 +224,8 @@ void page_work_begin(struct page_work *w, struct page_file *f, u64 seq,
     w->space = space;
     w->may_write = space != NULL;
     w->pinned = 0;
+    w->opened = false;
+    w->open_after = UINT64_MAX;
     w->drop_count = 0;
     w->frame_count = 0;
 }
@@ -328,13 +330,22 @@ int page_fresh(struct page_work *w, enum page_kind kind, unsigned level,
     return 0;
 }
 
+static bool may_change(struct page_work *w, page_ref ref)        /* P2 */
+{
+    if (!page_is_private(ref)) return false;
+    const struct page_frame *meta = &w->file->meta[ref & ~PAGE_PRIVATE];
+    if (page_frame_tag(w->file, ref) == w->tag) return meta->epoch == w->epoch;
+    if (meta->birth <= w->open_after) return false;
+    w->opened = true;
+    return true;
+}
+
 int page_change(struct page_work *w, page_ref *ref, struct page_head **page)
 {
     const struct page_head *old;
     page_ref copy;
-    if (owned(w, *ref) &&
-        w->file->meta[*ref & ~PAGE_PRIVATE].epoch == w->epoch) {
-        *page = page_frame(w->file, *ref);                       /* P2 */
+    if (may_change(w, *ref)) {
+        *page = page_frame(w->file, *ref);
         return 0;
     }
     int rc = page_read(w->file, *ref, &old);

@@ -9,7 +9,8 @@
  *
  *   P1  A published page never changes while anything can reach it.
  *   P2  A frame is changed in place only by the work that made it, and only
- *       if no savepoint was taken since (work->epoch).
+ *       if no savepoint was taken since (work->epoch); or if it was born after
+ *       work->open_after, when nobody else can see it.
  *   P3  Every page dropped is either a frame, freed when no local reader can
  *       see it, or a file page, noted in work->drops for the allocator.
  *   P4  A file page is checked (sum, structure) at this process's first touch.
@@ -108,6 +109,8 @@ struct page_work {
     u64 pinned;         /* P5: of the tree that is being changed; 0: none */
     u32 epoch;          /* savepoints taken; older frames are frozen */
     bool may_write;     /* holds the turn: extents go to the file at once */
+    bool opened;        /* it changed frames that it did not make (P2) */
+    u64 open_after;     /* order; UINT64_MAX: it may not (txn/version.c) */
     struct space *space;          /* with may_write: where numbers come from */
     struct page_drop *drops;      /* what this work made unreachable */
     size_t drop_count, drop_capacity;

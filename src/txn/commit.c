@@ -10,6 +10,8 @@
 #include "txn/env.h"
 #include "txn/reads.h"
 
+enum { OPEN_OPS_MAX = 1000 };
+
 /* ------------------------------------------------------------ validate -- */
 
 static int compare_reads(const struct reads *reads,
@@ -93,6 +95,7 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
         return rc;
     }
     /* Cannot fail from here (H3). */
+    e->failed_open = false;
     struct version v = {
         next.seq, 2 * next.seq + publish, view->catalog.root,
         view->catalog.count, publication, next.log, view_near(view), 0,
@@ -110,6 +113,19 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
     return 0;
 }
 
+/* A commit that only changes some values, and that nobody can watch doing it,
+ * copies nothing that an earlier one has copied.  If it fails halfway, the head
+ * is made again from the log: so not with what is likely to fail. */
+static void open_frames(struct env *e, const struct ops *ops,
+                        unsigned log_flags)
+{
+    u64 after;
+    if (ops->special || ops->count > OPEN_OPS_MAX || e->failed_open ||
+        !tail_may_take(e, log_flags))
+        return;
+    if (version_open(e, &after)) e->work.open_after = after;
+}
+
 int commit_ops(struct env *e, struct ops *ops, const struct reads *reads,
                const struct version *base, unsigned log_flags, u64 *seq)
 {
@@ -123,6 +139,7 @@ int commit_ops(struct env *e, struct ops *ops, const struct reads *reads,
     if (rc) goto done;
     head_mark(e, &mark);
     head_view(e, &view, e->head.seq + 1);
+    open_frames(e, ops, log_flags);
     ops_walk_from(&walk, ops, NULL);
     while (!(rc = ops_next(&walk, &op)) && !(rc = view_apply(&view, &op))) {
     }

@@ -200,6 +200,10 @@ struct env {
     _Atomic u64 ring_count;
     struct txn_ring_entry ring[VERSION_RING];
     _Atomic u64 floor;                  /* order: older are unreachable */
+    u64 floor_before;                   /* TURN: of version_open */
+    bool failed_open;                   /* TURN: the last commit was so, and
+                                           failed */
+    _Atomic u32 pinning;                /* readers that tried in vain */
 
     /* readers of this process */
     pthread_mutex_t lock;               /* of the two lists */
@@ -247,6 +251,14 @@ void version_pin_beside(struct env *e, u32 slot, u32 other,
                         const struct version *v);
 /* TURN: pin the head, which is published. */
 void version_pin_head(struct env *e, u32 slot);
+/* TURN: from now on nobody can pin a version of this process; frames that were
+ * born after *after are seen by nobody, and may be changed in place.  False: by
+ * all of them, and nothing has changed.  The next version_add ends it. */
+bool version_open(struct env *e, u64 *after);
+/* TURN: nothing was changed: the versions can be pinned again. */
+void version_close(struct env *e);
+/* TURN: something was: there are no versions of this process. */
+void version_forget_own(struct env *e);
 /* TURN: this process made V. */
 void version_add(struct env *e, const struct version *v);
 /* TURN: V was published. */
@@ -336,6 +348,9 @@ int publish_head(struct env *e);
 int publish_moved(struct env *e, u64 limit, u64 budget, u64 *moved);
 /* TURN: every frame of the private head dies at order DEATH. */
 int publish_forget(struct env *e, u64 death);
+/* TURN: the same for those of VIEW, the head that a commit is making, but for
+ * what belongs to its work. */
+void publish_forget_view(struct env *e, struct view *view, u64 death);
 
 /* --- commit.c --- */
 
@@ -354,6 +369,8 @@ int commit_sync(struct env *e);
 
 /* --- tail.c: the end of the log that only shared memory has --- */
 
+/* TURN: would it stay there, were it appended now? */
+bool tail_may_take(struct env *e, unsigned log_flags);
 /* TURN: append OPS as record NEXT->seq behind NEXT->log, which moves on. */
 int tail_append(struct env *e, struct ops *ops, struct txn_head *next,
                 unsigned log_flags);

@@ -144,6 +144,12 @@ void head_view(struct env *e, struct view *view, u64 seq)
 void head_abandon(struct env *e, struct view *view,
                   const struct head_mark *mark)
 {
+    if (e->work.opened) {       /* there is no way back: the log has it all */
+        publish_forget_view(e, view, e->head.order + 1);
+        version_forget_own(e);
+    } else if (e->work.open_after != UINT64_MAX) {
+        version_close(e);
+    }
     page_work_abandon(&e->work);
     view_end(view);
     e->publishing.count = 0;

@@ -174,6 +174,7 @@ int ops_add(struct ops *ops, const struct op *op, struct op *stored)
     chunk->size += (u32)(at - start);
     ops->bytes += (u64)(at - start);
     ops->count++;
+    ops->special |= op->kind > OP_DEL || op->value.size > OPS_SMALL_MAX;
     if (stored) *stored = kept;
     return 0;
 }
@@ -214,6 +215,7 @@ void ops_clear(struct ops *ops)
     struct ops_mark start = {0};
     if (ops->first && ops->first->capacity > CHUNK_BYTES) ops_free(ops);
     else ops_cut(ops, &start);
+    ops->special = false;
 }
 
 void ops_free(struct ops *ops)

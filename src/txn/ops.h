@@ -31,6 +31,8 @@ enum op_kind {
     OP_FORGET = 9,  /* a snapshot: tree = its number, key = its name */
 };
 
+enum { OPS_SMALL_MAX = 1024 };  /* bytes: it lies in a leaf, whatever its key */
+
 struct op {
     u8 kind;
     u64 tree;
@@ -65,6 +67,7 @@ struct ops_chunk {
 struct ops {
     struct ops_chunk *first, *last;
     u64 bytes, count;
+    bool special;               /* not only small puts and deletions */
     struct ops_spill *spill;    /* NULL: none */
 };
 

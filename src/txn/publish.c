@@ -363,25 +363,42 @@ static int forget_root(struct env *e, page_ref ref, u64 death)
         int rc = forget_root(e, children[i], death);
         if (rc) return rc;
     }
+    if (page_frame_tag(&e->pages, ref) == e->work.tag) return 0;
     return version_frame_dies(e, ref,
                               e->pages.meta[ref & ~PAGE_PRIVATE].birth, death);
+}
+
+static int forget_view(struct env *e, struct view *view, u64 death)
+{
+    int rc = 0;
+    for (size_t i = 0; i < e->dirty.capacity && !rc; i++) {
+        struct view_tree *t;
+        if (!e->dirty.ids[i]) continue;
+        rc = view_find(view, e->dirty.ids[i], &t);
+        if (!rc) rc = forget_root(e, t->tree.root, death);
+        else if (rc == LUGE_NOTREE) rc = 0;
+    }
+    return rc ? rc : forget_root(e, view->catalog.root, death);
 }
 
 int publish_forget(struct env *e, u64 death)
 {
     struct view view = {0};
-    int rc = 0;
     if (!e->serial) return forget_shadow(e, death);
     view_begin(&view, &e->pages, NULL, e->head.catalog,
                e->head.catalog_count, e->head.seq);
-    for (size_t i = 0; i < e->dirty.capacity && !rc; i++) {
-        struct view_tree *t;
-        if (!e->dirty.ids[i]) continue;
-        rc = view_find(&view, e->dirty.ids[i], &t);
-        if (!rc) rc = forget_root(e, t->tree.root, death);
-        else if (rc == LUGE_NOTREE) rc = 0;
-    }
-    if (!rc) rc = forget_root(e, e->head.catalog, death);
+    int rc = forget_view(e, &view, death);
     view_end(&view);
     return rc;
+}
+
+void publish_forget_view(struct env *e, struct view *view, u64 death)
+{
+    /* Without memory to remember them frames are lost until close. */
+    (void)forget_view(e, view, death);
+    for (size_t i = 0; i < e->work.drop_count; i++) {
+        const struct page_drop *drop = &e->work.drops[i];
+        if (page_is_private(drop->ref))
+            (void)version_frame_dies(e, drop->ref, drop->birth, death);
+    }
 }

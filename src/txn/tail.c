@@ -22,7 +22,7 @@
 
 enum { FLUSH_LOOK_MS = 20 };
 
-static bool may_stay_in_memory(struct env *e, unsigned log_flags)
+bool tail_may_take(struct env *e, unsigned log_flags)
 {
     struct share_memory *m = e->share.m;
     return !(log_flags & LOG_FULL) && atomic_load(&m->attached) <= 1 &&
@@ -58,7 +58,7 @@ int tail_append(struct env *e, struct ops *ops, struct txn_head *next,
         .seq = next->seq, .time_ns = next->time_ns, .flags = (u8)log_flags,
         .durable = atomic_load(&e->share.m->durable),
     };
-    bool memory = may_stay_in_memory(e, log_flags);
+    bool memory = tail_may_take(e, log_flags);
     int rc = 0;
     for (struct ops_chunk *c = ops->first; c && !rc; c = c->next) {
         u8 *room = memory ? find_room(e, next, c->size) : NULL;

@@ -316,6 +316,10 @@ static unsigned log_flags(const struct luge_txn *txn)
 static int land(struct luge_txn *txn, u64 *seq)
 {
     struct env *e = txn->env;
+    if (!txn->turn && txn->pinned) {
+        version_unpin(e, txn->slot);    /* it has read all that it will */
+        txn->pinned = false;
+    }
     if (!txn->turn)
         return commit_ops(e, &txn->ops, &txn->reads, &txn->version,
                           log_flags(txn), seq);

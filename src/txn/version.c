@@ -8,7 +8,12 @@
  */
 #include "txn/env.h"
 
-enum { TRIES_MAX = 1000, DYING_AGE_MIN = 64 };
+enum {
+    TRIES_ALONE = 8,        /* before writers are asked to copy */
+    TRIES_SOON = 200,       /* before it naps between them */
+    TRY_NAP_US = 50,
+    DYING_AGE_MIN = 64,
+};
 
 static void ring_put(struct txn_ring_entry *ring, _Atomic u64 *count,
                      const struct version *v)
@@ -115,27 +120,50 @@ static bool still_there(struct env *e, const struct version *v)
     return (v->order & 1) || atomic_load(&e->floor) <= v->order;
 }
 
-int version_pin(struct env *e, u32 slot, struct version *v)
+/* 0, or LUGE_BUSY: it passed meanwhile. */
+static int try_pin(struct env *e, u32 slot, struct version *v)
 {
     struct share_memory *m = e->share.m;
-    for (int i = 0; i < TRIES_MAX; i++) {
-        u64 want = atomic_load(&m->shown);
-        if (!choose(e, want, v) || v->seq < want) {
-            int rc = head_catch_up(e, slot);
-            if (rc) return rc;
-            continue;
-        }
-        atomic_store_explicit(&e->pins[slot].order, v->order,
-                              memory_order_relaxed);
-        atomic_store_explicit(&m->slots[slot].seq, v->seq,
-                              memory_order_relaxed);
-        atomic_store_explicit(&m->slots[slot].pin, v->base,
-                              memory_order_relaxed);              /* E2 */
-        atomic_thread_fence(memory_order_seq_cst);
-        if (still_there(e, v)) return 0;
-        version_unpin(e, slot);
+    u64 want = atomic_load(&m->shown);
+    if (!choose(e, want, v) || v->seq < want) {
+        int rc = head_catch_up(e, slot);
+        return rc ? rc : LUGE_NOTFOUND;
     }
-    return fail(LUGE_BUSY, "versions pass faster than one can be pinned");
+    atomic_store_explicit(&e->pins[slot].order, v->order,
+                          memory_order_relaxed);
+    atomic_store_explicit(&m->slots[slot].seq, v->seq, memory_order_relaxed);
+    atomic_store_explicit(&m->slots[slot].pin, v->base,
+                          memory_order_relaxed);                  /* E2 */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (still_there(e, v)) return 0;
+    version_unpin(e, slot);
+    return LUGE_NOTFOUND;
+}
+
+static int pin_patiently(struct env *e, u32 slot, struct version *v)
+{
+    u64 end = os_monotonic_ns() +
+              (u64)e->options.busy_timeout_ms * 1000000;
+    int rc = LUGE_NOTFOUND;
+    atomic_fetch_add(&e->pinning, 1);
+    for (u32 i = 0; rc == LUGE_NOTFOUND; i++) {
+        rc = try_pin(e, slot, v);
+        if (rc != LUGE_NOTFOUND || i < TRIES_SOON) continue;
+        os_sleep_us(TRY_NAP_US);
+        if (os_monotonic_ns() > end)
+            rc = fail(LUGE_BUSY, "versions pass faster than one can be "
+                      "pinned");
+    }
+    atomic_fetch_sub(&e->pinning, 1);
+    return rc;
+}
+
+int version_pin(struct env *e, u32 slot, struct version *v)
+{
+    int rc = LUGE_NOTFOUND;
+    for (u32 i = 0; i < TRIES_ALONE && rc == LUGE_NOTFOUND; i++)
+        rc = try_pin(e, slot, v);
+    return rc == LUGE_NOTFOUND ? pin_patiently(e, slot, v) : rc;
 }
 
 void version_unpin(struct env *e, u32 slot)
@@ -161,6 +189,50 @@ void version_pin_head(struct env *e, u32 slot)
     atomic_store(&e->pins[slot].order, e->head.order);
     atomic_store(&s->seq, e->head.seq);
     atomic_store(&s->pin, e->head.base);
+}
+
+/* ------------------------------------------------------------ in place -- */
+
+/* The newest version of this process that somebody reads. */
+static u64 newest_pin(struct env *e)
+{
+    u32 high = atomic_load(&e->slots_high);
+    u64 newest = 0;
+    for (u32 i = 0; i < high; i++)
+        newest = max_u64(newest, atomic_load_explicit(&e->pins[i].order,
+                                                      memory_order_relaxed));
+    return newest;
+}
+
+/* Readers that come meanwhile find that the floor has passed what they pinned,
+ * and wait for the next version: some microseconds.  If they come often, they
+ * say so, and the next commit copies (put-async-t1: PLACENS less a commit). */
+bool version_open(struct env *e, u64 *after)
+{
+    if ((e->head.order & 1) || atomic_load(&e->pinning) ||
+        atomic_load(&e->share.m->shown) != e->head.seq ||
+        newest_pin(e) >= e->head.order)
+        return false;
+    e->floor_before = atomic_load(&e->floor);
+    atomic_store(&e->floor, e->head.order + 1);
+    atomic_thread_fence(memory_order_seq_cst);
+    *after = newest_pin(e);
+    if (*after < e->head.order) return true;
+    version_close(e);
+    return false;
+}
+
+void version_close(struct env *e)
+{
+    atomic_store(&e->floor, e->floor_before);
+}
+
+void version_forget_own(struct env *e)
+{
+    for (u32 i = 0; i < VERSION_RING; i++) atomic_store(&e->ring[i].seq, 0);
+    e->head.seq = 0;                    /* whoever has the turn next replays */
+    e->failed_open = true;
+    version_close(e);
 }
 
 /* ------------------------------------------------------ frames (local) -- */
