@@ -12,7 +12,8 @@
  *       nobody looks (txn/version.c);
  *   A4  somebody who joins sees what a snapshot may show, and a watch gets all
  *       that was committed behind the place it began at, once.
- * Not here: many processes from the start (crash_storm), power cuts (crash_sim).
+ * Not here: many processes from the start (crash_storm), power cuts
+ * (crash_sim).
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

@@ -72,8 +72,8 @@ static int failed(struct feed_reader *r, int rc)
     return rc;
 }
 
-/* How far one may read from AT on: as far as the log's file goes.  Who begins at
- * the end may stand behind that, until a tail is written (txn/tail.c). */
+/* How far one may read from AT on: as far as the log's file goes.  Who began
+ * at the end may stand behind that, until a tail is written (txn/tail.c). */
 static const struct log_position *end_from(const struct log_position *at,
                                            const struct txn_head *now)
 {

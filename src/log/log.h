@@ -107,8 +107,8 @@ int log_append(struct log *log, struct log_position *at,
 void log_append_to(const struct log *log, struct log_position *at,
                    const struct log_frame *frame, u8 *buffer, u32 size,
                    u8 *to);
-/* What log_append_to made of the positions FROM to AT, of one segment, goes into
- * its file.  It may be there already. */
+/* What log_append_to made of the positions FROM to AT, of one segment, goes
+ * into its file.  It may be there already. */
 int log_write(struct log *log, const struct log_position *from,
               const struct log_position *at, const u8 *bytes);
 /* The bytes that SEGMENT's file has. */

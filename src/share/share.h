@@ -197,9 +197,9 @@ struct share {
 
 /* Is anybody seated?  *alone = no live seat but perhaps our own. */
 int share_alone(struct share *s, bool *alone);
-/* Build fresh shared memory: nobody is seated (S1).  Of the old one is kept what
- * `in_doubt` and `failed` say, in `in_doubt`, and the tail, any byte of which
- * may be wrong. */
+/* Build fresh shared memory: nobody is seated (S1).  Of the old one is kept
+ * what `in_doubt` and `failed` say, in `in_doubt`, and the tail, any byte of
+ * which may be wrong. */
 int share_create(struct share *s, const char *path, const u8 instance[16],
                  u64 arena_bytes);
 /* Map what others built.  VERSION if another build of luge made it. */
@@ -254,7 +254,8 @@ void share_word_unlock(_Atomic u32 *word);
 /* --- syncing: share/turn.c --- */
 
 /* Become sync leader, or sleep until SEQ may be durable or a leader is due.
- * Returns 1: leader now, call share_lead and share_leader_done; 0: look again. */
+ * Returns 1: leader now, call share_lead and share_leader_done; 0: look
+ * again. */
 int share_lead_or_wait(struct share *s, u64 seq);
 /* LEADER: a sync of all up to TARGET begins. */
 void share_lead(struct share *s, u64 target);

@@ -198,8 +198,8 @@ static void depose(struct share *s)
 }
 
 /* Sixteen threads that all slept on one bell made 5.4 commits a sync, since
- * each sync woke those it did not concern; with two it is TWOBELLS
- * (durable-t16). */
+ * each sync woke those it did not concern; with two it is 8.0
+ * (16 threads, 3 s, both cores busy). */
 int share_lead_or_wait(struct share *s, u64 seq)
 {
     struct share_memory *m = s->m;

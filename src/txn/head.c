@@ -407,7 +407,7 @@ static int end_or_hole(struct env *e, const struct log_position *at, u64 seq)
 }
 
 /* Everything is checked here, and only what is complete is replayed.  *end and
- * *seq move behind the last complete record, *stop to where the scan stopped. */
+ * *seq move behind the last complete record, *stop to where the scan ended. */
 static int scan_to_end(struct env *e, u64 *seq, struct log_position *end,
                        struct log_position *stop)
 {

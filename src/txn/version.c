@@ -206,7 +206,8 @@ static u64 newest_pin(struct env *e)
 
 /* Readers that come meanwhile find that the floor has passed what they pinned,
  * and wait for the next version: some microseconds.  If they come often, they
- * say so, and the next commit copies (put-async-t1: PLACENS less a commit). */
+ * say so, and the next commit copies.  It saves four copies of pages a commit,
+ * 3.9 us against 2.7 (put-async-t1, both cores busy). */
 bool version_open(struct env *e, u64 *after)
 {
     if ((e->head.order & 1) || atomic_load(&e->pinning) ||
