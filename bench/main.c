@@ -42,7 +42,7 @@ static const char usage[] =
     "  --records N     default 1000000\n"
     "  --reps N        samples of each cell; default 5\n"
     "  --seconds S     length of a timed window; default 0.5\n"
-    "  --minutes M     begin no repetition that would end later; default 55\n"
+    "  --minutes M     begin no row again that would end later; default 55\n"
     "  --dir DIR       where databases are made; default build/bench/work\n"
     "  --json FILE     figures for programs; default build/bench/results.json\n"
     "  --quick         small and short: shows that all works, not how fast\n"

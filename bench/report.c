@@ -93,6 +93,10 @@ static void print_row(const struct bench *bench, const struct cell *cells)
     const struct row *row = cells->row;
 
     printf("\n%s: %s\n", row->name, row->text);
+    if (row->limited)
+        printf("  memory limit %.0f MiB for %llu records\n",
+               (double)run_memory(bench, row) / MIB,
+               (unsigned long long)run_records(bench, row));
     for (u32 m = 0; m < METRIC_COUNT; m++)
         if (measured(bench, cells, m))
             print_metric(bench, cells, (enum metric)m);
@@ -117,6 +121,8 @@ static void print_engines(const struct bench *bench)
         printf("  %s %s\n    %s\n    async: %s; durable: %s\n", e->name,
                version, e->options, engine_rank_text(e->rank[MODE_ASYNC]),
                engine_rank_text(e->rank[MODE_DURABLE]));
+        if (e->options_limited)
+            printf("    within a memory limit: %s\n", e->options_limited);
     }
 }
 

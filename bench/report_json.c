@@ -33,7 +33,11 @@ static json_t *options_of(const struct bench *bench, const struct cell *cell)
     set(o, "value_bytes", json_integer(row->shape->value_size));
     set(o, "threads", json_integer(row->threads));
     set(o, "processes", json_integer(row->processes));
-    set(o, "window_seconds", json_real(bench->seconds));
+    set(o, "window_seconds", json_real(run_seconds(bench, row)));
+    if (!row->limited) return o;
+    set(o, "memory_limit_bytes",
+        json_integer((json_int_t)run_memory(bench, row)));
+    set(o, "settings_limited", json_string(engine->options_limited));
     return o;
 }
 
