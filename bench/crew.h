@@ -17,7 +17,7 @@
 #include "work.h"
 
 enum { CREW_MAX = 64 };
-#define CREW_CHECKPOINT_SECONDS 0.1     /* between two, in rows that make them */
+#define CREW_CHECKPOINT_SECONDS 0.1     /* between two checkpoints */
 
 struct worker {
     const struct run *run;

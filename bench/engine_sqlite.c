@@ -343,9 +343,9 @@ static void version(char *text, size_t size)
 const struct engine engine_sqlite = {
     .name = "sqlite",
     .options = "WAL, WITHOUT ROWID, page 4096, mmap 8 GiB, cache 256 MiB, "
-               "autocheckpoint 10,000 pages, no memory statistics, one writing connection a process; "
-               "async = synchronous NORMAL, durable = FULL; sorted load: one "
-               "transaction",
+               "autocheckpoint 10,000 pages, no memory statistics, one "
+               "writing connection a process; async = synchronous NORMAL, "
+               "durable = FULL; sorted load: one transaction",
     .options_limited = "no mmap, cache a quarter of the limit for each of "
                        "two connections",
     .rank = {RANK_PREFIX, RANK_POWER},

@@ -25,6 +25,7 @@ struct run;
     X(DISK_BUSY, "disk_after_churn", "MiB", false)                            \
     X(DISK_CLOSED, "disk_after_close", "MiB", false)                          \
     X(GROWTH, "growth", "times", false)                                       \
+    X(GROWTH_BUSY, "growth_before_close", "times", false)                     \
     X(GROWTH_LOADED, "growth_since_load", "times", false)                     \
     X(ROUNDS, "rounds", "times", true)                                        \
     X(DEVICE_BYTES, "device_bytes", "per logical byte", false)                \

@@ -23,7 +23,7 @@
 
 bool run_wants(const struct bench *bench, const struct row *row)
 {
-    if (!bench->only_count) return true;
+    if (!bench->only_count) return !bench->growing || row->grow;
     for (u32 i = 0; i < bench->only_count; i++)
         if (!strncmp(row->name, bench->only[i], strlen(bench->only[i])))
             return true;
@@ -293,8 +293,9 @@ static void plan_row(struct bench *bench, const struct row *row,
         const struct engine *engine = bench->engines[i];
         cells[i].row = row;
         cells[i].engine = engine;
-        cells[i].cannot = run_takes_part(row, engine) ? why_not(bench, row, engine)
-                                                      : "takes no part";
+        cells[i].cannot = "takes no part";
+        if (run_takes_part(row, engine))
+            cells[i].cannot = why_not(bench, row, engine);
         if (!cells[i].cannot) bench->planned += row_reps(bench, row);
     }
 }
@@ -303,6 +304,7 @@ static void plan(struct bench *bench, struct table *table)
 {
     size_t width = bench->engine_count;
 
+    table->records = bench->records;
     table->cells = bench_alloc(rows_count * width * sizeof *table->cells);
     for (size_t i = 0; i < rows_count; i++)
         if (run_wants(bench, &rows[i]))
@@ -331,7 +333,10 @@ static void describe(struct bench *bench)
 {
     struct limit limit;
 
-    if (limit_make(&limit, LIMIT_MIN))
+    if (machine_is_memory(bench->work_dir))
+        snprintf(bench->no_limit, sizeof bench->no_limit,
+                 "the directory lies in memory");
+    else if (limit_make(&limit, LIMIT_MIN))
         memcpy(bench->no_limit, bench_text, sizeof bench->no_limit);
     else limit_remove(&limit);
     machine_text(bench->work_dir, bench->machine);
@@ -348,7 +353,7 @@ int run_all(struct bench *bench, struct table *table)
     if (!rc) {
         describe(bench);
         plan(bench, table);
-        bench->began_ns = now_ns();
+        if (!bench->began_ns) bench->began_ns = now_ns();
         sample_all(bench, table);
         rc = place_remove(bench->work_dir);
     }

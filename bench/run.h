@@ -36,9 +36,11 @@ struct bench {
     double seconds;             /* of a timed window */
     double minutes;             /* allowed for the whole run */
     bool quick;
+    bool growing;               /* --grow: the rows cheap enough for it */
     const char *dir, *json;
     const struct engine *engines[ENGINES_MAX];
     u32 engine_count;
+    bool engines_named;         /* --engines */
     const char *only[ONLY_MAX];
     u32 only_count;
     u8 *pool;
@@ -62,6 +64,7 @@ struct cell {
 
 /* The rows of this run, each with one cell per engine. */
 struct table {
+    u64 records;                /* of the run */
     u32 row_count;
     struct cell *cells;         /* row-major, bench->engine_count wide */
 };

@@ -127,7 +127,7 @@ int work_churn(struct run *run)
 {
     struct meter start = meter_read(run->dir);
     struct batch *batch;
-    u64 live, after;
+    u64 live, busy, after;
 
     if (disk(run, METRIC_DISK, &live)) return -1;
     if (run_open(run) || batch_open(run, &batch)) return -1;
@@ -137,9 +137,10 @@ int work_churn(struct run *run)
                      run->records * (run->records - 1) / 2))
         return -1;
     run_span(run, &start);
-    if (disk(run, METRIC_DISK_BUSY, &after)) return -1;
+    if (disk(run, METRIC_DISK_BUSY, &busy)) return -1;
     batch_close(batch);
     if (run_close(run) || disk(run, METRIC_DISK_CLOSED, &after)) return -1;
+    run_set(run, METRIC_GROWTH_BUSY, (double)busy / (double)live);
     run_set(run, METRIC_GROWTH, (double)after / (double)live);
     return 0;
 }
@@ -263,6 +264,7 @@ int work_device_bytes(struct run *run)
 
     if (run_open(run) || run->engine->session_open(run->db, &session))
         return -1;
+    place_still(run->dir);
     start = meter_read(run->dir);
     if (put_some(run, session, count) || all_written(run)) return -1;
     span = meter_since(&start, run->dir);
