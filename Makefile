@@ -73,6 +73,20 @@ bench: packages-bench
 	@$(call house,$(BUILD))
 	@$(BUILD)/luge-bench $(BENCH)
 
+## bench-grow: what each row costs at 0.1, 1 and 10 million records
+bench-grow: packages-bench
+	@$(call house,$(BUILD))
+	@$(BUILD)/luge-bench --grow 100000,1000000,10000000 --reps 3 $(BENCH)
+
+## bench-publish: docs/bench.json and its picture from the last full run
+bench-publish:
+	@cp $(BUILD)/bench/results.json docs/bench.json
+	@cp $(BUILD)/bench/targets.json docs/bench-targets.json
+	@if [ -e $(BUILD)/bench/grow.json ]; then \
+		cp $(BUILD)/bench/grow.json docs/bench-grow.json; fi
+	@tools/chart docs/bench.json $(wildcard $(BUILD)/bench/grow.json) \
+		> docs/bench.svg
+
 ## one: the single-file library, build/one/luge.c and luge.h
 one: packages
 	@tools/one $(BUILD)/one
@@ -98,9 +112,9 @@ clean:
 
 ## help: this list
 help:
-	@sed -n 's/^## \([a-z]*\): \(.*\)/make \1|\2/p' Makefile | \
+	@sed -n 's/^## \([a-z-]*\): \(.*\)/make \1|\2/p' Makefile | \
 		while IFS='|' read -r door text; do \
-			printf '  %-16s %s\n' "$$door" "$$text"; done
+			printf '  %-18s %s\n' "$$door" "$$text"; done
 
 packages:
 	@tools/packages build
@@ -111,5 +125,6 @@ packages-bench:
 packages-demo:
 	@tools/packages build demo
 
-.PHONY: all test demo check hard crash fuzz golden bench one tidy install \
+.PHONY: all test demo check hard crash fuzz golden bench bench-grow \
+	bench-publish one tidy install \
 	uninstall clean help packages packages-test packages-bench packages-demo

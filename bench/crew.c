@@ -72,9 +72,7 @@ static int worker_open(struct worker *worker)
     const struct run *run = worker->run;
 
     worker->db = run->db;
-    if (worker->crew->processes &&
-        run->engine->open(run->engine, run->dir, run->row->mode, &worker->db))
-        return -1;
+    if (worker->crew->processes && run_open_too(run, &worker->db)) return -1;
     return run->engine->session_open(worker->db, &worker->session);
 }
 

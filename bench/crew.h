@@ -17,6 +17,7 @@
 #include "work.h"
 
 enum { CREW_MAX = 64 };
+#define CREW_CHECKPOINT_SECONDS 0.1     /* between two checkpoints */
 
 struct worker {
     const struct run *run;
@@ -26,7 +27,7 @@ struct worker {
     void *db, *session;
     struct rng rng;
     _Atomic u64 inserted;               /* new records; this worker writes it */
-    u64 last_id, stamp;
+    u64 last_id, stamp, checkpoint_ns;
     u8 key[KEY_SIZE_MAX], value[VALUE_SIZE_MAX];
 
     u64 ops, started_ns, ended_ns, cpu_ns;
@@ -57,6 +58,11 @@ int crew_run(struct run *run, const struct crew_plan *plan,
 
 /* Worker NUMBER of the same crew. */
 const struct worker *crew_mate(const struct worker *worker, u32 number);
+
+/* Two steps that more than one file needs.  Read a random record and check it:
+ * work_read.c.  Overwrite one, a transaction of its own: work_write.c. */
+int step_get(struct worker *worker);
+int step_put(struct worker *worker);
 
 /* Throughput, and p50, p99, p99.9 if steps were timed. */
 void crew_set(struct run *run, const struct crew_result *result);

@@ -94,17 +94,25 @@ struct watch_how {
                                                durable; from the first commit */
 };
 
+struct open_how {
+    const char *dir;
+    enum engine_mode mode;
+    u64 memory_bytes;           /* all that caches and buffers may take together
+                                   with the files' pages; 0: no limit */
+};
+
 struct engine {
     const char *name;
     const char *options;                    /* stated beside the figures */
+    const char *options_limited;            /* what differs within a limit */
     enum engine_rank rank[MODE_COUNT];
     unsigned kinds, abilities;
     int variant;                            /* for the engine's own file */
     bool slow_to_open;                      /* --quick leaves it out */
     void (*version)(char *text, size_t size);
 
-    int (*open)(const struct engine *engine, const char *dir,
-                enum engine_mode mode, void **db);
+    int (*open)(const struct engine *engine, const struct open_how *how,
+                void **db);
     int (*close)(void *db);
     int (*session_open)(void *db, void **session);
     void (*session_close)(void *session);

@@ -35,16 +35,16 @@ static int prewrite(int fd)
     return rc;
 }
 
-static int device_open(const struct engine *engine, const char *dir,
-                       enum engine_mode mode, void **db)
+static int device_open(const struct engine *engine, const struct open_how *how,
+                       void **db)
 {
     struct device *device = bench_alloc(sizeof *device);
     char path[PLACE_PATH_MAX];
 
-    (void)engine, (void)mode;
+    (void)engine;
     *db = device;
     device->fd = -1;
-    if (place_join(path, dir, "file")) return -1;
+    if (place_join(path, how->dir, "file")) return -1;
     device->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (device->fd < 0) return bench_fail_errno("open", path);
     return prewrite(device->fd);

@@ -38,32 +38,36 @@ static int failed(const char *what, char *text)
 
 /* --------------------------------------------------------------- open -- */
 
-static void set_options(struct level *level)
+/* Table files are mapped, so their pages are the cache within a limit. */
+static void set_options(struct level *level, u64 memory_bytes)
 {
+    size_t cache = memory_bytes ? memory_bytes / 16 : CACHE_BYTES;
+    size_t buffer = memory_bytes ? memory_bytes / 16 : BUFFER_BYTES;
+
     level->options = leveldb_options_create();
-    level->cache = leveldb_cache_create_lru(CACHE_BYTES);
+    level->cache = leveldb_cache_create_lru(cache);
     level->filter = leveldb_filterpolicy_create_bloom(BLOOM_BITS);
     leveldb_options_set_create_if_missing(level->options, 1);
     leveldb_options_set_cache(level->options, level->cache);
     leveldb_options_set_filter_policy(level->options, level->filter);
     leveldb_options_set_compression(level->options, leveldb_no_compression);
-    leveldb_options_set_write_buffer_size(level->options, BUFFER_BYTES);
+    leveldb_options_set_write_buffer_size(level->options, buffer);
     leveldb_options_set_max_file_size(level->options, FILE_BYTES);
 }
 
-static int db_open(const struct engine *engine, const char *dir,
-                   enum engine_mode mode, void **db)
+static int db_open(const struct engine *engine, const struct open_how *how,
+                   void **db)
 {
     struct level *level = bench_alloc(sizeof *level);
     char *text = NULL;
 
     (void)engine;
     *db = level;
-    set_options(level);
-    level->db = leveldb_open(level->options, dir, &text);
+    set_options(level, how->memory_bytes);
+    level->db = leveldb_open(level->options, how->dir, &text);
     if (text) return failed("leveldb_open", text);
     level->write = leveldb_writeoptions_create();
-    leveldb_writeoptions_set_sync(level->write, mode == MODE_DURABLE);
+    leveldb_writeoptions_set_sync(level->write, how->mode == MODE_DURABLE);
     level->write_sync = leveldb_writeoptions_create();
     leveldb_writeoptions_set_sync(level->write_sync, 1);
     return 0;
@@ -255,6 +259,8 @@ const struct engine engine_leveldb = {
                "128 MiB, files 64 MiB; async = log without sync, durable = "
                "sync; sorted load: batches of 10,000, a sync; reads copy, "
                "after a full compaction",
+    .options_limited = "cache and write buffer a sixteenth of the limit each; "
+                       "files are mapped",
     .rank = {RANK_PREFIX, RANK_POWER},
     .kinds = KIND_PEER,
     .version = version,

@@ -56,19 +56,20 @@ static int open_main(struct lmdb *lmdb)
     return rc;
 }
 
-static int db_open(const struct engine *engine, const char *dir,
-                   enum engine_mode mode, void **db)
+static int db_open(const struct engine *engine, const struct open_how *how,
+                   void **db)
 {
     struct lmdb *lmdb = bench_alloc(sizeof *lmdb);
-    unsigned flags = MDB_NOTLS | (unsigned)engine->variant;
+    unsigned flags = MDB_NOTLS | MDB_NOMEMINIT | (unsigned)engine->variant;
     int rc = mdb_env_create(&lmdb->env);
 
     *db = lmdb;
     if (rc) return failed("mdb_env_create", rc);
-    if (mode == MODE_ASYNC) flags |= MDB_NOSYNC;
+    if (how->mode == MODE_ASYNC) flags |= MDB_NOSYNC;
+    if (how->memory_bytes) flags |= MDB_NORDAHEAD;
     mdb_env_set_mapsize(lmdb->env, MAP_BYTES);
     mdb_env_set_maxreaders(lmdb->env, READERS_MAX);
-    rc = mdb_env_open(lmdb->env, dir, flags, 0666);
+    rc = mdb_env_open(lmdb->env, how->dir, flags, 0666);
     if (!rc) rc = open_main(lmdb);
     return rc ? failed("mdb_env_open", rc) : 0;
 }
@@ -245,8 +246,10 @@ static void version(char *text, size_t size)
 
 const struct engine engine_lmdb = {
     .name = "lmdb",
-    .options = "map 16 GiB, MDB_NOTLS; async = MDB_NOSYNC; read transactions "
-               "reset and renewed; sorted load: MDB_APPEND, one transaction",
+    .options = "map 16 GiB, MDB_NOTLS, MDB_NOMEMINIT; async = MDB_NOSYNC; read "
+               "transactions reset and renewed; sorted load: MDB_APPEND, one "
+               "transaction",
+    .options_limited = "MDB_NORDAHEAD",
     .rank = {RANK_DEATH, RANK_POWER},
     .kinds = KIND_PEER,
     .abilities = CAN_PROCESSES,
@@ -256,6 +259,7 @@ const struct engine engine_lmdb = {
 const struct engine engine_lmdb_writemap = {
     .name = "lmdb-writemap",
     .options = "as lmdb, and MDB_WRITEMAP: a stray pointer reaches the file",
+    .options_limited = "MDB_NORDAHEAD",
     .rank = {RANK_DEATH, RANK_POWER},
     .kinds = KIND_ASYNC,
     .abilities = CAN_PROCESSES,

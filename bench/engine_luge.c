@@ -29,15 +29,16 @@ static luge_bytes bytes_of(struct slice s)
     return luge_bytes_of(s.data, s.size);
 }
 
-static int db_open(const struct engine *engine, const char *dir,
-                      enum engine_mode mode, void **db)
+static int db_open(const struct engine *engine, const struct open_how *how,
+                   void **db)
 {
     struct luge_options options = {0};
     luge_db *opened;
 
     (void)engine;
-    options.durability = mode == MODE_DURABLE ? LUGE_FULL : LUGE_ASYNC;
-    if (luge_open(dir, &options, &opened)) return failed("luge_open");
+    options.durability = how->mode == MODE_DURABLE ? LUGE_FULL : LUGE_ASYNC;
+    options.cache_bytes = how->memory_bytes / 4;         /* 0: the default */
+    if (luge_open(how->dir, &options, &opened)) return failed("luge_open");
     *db = opened;
     return 0;
 }
@@ -257,6 +258,7 @@ const struct engine engine_luge = {
     .name = "luge",
     .options = "defaults; async = LUGE_ASYNC, durable = LUGE_FULL; sorted "
                "load: transactions of 10,000 holding the turn",
+    .options_limited = "cache_bytes a quarter of the limit",
     .rank = {RANK_PREFIX, RANK_POWER},
     .kinds = KIND_PEER | KIND_FEED,
     .abilities = CAN_PROCESSES | CAN_IDS,

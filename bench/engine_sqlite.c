@@ -8,6 +8,7 @@
 #ifdef HAVE_SQLITE
 #include "engine.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,9 @@
 #include <sqlite3.h>
 
 #include "place.h"
+
+#define CACHE_BYTES ((u64)256 << 20)
+#define MAP_BYTES ((u64)8 << 30)
 
 enum statement { PUT, DEL, BEGIN_WRITE, COMMIT, NEW_ID,
                  GET, BEGIN_READ, END_READ, FIRST, FROM, STATEMENTS };
@@ -40,6 +44,7 @@ struct connection {
 struct database {
     char path[PLACE_PATH_MAX];
     enum engine_mode mode;
+    u64 cache_bytes, map_bytes;
     pthread_mutex_t mutex;
     struct connection write;                    /* used holding MUTEX */
 };
@@ -72,15 +77,18 @@ static int connect(struct connection *c, const struct database *database)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
                 SQLITE_OPEN_NOMUTEX;
+    char sizes[128];
 
+    snprintf(sizes, sizeof sizes,
+             "PRAGMA cache_size=-%" PRIu64 ";PRAGMA mmap_size=%" PRIu64,
+             database->cache_bytes / 1024, database->map_bytes);
     if (sqlite3_open_v2(database->path, &c->db, flags, NULL))
         return failed(c, "sqlite3_open");
     sqlite3_busy_handler(c->db, busy, NULL);
     return execute(c, "PRAGMA page_size=4096;"
                       "PRAGMA journal_mode=WAL;"
-                      "PRAGMA mmap_size=8589934592;"
-                      "PRAGMA cache_size=-262144;"
                       "PRAGMA wal_autocheckpoint=10000") ||
+           execute(c, sizes) ||
            execute(c, database->mode == MODE_DURABLE
                           ? "PRAGMA synchronous=FULL"
                           : "PRAGMA synchronous=NORMAL") ? -1 : 0;
@@ -104,16 +112,21 @@ static sqlite3_stmt *prepared(struct connection *c, enum statement which)
     return c->statements[which];
 }
 
-static int db_open(const struct engine *engine, const char *dir,
-                   enum engine_mode mode, void **db)
+static int db_open(const struct engine *engine, const struct open_how *how,
+                   void **db)
 {
     struct database *database = bench_alloc(sizeof *database);
 
     (void)engine;
+    sqlite3_config(SQLITE_CONFIG_MULTITHREAD);   /* says no if it runs */
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     *db = database;
-    database->mode = mode;
+    database->mode = how->mode;
+    database->cache_bytes = how->memory_bytes ? how->memory_bytes / 4
+                                              : CACHE_BYTES;
+    database->map_bytes = how->memory_bytes ? 0 : MAP_BYTES;
     pthread_mutex_init(&database->mutex, NULL);
-    if (place_join(database->path, dir, "data.sqlite")) return -1;
+    if (place_join(database->path, how->dir, "data.sqlite")) return -1;
     if (connect(&database->write, database)) return -1;
     return execute(&database->write,
                    "CREATE TABLE IF NOT EXISTS kv(k BLOB PRIMARY KEY, v BLOB)"
@@ -330,9 +343,11 @@ static void version(char *text, size_t size)
 const struct engine engine_sqlite = {
     .name = "sqlite",
     .options = "WAL, WITHOUT ROWID, page 4096, mmap 8 GiB, cache 256 MiB, "
-               "autocheckpoint 10,000 pages, one writing connection a process; "
-               "async = synchronous NORMAL, durable = FULL; sorted load: one "
-               "transaction",
+               "autocheckpoint 10,000 pages, no memory statistics, one "
+               "writing connection a process; async = synchronous NORMAL, "
+               "durable = FULL; sorted load: one transaction",
+    .options_limited = "no mmap, cache a quarter of the limit for each of "
+                       "two connections",
     .rank = {RANK_PREFIX, RANK_POWER},
     .kinds = KIND_PEER,
     .abilities = CAN_PROCESSES | CAN_IDS,

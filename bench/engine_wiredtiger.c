@@ -4,16 +4,19 @@
 #ifdef HAVE_WIREDTIGER
 #include "engine.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <wiredtiger.h>
 
 #define CONFIG                                                                \
-    "create,cache_size=2GB,session_max=200,log=(enabled=true),"               \
+    "create,cache_size=%" PRIu64 ",session_max=200,log=(enabled=true),"       \
     "checkpoint=(wait=60,log_size=1GB),"                                      \
     "eviction=(threads_min=1,threads_max=2),"                                 \
-    "transaction_sync=(enabled=true,method="
+    "transaction_sync=(enabled=true,method=%s)"
+#define CACHE_BYTES ((u64)2 << 30)
+enum { CONFIG_SIZE = 512 };
 
 struct session {
     WT_SESSION *session;
@@ -45,16 +48,18 @@ static int create_tables(WT_CONNECTION *connection)
     return rc;
 }
 
-static int db_open(const struct engine *engine, const char *dir,
-                   enum engine_mode mode, void **db)
+static int db_open(const struct engine *engine, const struct open_how *how,
+                   void **db)
 {
     WT_CONNECTION *connection;
+    char config[CONFIG_SIZE];
     int rc;
 
     (void)engine;
-    rc = wiredtiger_open(dir, NULL, mode == MODE_DURABLE ? CONFIG "fsync)"
-                                                         : CONFIG "none)",
-                         &connection);
+    snprintf(config, sizeof config, CONFIG,
+             how->memory_bytes ? how->memory_bytes / 2 : CACHE_BYTES,
+             how->mode == MODE_DURABLE ? "fsync" : "none");
+    rc = wiredtiger_open(how->dir, NULL, config, &connection);
     if (rc) return failed("wiredtiger_open", rc);
     *db = connection;
     rc = create_tables(connection);
@@ -260,6 +265,7 @@ const struct engine engine_wiredtiger = {
                "eviction 1-2 threads, no compression; async = "
                "transaction_sync method none, durable = fsync; sorted load: "
                "bulk cursor, a checkpoint",
+    .options_limited = "cache half of the limit",
     .rank = {RANK_PREFIX, RANK_POWER},
     .kinds = KIND_PEER,
     .abilities = CAN_IDS,

@@ -2,7 +2,7 @@
  *
  *   luge-bench [--only ROW]... [--engines LIST] [--records N] [--reps N]
  *              [--seconds S] [--minutes M] [--dir DIR] [--json FILE]
- *              [--quick] [--list]
+ *              [--grow SIZES] [--quick] [--list]
  *
  * Exit code: 0 done, 1 a sample failed (a wrong value counts), 2 wrong usage,
  * 3 the system was against it.
@@ -13,12 +13,13 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "grow.h"
 #include "place.h"
 #include "report.h"
 
 enum choice { ONLY = 'o', ENGINES = 'e', RECORDS = 'n', REPS = 'r',
               SECONDS = 's', MINUTES = 'm', DIR = 'd', JSON = 'j',
-              QUICK = 'q', LIST = 'l', HELP = 'h' };
+              GROW = 'g', QUICK = 'q', LIST = 'l', HELP = 'h' };
 
 static const struct option options[] = {
     {"only", required_argument, NULL, ONLY},
@@ -29,11 +30,17 @@ static const struct option options[] = {
     {"minutes", required_argument, NULL, MINUTES},
     {"dir", required_argument, NULL, DIR},
     {"json", required_argument, NULL, JSON},
+    {"grow", required_argument, NULL, GROW},
     {"quick", no_argument, NULL, QUICK},
     {"list", no_argument, NULL, LIST},
     {"help", no_argument, NULL, HELP},
     {NULL, 0, NULL, 0},
 };
+
+#define DEFAULT_JSON "build/bench/results.json"
+#define GROW_JSON "build/bench/grow.json"
+
+static struct grow grow;                /* --grow: large, so not on the stack */
 
 static const char usage[] =
     "luge-bench: luge and its peers, measured in one run\n"
@@ -42,9 +49,12 @@ static const char usage[] =
     "  --records N     default 1000000\n"
     "  --reps N        samples of each cell; default 5\n"
     "  --seconds S     length of a timed window; default 0.5\n"
-    "  --minutes M     begin no repetition that would end later; default 55\n"
+    "  --minutes M     begin no row again that would end later; default 55\n"
     "  --dir DIR       where databases are made; default build/bench/work\n"
     "  --json FILE     figures for programs; default build/bench/results.json\n"
+    "  --grow SIZES    numbers of records with commas between: what each row\n"
+    "                  costs at each; luge alone, the cheap rows, grow.json,\n"
+    "                  unless --engines, --only, --json say otherwise\n"
     "  --quick         small and short: shows that all works, not how fast\n"
     "  --list          the rows and engines, and nothing else\n";
 
@@ -55,6 +65,7 @@ static int take_engines(struct bench *bench, char *list)
     char *rest = NULL;
 
     bench->engine_count = 0;
+    bench->engines_named = true;
     for (char *name = strtok_r(list, ",", &rest); name;
          name = strtok_r(NULL, ",", &rest)) {
         const struct engine *engine = engine_called(name);
@@ -99,6 +110,17 @@ static void set_quick(struct bench *bench)
     bench->seconds = 0.02;
 }
 
+static int set_growing(struct bench *bench, char *list)
+{
+    bench->growing = true;
+    if (!bench->engines_named) {
+        bench->engines[0] = engine_called("luge");
+        bench->engine_count = 1;
+    }
+    if (!strcmp(bench->json, DEFAULT_JSON)) bench->json = GROW_JSON;
+    return grow_sizes(&grow, list);
+}
+
 static int take_option(struct bench *bench, int which, char *text)
 {
     double number = 0;
@@ -119,6 +141,7 @@ static int take_option(struct bench *bench, int which, char *text)
     case MINUTES: return take_number(text, 0, 1e6, &bench->minutes);
     case DIR: bench->dir = text; return 0;
     case JSON: bench->json = text; return 0;
+    case GROW: return set_growing(bench, text);
     case QUICK: set_quick(bench); return 0;
     default: return bench_fail("see --help");
     }
@@ -147,7 +170,7 @@ static void set_defaults(struct bench *bench)
     bench->seconds = 0.5;
     bench->minutes = 55;
     bench->dir = "build/bench/work";
-    bench->json = "build/bench/results.json";
+    bench->json = DEFAULT_JSON;
     for (size_t i = 0; i < engines_count; i++)
         if (engines_all[i])
             bench->engines[bench->engine_count++] = engines_all[i];
@@ -173,24 +196,41 @@ static int complain(int code)
     return code;
 }
 
+static int share_sample(struct bench *bench)
+{
+    bench->shared = mmap(NULL, sizeof *bench->shared, PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return bench->shared == MAP_FAILED
+               ? bench_fail_errno("mmap", "the sample") : 0;
+}
+
 static int run_and_report(struct bench *bench)
 {
     struct table table = {0};
     int code;
 
-    bench->shared = mmap(NULL, sizeof *bench->shared, PROT_READ | PROT_WRITE,
-                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (bench->shared == MAP_FAILED) {
-        bench_fail_errno("mmap", "the sample");
-        return complain(3);
-    }
-    if (json_dir(bench) || run_all(bench, &table)) return complain(3);
+    if (run_all(bench, &table)) return complain(3);
     report_table(bench, &table);
-    code = report_json(bench, &table) ? complain(3)
-                                      : report_failed(bench, &table);
+    code = report_json(bench, &table, 1) || report_targets(bench, &table)
+               ? complain(3) : report_failed(bench, &table);
     free(table.cells);
-    free(bench->pool);
     return code;
+}
+
+/* All rows at one size, then at the next. */
+static int grow_and_report(struct bench *bench)
+{
+    int failed = 0;
+
+    for (u32 i = 0; i < grow.count; i++) {
+        bench->records = grow.records[i];
+        if (run_all(bench, &grow.tables[i])) return complain(3);
+        failed |= report_failed(bench, &grow.tables[i]);
+    }
+    grow_report(bench, &grow);
+    if (report_json(bench, grow.tables, grow.count)) return complain(3);
+    for (u32 i = 0; i < grow.count; i++) free(grow.tables[i].cells);
+    return failed;
 }
 
 int main(int argc, char **argv)
@@ -211,5 +251,8 @@ int main(int argc, char **argv)
         bench_fail("what is '%s'? see --help", argv[optind]);
         return complain(2);
     }
-    return run_and_report(&bench);
+    if (json_dir(&bench) || share_sample(&bench)) return complain(3);
+    which = bench.growing ? grow_and_report(&bench) : run_and_report(&bench);
+    free(bench.pool);
+    return which;
 }

@@ -67,7 +67,7 @@ struct meter meter_read(const char *dir)
         .busy_ns = busy_ns(),
         .own_ns = usage_ns(RUSAGE_SELF) + usage_ns(RUSAGE_CHILDREN),
         .device_bytes = place_device_bytes(dir),
-        .process_bytes = number_in("/proc/self/io", "write_bytes"),
+        .read_bytes = number_in("/proc/self/io", "read_bytes"),
     };
 
     meter.wall_ns = now_ns();
@@ -83,7 +83,7 @@ struct meter meter_since(const struct meter *start, const char *dir)
     span.busy_ns -= start->busy_ns;
     span.own_ns -= start->own_ns;
     span.device_bytes -= start->device_bytes;
-    span.process_bytes -= start->process_bytes;
+    span.read_bytes -= start->read_bytes;
     return span;
 }
 

@@ -16,7 +16,7 @@ struct meter {
     u64 busy_ns;                /* of all processors, /proc/stat, 10 ms ticks */
     u64 own_ns;                 /* this process and its dead children */
     u64 device_bytes;           /* written to the device below the directory */
-    u64 process_bytes;          /* /proc/self/io write_bytes */
+    u64 read_bytes;             /* by this process from devices */
 };
 
 struct meter meter_read(const char *dir);

@@ -12,7 +12,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-enum { COPY_CHUNK_BYTES = 1 << 20 };
+enum { COPY_CHUNK_BYTES = 1 << 20, STILL_LOOKS_MAX = 50 };
+#define STILL_SECONDS 0.2
 
 int place_join(char *to, const char *dir, const char *name)
 {
@@ -199,4 +200,16 @@ u64 place_device_bytes(const char *dir)
     if (fscanf(f, "%*u %*u %*u %*u %*u %*u %llu", &sectors) != 1) sectors = 0;
     fclose(f);
     return sectors * 512;
+}
+
+void place_still(const char *dir)
+{
+    u64 before, now = place_device_bytes(dir);
+
+    for (u32 i = 0; i < STILL_LOOKS_MAX; i++) {
+        before = now;
+        sleep_seconds(STILL_SECONDS);
+        now = place_device_bytes(dir);
+        if (now == before) return;
+    }
 }

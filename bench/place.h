@@ -31,6 +31,9 @@ int place_settle(const char *dir);
 /* Drop DIR's files from the page cache. */
 int place_evict(const char *dir);
 
+/* Wait until nobody writes to the device below DIR, 10 seconds at most. */
+void place_still(const char *dir);
+
 /* Bytes written so far to the block device below DIR, by anybody; 0 if the
  * system does not tell (/sys/dev/block/MAJOR:MINOR/stat, sectors written). */
 u64 place_device_bytes(const char *dir);

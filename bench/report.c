@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "figure.h"
+#include "target.h"
 
 enum { LABEL_WIDTH = 34, CELL_WIDTH = 15 };
 
@@ -93,6 +94,10 @@ static void print_row(const struct bench *bench, const struct cell *cells)
     const struct row *row = cells->row;
 
     printf("\n%s: %s\n", row->name, row->text);
+    if (row->limited)
+        printf("  memory limit %.0f MiB for %llu records\n",
+               (double)run_memory(bench, row) / MIB,
+               (unsigned long long)run_records(bench, row));
     for (u32 m = 0; m < METRIC_COUNT; m++)
         if (measured(bench, cells, m))
             print_metric(bench, cells, (enum metric)m);
@@ -117,6 +122,8 @@ static void print_engines(const struct bench *bench)
         printf("  %s %s\n    %s\n    async: %s; durable: %s\n", e->name,
                version, e->options, engine_rank_text(e->rank[MODE_ASYNC]),
                engine_rank_text(e->rank[MODE_DURABLE]));
+        if (e->options_limited)
+            printf("    within a memory limit: %s\n", e->options_limited);
     }
 }
 
@@ -132,6 +139,40 @@ static void print_legend(const struct bench *bench)
            bench->again, bench->machine, (unsigned long long)bench->records);
 }
 
+/* --------------------------------------------------------- targets -- */
+
+struct seen {
+    const char *group;                  /* of the line before */
+    u32 met, missed;
+};
+
+static void print_verdict(void *context, const struct verdict *v)
+{
+    struct seen *seen = context;
+
+    if (!seen->group || strcmp(seen->group, v->group))
+        printf("  %s\n", v->group);
+    seen->group = v->group;
+    printf("    %-22s %-20s", v->row, v->metric);
+    if (v->ratio <= 0) {
+        printf(" not measured\n");
+        return;
+    }
+    printf(" %6.2f of %.2f  %-7s against %s\n", v->ratio, v->least,
+           v->ratio >= v->least ? "met" : "MISSED", v->against);
+    if (v->ratio >= v->least) seen->met++;
+    else seen->missed++;
+}
+
+static void print_targets(const struct bench *bench, const struct table *table)
+{
+    struct seen seen = {0};
+
+    printf("\nTargets: luge against another figure, above 1 is luge ahead\n");
+    target_each(bench, table, print_verdict, &seen);
+    printf("  %u met, %u missed\n", seen.met, seen.missed);
+}
+
 void report_table(const struct bench *bench, const struct table *table)
 {
     printf("%-*s", LABEL_WIDTH, "");
@@ -141,6 +182,7 @@ void report_table(const struct bench *bench, const struct table *table)
     printf("\n");
     for (u32 i = 0; i < table->row_count; i++)
         print_row(bench, &table->cells[i * bench->engine_count]);
+    print_targets(bench, table);
     print_engines(bench);
     print_legend(bench);
 }

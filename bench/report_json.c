@@ -2,13 +2,17 @@
  *
  * One object per row, engine and metric that was measured: workload, engine,
  * metric, unit, better, median, min, max, runs, options; luge's also carry the
- * ratios to its rivals.  docs/bench.md lists the fields.
+ * ratios to its rivals.  A second file has the targets.  docs/bench.md lists
+ * the fields.
  * Not here: the table for people (report.c). */
 #include "report.h"
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "figure.h"
+#include "place.h"
+#include "target.h"
 
 static void set(json_t *object, const char *name, json_t *value)
 {
@@ -33,7 +37,11 @@ static json_t *options_of(const struct bench *bench, const struct cell *cell)
     set(o, "value_bytes", json_integer(row->shape->value_size));
     set(o, "threads", json_integer(row->threads));
     set(o, "processes", json_integer(row->processes));
-    set(o, "window_seconds", json_real(bench->seconds));
+    set(o, "window_seconds", json_real(run_seconds(bench, row)));
+    if (!row->limited) return o;
+    set(o, "memory_limit_bytes",
+        json_integer((json_int_t)run_memory(bench, row)));
+    set(o, "settings_limited", json_string(engine->options_limited));
     return o;
 }
 
@@ -100,15 +108,53 @@ static void add_row(json_t *array, const struct bench *bench,
                                                        (enum metric)m));
 }
 
-int report_json(const struct bench *bench, const struct table *table)
+/* Write ARRAY, which is gone afterwards. */
+static int write_json(json_t *array, const char *path)
+{
+    int rc = json_dump_file(array, path,
+                            JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+
+    json_decref(array);
+    return rc ? bench_fail_errno("write", path) : 0;
+}
+
+int report_json(const struct bench *bench, const struct table *tables,
+                u32 count)
 {
     json_t *array = json_array();
-    int rc;
+    struct bench then = *bench;
 
-    for (u32 i = 0; i < table->row_count; i++)
-        add_row(array, bench, &table->cells[i * bench->engine_count]);
-    rc = json_dump_file(array, bench->json,
-                        JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-    json_decref(array);
-    return rc ? bench_fail_errno("write", bench->json) : 0;
+    for (u32 t = 0; t < count; t++) {
+        then.records = tables[t].records;
+        for (u32 i = 0; i < tables[t].row_count; i++)
+            add_row(array, &then, &tables[t].cells[i * bench->engine_count]);
+    }
+    return write_json(array, bench->json);
+}
+
+static void add_verdict(void *context, const struct verdict *v)
+{
+    json_t *o = json_object();
+
+    set(o, "group", json_string(v->group));
+    set(o, "workload", json_string(v->row));
+    set(o, "metric", json_string(v->metric));
+    set(o, "against", json_string(v->against));
+    set(o, "ratio", v->ratio > 0 ? json_real(v->ratio) : json_null());
+    set(o, "least", json_real(v->least));
+    set(o, "met", v->ratio > 0 ? json_boolean(v->ratio >= v->least)
+                               : json_null());
+    json_array_append_new(context, o);
+}
+
+int report_targets(const struct bench *bench, const struct table *table)
+{
+    json_t *array = json_array();
+    char path[PLACE_PATH_MAX];
+    const char *slash = strrchr(bench->json, '/');
+
+    snprintf(path, sizeof path, "%.*stargets.json",
+             slash ? (int)(slash - bench->json) + 1 : 0, bench->json);
+    target_each(bench, table, add_verdict, array);
+    return write_json(array, path);
 }

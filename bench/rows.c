@@ -28,7 +28,7 @@ static const struct mix
 
 #define LOAD(label, what, function, ...)                                      \
     {.name = label, .text = what, .unit = "records/s", .work = function,      \
-     .shape = &shape_16, .kinds = KIND_ASYNC, __VA_ARGS__}
+     .shape = &shape_16, .kinds = KIND_ASYNC, .grow = true, __VA_ARGS__}
 
 #define PUT(label, what, ...)                                                 \
     {.name = label, .text = what, .unit = "puts/s", .work = work_puts,        \
@@ -47,19 +47,19 @@ static const struct mix
 /* One transaction a read, and a thousand reads a snapshot. */
 #define GETS(key, its_shape, size)                                            \
     READ("get-" key "-t1", "random reads, " size " keys, a transaction each", \
-         "reads/s", work_gets, its_shape, .threads = 1),                      \
+         "reads/s", work_gets, its_shape, .threads = 1, .grow = true),        \
     READ("get-" key "-t2", "the same with 2 threads", "reads/s", work_gets,   \
          its_shape, .threads = 2),                                            \
     READ("get-" key "-snapshot-t1",                                           \
          "random reads, " size " keys, 1,000 a snapshot", "reads/s",          \
-         work_gets, its_shape, .threads = 1, .amount = 1000),                 \
+         work_gets, its_shape, .threads = 1, .amount = 1000, .grow = true),   \
     READ("get-" key "-snapshot-t2", "the same with 2 threads", "reads/s",     \
          work_gets, its_shape, .threads = 2, .amount = 1000)
 
 #define MIX(label, what, its_shape, percentages)                              \
     {.name = label, .text = what, .unit = "operations/s", .work = work_mix,   \
      .shape = &its_shape, .kinds = KIND_MIXED, .base = BASE_COPY,             \
-     .threads = 2, .mix = &percentages}
+     .threads = 2, .mix = &percentages, .grow = true}
 
 #define FEED(label, what, its_unit, function, ...)                            \
     {.name = label, .text = what, .unit = its_unit, .work = function,         \
@@ -80,13 +80,13 @@ const struct row rows[] = {
          work_delete, .base = BASE_COPY),
 
     PUT("put-async-t1", "random puts, a transaction each", .threads = 1,
-        .memory = true),
+        .memory = true, .grow = true),
     PUT("put-async-t2", "the same with 2 threads", .threads = 2),
     PUT("put-async-p4", "the same with 4 processes", .processes = 4,
         .needs = CAN_PROCESSES),
 
     COMMIT("durable-t1", "durable random puts, a transaction each",
-           .threads = 1, .floor = true),
+           .threads = 1, .floor = true, .grow = true),
     COMMIT("durable-t4", "the same with 4 threads", .threads = 4),
     COMMIT("durable-t16", "the same with 16 threads", .threads = 16),
     COMMIT("durable-t64", "the same with 64 threads", .threads = 64),
@@ -98,7 +98,7 @@ const struct row rows[] = {
      .text = "1 thread commits, another makes a checkpoint every 100 ms",
      .work = work_puts_checkpoints, .shape = &shape_16, .kinds = KIND_DURABLE,
      .floor = true, .base = BASE_COPY, .mode = MODE_DURABLE, .threads = 2,
-     .timed = true, .settled = true},
+     .timed = true, .settled = true, .window = 4},
 
     GETS("16", shape_16, "16-byte"),
     GETS("8", shape_8, "8-byte random"),
@@ -107,11 +107,11 @@ const struct row rows[] = {
     READ("get-tail", "random reads, each timed", "reads/s", work_gets,
          shape_16, .threads = 1, .timed = true, .memory = true),
     READ("scan", "full scans in key order", "records/s", work_scan, shape_16,
-         .threads = 1),
+         .threads = 1, .grow = true),
     READ("range-10", "ranges of 10 from a random key", "ranges/s",
-         work_ranges, shape_16, .threads = 1, .amount = 10),
+         work_ranges, shape_16, .threads = 1, .amount = 10, .grow = true),
     READ("range-100", "ranges of 100 from a random key", "ranges/s",
-         work_ranges, shape_16, .threads = 1, .amount = 100),
+         work_ranges, shape_16, .threads = 1, .amount = 100, .grow = true),
 
     MIX("mix-95-5", "95 % reads, 5 % puts, uniform, 2 threads", shape_16,
         mix_95_5),
@@ -122,7 +122,7 @@ const struct row rows[] = {
     MIX("ycsb-b", "95 % reads, 5 % updates, zipfian, 2 threads", shape_16,
         ycsb_b),
     READ("ycsb-c", "reads only, zipfian, 2 threads", "operations/s", work_mix,
-         shape_16, .threads = 2, .mix = &ycsb_c),
+         shape_16, .threads = 2, .mix = &ycsb_c, .grow = true),
     MIX("ycsb-d", "95 % reads of the latest, 5 % inserts, 2 threads",
         shape_16, ycsb_d),
     MIX("ycsb-e", "95 % ranges of 1-100, 5 % inserts, zipfian, 2 threads",
@@ -132,6 +132,10 @@ const struct row rows[] = {
     {.name = "reads-and-writes", .unit = "reads/s",
      .text = "1 thread reads, each read timed, while another puts",
      .work = work_reads_and_writes, .shape = &shape_16, .kinds = KIND_MIXED,
+     .base = BASE_COPY, .threads = 2, .timed = true},
+    {.name = "reads-checkpoints", .unit = "reads/s",
+     .text = "the same; the other makes a checkpoint every 100 ms",
+     .work = work_reads_checkpoints, .shape = &shape_16, .kinds = KIND_MIXED,
      .base = BASE_COPY, .threads = 2, .timed = true},
 
     {.name = "ids-t1", .text = "numbers that are never given twice",
@@ -166,15 +170,26 @@ const struct row rows[] = {
          "operations/s", work_replay, .amount = 100, .reps_max = 3),
 
     SPACE("open", "open and first read, 5 x the records, cached", work_open,
-          BASE_BIG_SHARED),
+          BASE_BIG_SHARED, .grow = true),
     SPACE("open-cold", "the same with nothing in the page cache",
           work_open_cold, BASE_BIG_SHARED),
     SPACE("open-killed", "the same after SIGKILL in the middle of puts",
           work_open_killed, BASE_BIG_COPY, .reps_max = 3),
+    {.name = "limited-get", .unit = "reads/s",
+     .text = "random reads, memory for a quarter of the records",
+     .work = work_limited_gets, .shape = &shape_16, .kinds = KIND_READ,
+     .base = BASE_BIG_SHARED, .threads = 1, .timed = true, .reps_max = 3,
+     .window = 4, .limited = true},
+    {.name = "limited-put", .unit = "puts/s",
+     .text = "random async puts, memory for a quarter of the records",
+     .work = work_limited_puts, .shape = &shape_16, .kinds = KIND_ASYNC,
+     .base = BASE_BIG_COPY, .threads = 1, .timed = true, .reps_max = 3,
+     .window = 8, .settled = true, .limited = true},
     SPACE("churn", "2 x: overwrite all, delete and put back a quarter",
           work_churn, BASE_COPY, .reps_max = 2),
     SPACE("device-bytes", "random async puts, then sync and checkpoint",
-          work_device_bytes, BASE_COPY, .amount = 5, .settled = true),
+          work_device_bytes, BASE_COPY, .amount = 5, .settled = true,
+          .grow = true),
     {.name = "stuck-reader", .unit = "",
      .text = "overwrite 20 x a quarter of the records under one open reader",
      .work = work_stuck_reader, .shape = &shape_16_few, .kinds = KIND_SPACE,

@@ -25,10 +25,10 @@ struct run;
     X(DISK_BUSY, "disk_after_churn", "MiB", false)                            \
     X(DISK_CLOSED, "disk_after_close", "MiB", false)                          \
     X(GROWTH, "growth", "times", false)                                       \
+    X(GROWTH_BUSY, "growth_before_close", "times", false)                     \
     X(GROWTH_LOADED, "growth_since_load", "times", false)                     \
     X(ROUNDS, "rounds", "times", true)                                        \
     X(DEVICE_BYTES, "device_bytes", "per logical byte", false)                \
-    X(PROCESS_BYTES, "process_bytes", "per logical byte", false)              \
     X(COMMIT_BYTES, "device_bytes", "per commit", false)
 
 enum metric {
@@ -58,7 +58,10 @@ enum row_base {
     BASE_BIG_SHARED,    /* five times the records, loaded in order */
     BASE_BIG_COPY,
 };
-enum { BIG_FACTOR = 5 };
+enum {
+    BIG_FACTOR = 5,
+    LIMIT_PART = 4,     /* a limited row: one part of so many of the records */
+};
 
 struct row {
     const char *name, *text, *unit;
@@ -75,6 +78,9 @@ struct row {
     bool memory;                    /* show the memory it took */
     bool settled;                   /* start with nothing dirty in the system */
     u32 reps_max;                   /* 0: as many as asked for */
+    u32 window;                     /* times the run's window; 0: once */
+    bool limited;                   /* memory: a quarter of the records */
+    bool grow;                      /* cheap enough for --grow */
 };
 
 extern const struct row rows[];

@@ -23,7 +23,7 @@
 
 bool run_wants(const struct bench *bench, const struct row *row)
 {
-    if (!bench->only_count) return true;
+    if (!bench->only_count) return !bench->growing || row->grow;
     for (u32 i = 0; i < bench->only_count; i++)
         if (!strncmp(row->name, bench->only[i], strlen(bench->only[i])))
             return true;
@@ -36,9 +36,14 @@ bool run_takes_part(const struct row *row, const struct engine *engine)
     return row->kinds & engine->kinds;
 }
 
-static const char *why_not(const struct row *row, const struct engine *engine)
+static const char *why_not(const struct bench *bench, const struct row *row,
+                           const struct engine *engine)
 {
     unsigned missing = row->needs & ~engine->abilities;
+
+    if (row->limited && bench->no_limit[0]) return bench->no_limit;
+    if (row->limited && run_memory(bench, row) < LIMIT_MIN)
+        return "too few records: the limit would be smaller than a process";
 
     if (missing & CAN_PROCESSES) return "one process only";
     if (missing & CAN_IDS) return "gives no ids";
@@ -51,6 +56,18 @@ u64 run_records(const struct bench *bench, const struct row *row)
 
     if (row->base >= BASE_BIG_SHARED) records *= BIG_FACTOR;
     return records < 1000 ? 1000 : (u64)records;
+}
+
+double run_seconds(const struct bench *bench, const struct row *row)
+{
+    return row->window ? bench->seconds * row->window : bench->seconds;
+}
+
+u64 run_memory(const struct bench *bench, const struct row *row)
+{
+    u64 record = row->shape->key_size + row->shape->value_size;
+
+    return row->limited ? run_records(bench, row) * record / LIMIT_PART : 0;
 }
 
 static u32 row_reps(const struct bench *bench, const struct row *row)
@@ -166,18 +183,23 @@ static void take(struct bench *bench, const struct cell *cell, u32 rep,
                  struct sample *sample)
 {
     char path[PLACE_PATH_MAX];
+    struct limit limit = {.dir = ""};
     struct run run = {.row = cell->row, .engine = cell->engine, .dir = path,
                       .pool = bench->pool, .seed = rep + 1,
                       .records = run_records(bench, cell->row),
-                      .seconds = bench->seconds};
+                      .seconds = run_seconds(bench, cell->row),
+                      .limit = &limit,
+                      .memory_bytes = run_memory(bench, cell->row)};
 
     memset(sample, 0, sizeof *sample);
     if (sample_dir(bench, cell->row, cell->engine, path) ||
-        (cell->row->settled && place_settle(path))) {
+        (cell->row->settled && place_settle(path)) ||
+        (run.memory_bytes && limit_make(&limit, run.memory_bytes))) {
         memcpy(sample->text, bench_text, sizeof sample->text);
         return;
     }
     in_process(bench, &run, cell->row->work, sample);
+    limit_remove(&limit);
 }
 
 static double seconds_since(const struct bench *bench)
@@ -239,29 +261,27 @@ static void sample_cell(struct bench *bench, struct cell *cell, u32 rep)
 
 static void sample_row(struct bench *bench, struct cell *cells, u32 rep)
 {
+    double began = seconds_since(bench);
+
     if (rep >= row_reps(bench, cells->row)) return;
+    if (rep && began + cells->seconds > bench->minutes * 60) {        /* R3 */
+        fprintf(stderr, "%g minutes allow no run %u of %s\n", bench->minutes,
+                rep + 1, cells->row->name);
+        return;
+    }
     for (u32 i = 0; i < bench->engine_count; i++) {
         struct cell *cell = &cells[(i + rep) % bench->engine_count];
         if (!cell->cannot && !cell->failure[0]) sample_cell(bench, cell, rep);
     }
+    cells->seconds = seconds_since(bench) - began;
 }
 
 /* R1. */
 static void sample_all(struct bench *bench, struct table *table)
 {
-    double began, took = 0;
-
-    for (u32 rep = 0; rep < bench->reps; rep++) {
-        began = seconds_since(bench);
-        if (rep && began + took > bench->minutes * 60) {              /* R3 */
-            fprintf(stderr, "%g minutes allow no repetition %u\n",
-                    bench->minutes, rep + 1);
-            return;
-        }
+    for (u32 rep = 0; rep < bench->reps; rep++)
         for (u32 i = 0; i < table->row_count; i++)
             sample_row(bench, &table->cells[i * bench->engine_count], rep);
-        took = seconds_since(bench) - began;
-    }
 }
 
 /* ------------------------------------------------------------- the run -- */
@@ -273,8 +293,9 @@ static void plan_row(struct bench *bench, const struct row *row,
         const struct engine *engine = bench->engines[i];
         cells[i].row = row;
         cells[i].engine = engine;
-        cells[i].cannot = run_takes_part(row, engine) ? why_not(row, engine)
-                                                      : "takes no part";
+        cells[i].cannot = "takes no part";
+        if (run_takes_part(row, engine))
+            cells[i].cannot = why_not(bench, row, engine);
         if (!cells[i].cannot) bench->planned += row_reps(bench, row);
     }
 }
@@ -283,6 +304,7 @@ static void plan(struct bench *bench, struct table *table)
 {
     size_t width = bench->engine_count;
 
+    table->records = bench->records;
     table->cells = bench_alloc(rows_count * width * sizeof *table->cells);
     for (size_t i = 0; i < rows_count; i++)
         if (run_wants(bench, &rows[i]))
@@ -309,6 +331,14 @@ static int work_dir_take(struct bench *bench, int *lock)
 
 static void describe(struct bench *bench)
 {
+    struct limit limit;
+
+    if (machine_is_memory(bench->work_dir))
+        snprintf(bench->no_limit, sizeof bench->no_limit,
+                 "the directory lies in memory");
+    else if (limit_make(&limit, LIMIT_MIN))
+        memcpy(bench->no_limit, bench_text, sizeof bench->no_limit);
+    else limit_remove(&limit);
     machine_text(bench->work_dir, bench->machine);
     if (machine_is_memory(bench->work_dir))
         fprintf(stderr, "%s lies in memory: durable rows will say nothing\n",
@@ -323,7 +353,7 @@ int run_all(struct bench *bench, struct table *table)
     if (!rc) {
         describe(bench);
         plan(bench, table);
-        bench->began_ns = now_ns();
+        if (!bench->began_ns) bench->began_ns = now_ns();
         sample_all(bench, table);
         rc = place_remove(bench->work_dir);
     }

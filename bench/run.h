@@ -7,8 +7,9 @@
  *       samples lie far apart, and what changes slowly hits all alike.
  *   R2  a sample during which others used more than FOREIGN_MAX processors is
  *       taken again, a bounded number of times; the least disturbed one counts.
- *   R3  a repetition is not begun if it would end after the time allowed, going
- *       by the one before; the first always is.
+ *   R3  the first repetition is always taken whole; in later ones a row is not
+ *       begun if it would end after the time allowed, going by its own time in
+ *       the repetition before.
  * Not here: what is printed (report.c).
  */
 #ifndef BENCH_RUN_H
@@ -27,6 +28,7 @@ enum {
     QUICK_SECONDS_MAX = 60,     /* the same for --quick */
 };
 #define FOREIGN_MAX 0.15        /* processors */
+#define LIMIT_MIN ((u64)16 << 20)       /* bytes; below that no process lives */
 
 struct bench {
     u64 records;
@@ -34,14 +36,17 @@ struct bench {
     double seconds;             /* of a timed window */
     double minutes;             /* allowed for the whole run */
     bool quick;
+    bool growing;               /* --grow: the rows cheap enough for it */
     const char *dir, *json;
     const struct engine *engines[ENGINES_MAX];
     u32 engine_count;
+    bool engines_named;         /* --engines */
     const char *only[ONLY_MAX];
     u32 only_count;
     u8 *pool;
     struct sample *shared;      /* the sample being taken */
     char work_dir[1024], machine[MACHINE_TEXT_SIZE];
+    char no_limit[BENCH_TEXT_SIZE];     /* why memory cannot be limited */
     u64 began_ns;
     u32 done, planned, again;   /* samples */
 };
@@ -53,11 +58,13 @@ struct cell {
     u32 count;                  /* good samples */
     struct sample samples[REPS_MAX];
     const char *cannot;         /* why there is no figure, or NULL */
+    double seconds;             /* of the row's last repetition; first cell */
     char failure[BENCH_TEXT_SIZE];          /* the first, or empty */
 };
 
 /* The rows of this run, each with one cell per engine. */
 struct table {
+    u64 records;                /* of the run */
     u32 row_count;
     struct cell *cells;         /* row-major, bench->engine_count wide */
 };
@@ -69,6 +76,12 @@ bool run_takes_part(const struct row *row, const struct engine *engine);
 
 /* How many records ROW works on. */
 u64 run_records(const struct bench *bench, const struct row *row);
+
+/* How long a timed window of ROW is. */
+double run_seconds(const struct bench *bench, const struct row *row);
+
+/* What ROW allows a process to have in memory; 0: no limit. */
+u64 run_memory(const struct bench *bench, const struct row *row);
 
 /* Take all samples.  -1 if nothing could be done; failures of samples are in
  * their cells. */

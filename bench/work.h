@@ -9,6 +9,7 @@
 #ifndef BENCH_WORK_H
 #define BENCH_WORK_H
 
+#include "limit.h"
 #include "meter.h"
 #include "rows.h"
 
@@ -28,11 +29,15 @@ struct run {
     const u8 *pool;
     u64 records, seed;
     double seconds;                     /* the length of a timed window */
+    const struct limit *limit;          /* on its memory, or NULL */
+    u64 memory_bytes;                   /* how much that is, or 0 */
     struct sample *sample;
     void *db;                           /* NULL while closed */
 };
 
 int run_open(struct run *run);
+/* Open run's directory once more: in another process, or a second handle. */
+int run_open_too(const struct run *run, void **db);
 /* Note the memory used, then close. */
 int run_close(struct run *run);
 
@@ -53,8 +58,12 @@ int work_gets(struct run *run);
 int work_scan(struct run *run);
 int work_ranges(struct run *run);
 
+int work_limited_gets(struct run *run);
+int work_limited_puts(struct run *run);
+
 int work_mix(struct run *run);
 int work_reads_and_writes(struct run *run);
+int work_reads_checkpoints(struct run *run);
 
 int work_wake(struct run *run);
 int work_subscribers(struct run *run);

@@ -126,8 +126,7 @@ static void host_main(struct host *host)
     pthread_t threads[SUBSCRIBERS_MAX];
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (run->engine->open(run->engine, run->dir, run->row->mode, &host->db))
-        _exit(1);
+    if (run_open_too(run, &host->db)) _exit(1);
     for (u32 i = 0; i < host->count; i++)
         if (pthread_create(&threads[i], NULL, subscriber, host)) _exit(1);
     pthread_barrier_wait(&host->ready);
@@ -169,18 +168,6 @@ static int host_end(struct host *host, pid_t pid)
     return 0;
 }
 
-static int step_put_watched(struct worker *worker)
-{
-    const struct run *run = worker->run;
-    const struct shape *shape = run->row->shape;
-    u64 index = rng_below(&worker->rng, run->records);
-    struct slice key = shape_key(shape, worker->key, index);
-    struct slice value = shape_value(shape, run->pool, worker->value, index,
-                                     ++worker->stamp);
-
-    return run->engine->put(worker->session, key, value) ? -1 : 1;
-}
-
 /* The processors that the subscribers used are ours, not foreign. */
 static void own_load(struct run *run, const struct host *host)
 {
@@ -195,7 +182,7 @@ static void own_load(struct run *run, const struct host *host)
  * any, another process is there as well: it changes what a commit does. */
 int work_subscribers(struct run *run)
 {
-    struct crew_plan plan = {.step = step_put_watched,
+    struct crew_plan plan = {.step = step_put,
                              .warm_seconds = run->seconds * WARM_PART};
     struct crew_result result;
     struct host *host = NULL;
@@ -204,8 +191,7 @@ int work_subscribers(struct run *run)
     u32 count = run->row->amount;
 
     if (count) host = host_start(run, count, &pid);
-    else if (run->engine->open(run->engine, run->dir, run->row->mode, &beside))
-        return -1;
+    else if (run_open_too(run, &beside)) return -1;
     if (count && !host) return bench_fail_errno("fork", "the subscribers");
     if (crew_run(run, &plan, &result)) return -1;
     crew_set(run, &result);

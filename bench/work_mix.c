@@ -11,6 +11,7 @@
 
 enum { SCAN_MAX = 100 };            /* records; YCSB's workload E */
 #define WARM_PART 0.2               /* of the window */
+#define CHECKPOINT_NS ((u64)(CREW_CHECKPOINT_SECONDS * 1e9))
 
 /* ----------------------------------------------------- which record -- */
 
@@ -144,9 +145,22 @@ static int step_read_or_write(struct worker *worker)
     return rc ? -1 : 1;
 }
 
-int work_reads_and_writes(struct run *run)
+/* The same; the writer stops for a checkpoint again and again. */
+static int step_read_or_checkpoint(struct worker *worker)
 {
-    struct crew_plan plan = {.step = step_read_or_write, .timed = 1,
+    const struct engine *engine = worker->run->engine;
+
+    if (worker->number && engine->checkpoint &&
+        now_ns() > worker->checkpoint_ns + CHECKPOINT_NS) {
+        if (engine->checkpoint(worker->db)) return -1;
+        worker->checkpoint_ns = now_ns();
+    }
+    return step_read_or_write(worker);
+}
+
+static int read_beside(struct run *run, int (*step)(struct worker *worker))
+{
+    struct crew_plan plan = {.step = step, .timed = 1,
                              .warm_seconds = run->seconds * WARM_PART};
     struct crew_result result;
 
@@ -155,4 +169,14 @@ int work_reads_and_writes(struct run *run)
     crew_set(run, &result);
     run_set(run, METRIC_WRITES, (double)result.ops[1] / result.seconds);
     return run_close(run);
+}
+
+int work_reads_and_writes(struct run *run)
+{
+    return read_beside(run, step_read_or_write);
+}
+
+int work_reads_checkpoints(struct run *run)
+{
+    return read_beside(run, step_read_or_checkpoint);
 }

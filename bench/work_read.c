@@ -24,7 +24,7 @@ static int read_one(struct worker *worker, u64 index)
                       ", %zu bytes", index, head.index, head.size);
 }
 
-static int step_get(struct worker *worker)
+int step_get(struct worker *worker)
 {
     return read_one(worker, rng_below(&worker->rng, worker->run->records))
                ? -1 : 1;

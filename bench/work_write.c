@@ -12,7 +12,6 @@
 
 enum { IDS_PER_STEP = 100 };
 #define WARM_PART 0.2               /* of the window */
-#define CHECKPOINT_SECONDS 0.1      /* between two checkpoints */
 
 /* The sum of all indices below COUNT. */
 static u64 sum_below(u64 count) { return count * (count - 1) / 2; }
@@ -146,7 +145,7 @@ int work_delete(struct run *run)
 /* -------------------------------------------------------- single puts -- */
 
 /* Overwrite a random record, a transaction of its own. */
-static int step_put(struct worker *worker)
+int step_put(struct worker *worker)
 {
     const struct run *run = worker->run;
     const struct shape *shape = run->row->shape;
@@ -188,7 +187,7 @@ static int step_put_or_checkpoint(struct worker *worker)
     const struct engine *engine = worker->run->engine;
 
     if (worker->number == 0) return step_put(worker);
-    sleep_seconds(CHECKPOINT_SECONDS);
+    sleep_seconds(CREW_CHECKPOINT_SECONDS);
     if (!engine->checkpoint) return 1;
     return engine->checkpoint(worker->db) ? -1 : 1;
 }
