@@ -139,6 +139,8 @@ int luge_snapshot_measure(luge_txn *txn, luge_bytes name,
     struct view *view;
     luge_bytes path;
     u64 pages = 0;
+    if (txn->past)
+        return fail(LUGE_INVALID, "what a snapshot keeps is a question of now");
     int rc = store_snapshot(txn, name, &view, &s, &path);
     if (!rc) rc = store_snapshot_names(txn, &s, path);
     if (!rc) rc = lineage_snapshot_unique(view, &s, &pages);

@@ -38,6 +38,8 @@ struct luge_db {
     void *slow_context;
 };
 
+/* TXN, just begun, is DB's. */
+void store_own_txn(luge_db *db, luge_txn *txn);
 /* The view that TREE's keys are read from; its existence counts as read. */
 int store_tree(luge_txn *txn, luge_tree tree, struct view **view,
                struct view_tree **found);

@@ -210,6 +210,8 @@ static int settle(struct env *e, const struct superblock *s, u64 log_total)
     struct txn_head next = *env_head(e);
     next.checkpoint = s->seq;
     next.checkpoint_publication = s->publication;
+    next.checkpoint_catalog = s->catalog;
+    next.checkpoint_catalog_count = s->catalog_count;
     next.checkpoint_log = s->log;
     next.checkpoint_total = log_total;
     next.superblocks = s->number;
@@ -317,8 +319,11 @@ static int void_unfinished(struct env *e)
                               e->options.page_bytes);
     base_free(page);
     if (!rc) rc = sync_pages(e);
-    if (!rc) atomic_store(&e->share.m->checkpoint_next, 0);
-    return rc;
+    if (rc) return rc;
+    /* He may have died after his flip, before he told. */
+    atomic_store(&e->share.m->checkpoint, now.checkpoint_publication);
+    atomic_store(&e->share.m->checkpoint_next, 0);
+    return 0;
 }
 
 static int steps(struct env *e)

@@ -71,6 +71,8 @@ struct txn_head {
     struct log_position published_log;  /* behind the record of `published` */
     u64 checkpoint;                     /* seq of the durable superblock */
     u64 checkpoint_publication;
+    page_ref checkpoint_catalog;
+    u64 checkpoint_catalog_count;
     struct log_position checkpoint_log;
     u64 superblocks;                    /* how many were written: which slot */
     u64 stored_first;                   /* where its free list is stored */
@@ -214,6 +216,7 @@ struct env {
     pthread_mutex_t notify_lock;
     struct os_file *notify;             /* NULL until it is first rung */
     _Atomic u64 last_committed;
+    _Atomic u64 past_frames;            /* of states of the past */
 
     /* the caretaker thread: care.c */
     pthread_t caretaker;
@@ -245,6 +248,8 @@ void version_unpin(struct env *e, u32 slot);
 /* Pin in SLOT what OTHER, which must stay meanwhile, has pinned: V. */
 void version_pin_beside(struct env *e, u32 slot, u32 other,
                         const struct version *v);
+/* Pin in SLOT what the newest checkpoint is of: V. */
+int version_pin_checkpoint(struct env *e, u32 slot, struct version *v);
 /* TURN: pin the head, which is published. */
 void version_pin_head(struct env *e, u32 slot);
 /* TURN: this process made V. */

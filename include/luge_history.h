@@ -1,0 +1,77 @@
+/* luge_history.h -- the past of a database: any state that the log still leads
+ * to, read as it was.
+ *
+ * What holds here:
+ *   A commit has a number and a time, and both only rise.  The state behind a
+ *   commit is exactly what a reader saw who began then, trees, forks and
+ *   snapshots included.
+ *   A past state is made anew in this process's memory: from the newest state
+ *   before it that is still there, by what the log says was done since.  States
+ *   that are there: the newest checkpoint, every snapshot of everything, and, as
+ *   long as the log begins with the first commit, the empty database.
+ *   Nobody waits for it, and it waits for nobody.
+ *   One thing may be missing: what was forked of a snapshot that was dropped
+ *   since cannot be made again, unless a state from before it leads there.
+ *
+ * How far back that is: at least to the newest checkpoint; for a database with
+ * less log than log_keep_bytes (64 MiB) to its first commit.  Farther back needs
+ * states to begin at (luge_history_keep makes luge take snapshots by itself) and
+ * the log behind them (luge_retention of luge_feed.h keeps it).
+ *
+ * Return values, errors and threads as in luge.h.
+ */
+#ifndef LUGE_HISTORY_H
+#define LUGE_HISTORY_H
+
+#include "luge.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Begin a read transaction on the state behind commit SEQ.  All calls that read
+ * work on it; luge_renew leaves the past for the newest version.
+ * A snapshot of that time can be opened if it was not dropped since (else
+ * EXPIRED); luge_snapshot_measure is INVALID.
+ * Memory: as luge_begin; and own memory, in proportion to the log that is
+ * replayed, until the end (beyond twice cache_bytes in a file).
+ * Blocks: while the log is replayed, about a second for 64 MiB of small records.
+ * Errors: NOTFOUND (nobody may see commit SEQ yet), EXPIRED (nothing leads there
+ * any more; the sentence says why),
+ * INVALID (0), CORRUPT, IO, NOMEM, LIMIT, FORKED, BROKEN. */
+LUGE_API int luge_begin_at(luge_db *db, uint64_t seq, luge_txn **txn);
+
+/* The last commit that was made at TIME_NS (since 1970) or before, as far as
+ * readers may see.  Blocks: to read a segment of the log.
+ * Errors: NOTFOUND (there was none), EXPIRED (the log does not reach back), IO,
+ * CORRUPT. */
+LUGE_API int luge_seq_at(luge_db *db, uint64_t time_ns, uint64_t *seq);
+
+/* When commit SEQ was made, since 1970.  Errors: as luge_seq_at. */
+LUGE_API int luge_time_at(luge_db *db, uint64_t seq, uint64_t *time_ns);
+
+/* The tree that was called NAME behind commit SEQ, in TXN, which sees something
+ * else: to be read with every call that reads a tree, so that luge_diff compares
+ * then and now.  Those that change one answer READONLY.  *tree is good until TXN
+ * ends or is renewed.  What it reads does not change, so it conflicts with
+ * nobody.  Several trees of one SEQ cost one replay.
+ * Memory, blocks and errors: as luge_begin_at; NOTFOUND, too, if there was no
+ * such tree. */
+LUGE_API int luge_past_open(luge_txn *txn, uint64_t seq, luge_bytes name,
+                            luge_tree *tree);
+
+/* How much of the past is there. */
+struct luge_history {
+    uint64_t newest_seq, newest_ns;
+    uint64_t oldest_seq;    /* every state from here on can be had (but for
+                               the one thing above) */
+    uint64_t oldest_ns;     /* when it was made; 0: the log does not say */
+    uint64_t log_seq;       /* the log holds every commit after this one */
+    uint64_t log_bytes;
+};
+LUGE_API int luge_history_span(luge_db *db, struct luge_history *history);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
