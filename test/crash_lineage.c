@@ -381,6 +381,7 @@ static void note_past(struct run *r)
 {
     uint64_t seq = luge_committed_seq(r->db);
     uint32_t last = (r->past_count - 1) % PASTS;
+    if (!seq) return;           /* opened anew, and nothing was changed */
     if (!r->past_count || r->pasts[last].seq != seq)
         last = r->past_count++ % PASTS;
     r->pasts[last].seq = seq;
