@@ -134,6 +134,7 @@ static const struct space_run *peek(const struct space *s,
 static int take_end(struct space *s, u32 pages, u64 *first)
 {
     struct space_state *st = s->state;
+    if (s->fixed) return LUGE_NOTFOUND;
     if (st->page_count > s->page_limit || pages > s->page_limit -
                                                       st->page_count)
         return fail(LUGE_NOSPACE, "the page file would have more than %llu "
@@ -213,6 +214,57 @@ int space_take_run(struct space *s, u32 pages, u64 *first)
         if (!rc) rc = find_run(s, pages, first);
     }
     return rc == LUGE_NOTFOUND ? take_end(s, pages, first) : rc;
+}
+
+static int give_list(struct space *s, const struct space_run *runs,
+                     size_t count)
+{
+    int rc = 0;
+    for (size_t i = 0; i < count && !rc; i++)
+        if (runs[i].pages) rc = space_give(s, runs[i].first, runs[i].pages);
+    return rc;
+}
+
+/* All free runs out of their queues, into *runs (the caller's). */
+static int take_all(struct space *s, struct space_run **runs, size_t *count)
+{
+    struct space_state *st = s->state;
+    size_t room = st->queue[SPACE_ONE].runs + st->queue[SPACE_FEW].runs +
+                  st->queue[SPACE_MANY].runs + 1;
+    *count = 0;
+    *runs = base_alloc(room * sizeof **runs);
+    if (!*runs) return NOMEM();
+    if (st->current_pages)
+        (*runs)[(*count)++] = (struct space_run){
+            .first = st->current_first, .pages = (u32)st->current_pages,
+        };
+    st->current_pages = 0;
+    while (space_pop(s, SPACE_ONE, &(*runs)[*count])) ++*count;
+    while (space_pop(s, SPACE_FEW, &(*runs)[*count])) ++*count;
+    while (space_pop(s, SPACE_MANY, &(*runs)[*count])) ++*count;
+    return 0;
+}
+
+int space_take_lowest(struct space *s, u32 pages, u64 *first)
+{
+    struct space_run *runs, *lowest = NULL;
+    size_t count;
+    int rc = take_all(s, &runs, &count);
+    if (rc) return rc;
+    for (size_t i = 0; i < count; i++)
+        if (runs[i].pages >= pages &&
+            (!lowest || runs[i].first < lowest->first))
+            lowest = &runs[i];
+    if (lowest) {
+        *first = lowest->first;
+        lowest->first += pages;
+        lowest->pages -= pages;
+    } else {
+        rc = take_end(s, pages, first);
+    }
+    if (!rc) rc = give_list(s, runs, count);
+    base_free(runs);
+    return rc;
 }
 
 /* The smallest pin r with birth <= r < death, or 0. */
@@ -303,27 +355,16 @@ static int longest_first(const void *a, const void *b)
 int space_tidy(struct space *s)
 {
     struct space_state *st = s->state;
-    size_t room = st->queue[SPACE_ONE].runs + st->queue[SPACE_FEW].runs +
-                  st->queue[SPACE_MANY].runs + 1;
-    size_t count = 0;
-    int rc = 0;
-    struct space_run *runs = base_alloc(room * sizeof *runs);
-    if (!runs) return NOMEM();
-    if (st->current_pages)
-        runs[count++] = (struct space_run){
-            .first = st->current_first, .pages = (u32)st->current_pages,
-        };
-    st->current_pages = 0;
-    while (space_pop(s, SPACE_ONE, &runs[count])) count++;
-    while (space_pop(s, SPACE_FEW, &runs[count])) count++;
-    while (space_pop(s, SPACE_MANY, &runs[count])) count++;
+    struct space_run *runs;
+    size_t count;
+    int rc = take_all(s, &runs, &count);
+    if (rc) return rc;
     count = space_join(runs, count);
     if (count && runs[count - 1].first + runs[count - 1].pages ==
                      st->page_count)
         st->page_count = runs[--count].first;
     qsort(runs, count, sizeof *runs, longest_first);
-    for (size_t i = 0; i < count && !rc; i++)
-        rc = space_give(s, runs[i].first, runs[i].pages);
+    rc = give_list(s, runs, count);
     st->given = 0;
     base_free(runs);
     return rc;

@@ -63,6 +63,7 @@ struct space {
     u8 *chunks;                  /* chunk N at chunks + 4096 N */
     u32 chunk_limit;             /* allocated chunks */
     u64 page_limit;              /* pages that a file may have */
+    bool fixed;                  /* NOTFOUND, rather than the file grows */
     int (*grow)(void *context, u32 chunks);  /* make that many exist */
     /* Between taking pages and writing to them: is the turn still ours?  If it
      * is, a thief will know that the pages are taken. */
@@ -77,6 +78,9 @@ void space_clear(struct space_state *state, u64 page_count);
 /* One page, or PAGES in a row.  Never an unbounded search.  NOMEM, NOSPACE. */
 int space_take_page(struct space *s, u64 *page);
 int space_take_run(struct space *s, u32 pages, u64 *first);
+/* PAGES in a row, as far down as there is room for them.  Takes time in
+ * proportion to the free runs. */
+int space_take_lowest(struct space *s, u32 pages, u64 *first);
 /* Free at once: nobody can reach it. */
 int space_give(struct space *s, u64 first, u32 pages);
 int space_push(struct space *s, enum space_queue_name name,

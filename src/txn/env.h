@@ -336,9 +336,20 @@ int publish_drops(struct env *e, u64 publication);
 void publish_done(struct env *e, u64 death);
 /* TURN: publish the head as it is. */
 int publish_head(struct env *e);
-/* TURN: publish the head anew, with what lies at page LIMIT or above moved down
- * into free pages, BUDGET pages at most.  *moved counts them. */
-int publish_moved(struct env *e, u64 limit, u64 budget, u64 *moved);
+/* TURN: publish the head anew, with what lies at page LIMIT or above on the way
+ * to some of the keys moved down into free pages; `next` and `moved` go on. */
+struct publish_move {
+    u64 tree;                           /* 0: the catalog */
+    size_t key;                         /* its place in keys */
+    u32 key_size;
+};
+struct publish_moves {
+    u64 limit, moved;
+    size_t next, count, capacity;
+    struct publish_move *moves;
+    struct base_buffer keys;
+};
+int publish_moved(struct env *e, struct publish_moves *moves);
 /* TURN: every frame of the private head dies at order DEATH. */
 int publish_forget(struct env *e, u64 death);
 
@@ -390,6 +401,24 @@ int bell_file(struct env *e, char *path, size_t size);
  * down and the end is given back; 0: never.  BUSY if another process has been
  * at it for longer than WAIT_MS. */
 int checkpoint_write(struct env *e, u32 share, u32 wait_ms);
+
+/* The same, with what became of it. */
+struct compact {
+    u32 share;
+    u64 pages_min;              /* a smaller file is left as it is */
+    u64 moved, slices, longest_ns;      /* pages, turns, the longest of them */
+    int (*tell)(struct compact *so_far);        /* or NULL; not 0 ends it */
+    void *context;
+};
+int checkpoint_compact(struct env *e, struct compact *c, u32 wait_ms);
+
+/* --- compact.c --- */
+
+/* Move pages from the end of the file into holes before it; the next checkpoint
+ * frees their places.  1: something moved. */
+int compact_pass(struct env *e, struct compact *c);
+/* The blocks of what is free, wherever it is, go back to the file system. */
+int compact_punch(struct env *e, struct compact *c);
 int recover_create(struct env *e);     /* a new database's files */
 int recover_write_conf(struct env *e); /* from now on there is a database */
 int recover_open(struct env *e);       /* first in the directory */
