@@ -71,6 +71,33 @@ struct luge_history {
 };
 LUGE_API int luge_history_span(luge_db *db, struct luge_history *history);
 
+/* ------------------------------------------- snapshots of luge's own -- */
+
+/* Which states luge keeps by itself, for the past to begin at.  Each is a
+ * snapshot of everything under a name of its own, "luge/history/" and the number
+ * of its commit, and listed, read, measured and dropped like any other; nobody
+ * else may take one under such a name, and watches do not tell of them.
+ * What they cost: as with every snapshot, pages that are replaced stay as long
+ * as the snapshot that has them, each once for all snapshots in a row that do.
+ * The state behind the commit of such a snapshot can be had even when the log is
+ * gone. */
+struct luge_history_policy {
+    uint64_t every_bytes;   /* of log between two, to a segment of the log or
+                               so; 0: history_bytes of luge_options; UINT64_MAX:
+                               none are taken.  It bounds what luge_begin_at
+                               replays */
+    uint64_t keep_seconds;  /* as long as the log leads on from them, they are
+                               kept; and until they are so old.  Old ones are
+                               thinned: between two neighbours a quarter of
+                               their age may pass */
+};
+LUGE_API int luge_history_policy_get(luge_txn *txn,
+                                     struct luge_history_policy *policy);
+
+/* Set it, for all processes, from TXN's commit on.  READONLY. */
+LUGE_API int luge_history_policy_set(luge_txn *txn,
+                                     const struct luge_history_policy *policy);
+
 #ifdef __cplusplus
 }
 #endif

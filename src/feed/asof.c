@@ -6,6 +6,7 @@
  */
 #include "feed/asof.h"
 #include "feed/read.h"
+#include "txn/keep.h"
 #include "txn/lineage.h"
 
 enum { EMPTY_SEQ = 1, EMPTY_PUBLICATION = 1, TRIES_MAX = 4 };
@@ -30,12 +31,6 @@ struct asof {
 };
 
 /* --------------------------------------------------------------- bases -- */
-
-static bool is_automatic(const struct base *b)
-{
-    size_t size = sizeof ASOF_SNAPSHOT_PREFIX - 1;
-    return b->name_size > size && !memcmp(b->name, ASOF_SNAPSHOT_PREFIX, size);
-}
 
 /* The newest snapshot of everything before BELOW, if it is newer than *b.  It
  * is of the middle of its commit: the rest is replayed. */
@@ -200,7 +195,8 @@ static int stand_on_snapshot(struct asof *a, const struct base *b)
     rc = feed_reader_seek(&a->reader, b->seq - 1);
     if (!rc) rc = next_record(a, &record);
     if (!rc) return apply_record(a, &record, &b->snapshot);
-    if (rc == LUGE_EXPIRED && b->seq == a->seq && is_automatic(b))
+    if (rc == LUGE_EXPIRED && b->seq == a->seq && 
+        keep_is_automatic(luge_bytes_of(b->name, b->name_size)))
         return make_again(a, b);
     return rc;
 }

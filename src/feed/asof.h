@@ -15,10 +15,6 @@
 
 #include "txn/txn.h"
 
-/* Names of the snapshots that luge takes by itself: this, and the number of the
- * commit in 20 digits. */
-#define ASOF_SNAPSHOT_PREFIX "luge/history/"
-
 /* A read transaction on the state behind SEQ.  NOTFOUND: nobody may see it yet.
  * EXPIRED: it cannot be reached any more. */
 int asof_begin(struct env *e, u64 seq, struct luge_txn **txn);

@@ -5,6 +5,7 @@
 #include "feed/read.h"
 #include "luge_history.h"
 #include "store/store.h"
+#include "txn/keep.h"
 
 int luge_begin_at(luge_db *db, uint64_t seq, luge_txn **txn)
 {
@@ -73,4 +74,29 @@ int luge_past_open(luge_txn *txn, uint64_t seq, luge_bytes name,
     if (!rc) rc = view_number_of(&past->view, name, &number);
     if (!rc) rc = view_find(&past->view, number, &t);
     return rc ? rc : view_add_frozen(view, &t->tree, tree);
+}
+
+/* -------------------------------------------------------------- policy -- */
+
+int luge_history_policy_get(luge_txn *txn, struct luge_history_policy *p)
+{
+    struct keep_policy policy;
+    int rc = store_policy_get(txn, &policy);
+    if (!rc)
+        *p = (struct luge_history_policy){policy.history_bytes,
+                                          policy.history_seconds};
+    return rc;
+}
+
+int luge_history_policy_set(luge_txn *txn, const struct luge_history_policy *p)
+{
+    struct keep_policy policy;
+    int rc = txn_usable(txn);
+    if (!rc && !txn->writes)
+        rc = fail(LUGE_READONLY, "a read transaction sets no policy");
+    if (!rc) rc = store_policy_get(txn, &policy);
+    if (rc) return rc;
+    policy.history_bytes = p->every_bytes;
+    policy.history_seconds = p->keep_seconds;
+    return store_policy_set(txn, &policy);
 }

@@ -76,6 +76,7 @@ static void fill_options(const struct luge_options *o, struct env_options *to)
         .checkpoint_bytes = o->checkpoint_bytes ? o->checkpoint_bytes
                                                 : MIB(64),
         .log_keep_bytes = o->log_keep_bytes ? o->log_keep_bytes : MIB(64),
+        .history_bytes = o->history_bytes,
     };
 }
 

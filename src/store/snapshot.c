@@ -2,6 +2,7 @@
  * Not here: what they are (txn/snapshot.c).
  */
 #include "store/fork.h"
+#include "txn/keep.h"
 
 static int read_snapshot_name(luge_txn *txn, luge_bytes name)
 {
@@ -52,6 +53,9 @@ int luge_snapshot(luge_txn *txn, luge_bytes path, luge_bytes name)
     int rc = txn_usable(txn);
     if (!rc && !txn->writes)
         rc = fail(LUGE_READONLY, "a read transaction makes no snapshot");
+    if (!rc && keep_is_automatic(name))
+        rc = fail(LUGE_INVALID, "snapshots under " KEEP_SNAPSHOT_PREFIX
+                  " are luge's own");
     if (!rc && path.size) rc = store_path(path, false, &plain);
     if (!rc) rc = store_snapshot(txn, name, &view, &record, &there);
     if (!rc)

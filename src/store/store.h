@@ -61,6 +61,10 @@ int store_combine(luge_txn *txn, const char *name, luge_bytes key,
                   luge_bytes *result);
 /* The transaction was renewed: its cursors start anew. */
 void store_unposition_cursors(luge_txn *txn);
+/* What is kept of the past (txn/keep.h); zeros if nothing was said. */
+struct keep_policy;
+int store_policy_get(luge_txn *txn, struct keep_policy *policy);
+int store_policy_set(luge_txn *txn, struct keep_policy *policy);
 int store_create_main(struct env *e);
 int store_name_ok(luge_bytes name);
 /* The name of a tree will be, or was, looked up. */

@@ -143,7 +143,7 @@ struct env_options {
     u32 page_bytes;
     int durability;
     u32 sync_interval_ms, busy_timeout_ms;
-    u64 cache_bytes, checkpoint_bytes, log_keep_bytes;
+    u64 cache_bytes, checkpoint_bytes, log_keep_bytes, history_bytes;
 };
 
 struct luge_txn;
@@ -225,6 +225,7 @@ struct env {
     _Atomic u32 care_idle;              /* it sleeps until it is rung */
     _Atomic u32 care_stop;
     _Atomic u32 care_wants_checkpoint;
+    u64 history_looked;                 /* log_total at the last look */
 };
 
 /* `current`: the generation above, the number of flips below; its last bit is
@@ -460,6 +461,11 @@ int superblock_read(struct env *e, struct superblock *newest);
 int txn_load_ids(struct env *e);
 /* A new database's: they begin at LIMIT. */
 int txn_begin_ids(struct env *e, u64 limit);
+
+/* --- history.c --- */
+
+/* Take a snapshot if one is due, and forget what is no longer wanted. */
+int history_tend(struct env *e);
 
 /* --- care.c --- */
 int care_start(struct env *e);
