@@ -65,6 +65,9 @@ void store_unposition_cursors(luge_txn *txn);
 struct keep_policy;
 int store_policy_get(luge_txn *txn, struct keep_policy *policy);
 int store_policy_set(luge_txn *txn, struct keep_policy *policy);
+/* A recovery began at what the head says is checkpointed: forget the backups of
+ * what came after, for others will have its numbers (backup.c). */
+int backup_recovered(struct env *e);
 int store_create_main(struct env *e);
 int store_name_ok(luge_bytes name);
 /* The name of a tree will be, or was, looked up. */
