@@ -150,7 +150,8 @@ int space_take_page(struct space *s, u64 *page)
     struct space_run run;
     if (!st->current_pages && (space_pop(s, SPACE_ONE, &run) ||
                                space_pop(s, SPACE_FEW, &run) ||
-                               space_pop(s, SPACE_MANY, &run))) {
+                               space_pop(s, SPACE_MANY, &run) ||
+                               space_pop(s, SPACE_HIGH, &run))) {
         st->current_first = run.first;
         st->current_pages = run.pages;
     }
@@ -165,8 +166,11 @@ int space_take_page(struct space *s, u64 *page)
 int space_give(struct space *s, u64 first, u32 pages)
 {
     struct space_run run = {.first = first, .pages = pages};
-    s->state->given += pages;
-    return space_push(s, pages == 1             ? SPACE_ONE
+    struct space_state *st = s->state;
+    bool high = st->high_from && first >= st->high_from;
+    st->given += pages;
+    return space_push(s, high                   ? SPACE_HIGH
+                         : pages == 1           ? SPACE_ONE
                          : pages < MANY_PAGES ? SPACE_FEW
                                               : SPACE_MANY, &run);
 }
@@ -194,7 +198,8 @@ static int find_run(struct space *s, u32 pages, u64 *first)
 {
     int rc = LUGE_NOTFOUND;
     if (pages < MANY_PAGES) rc = find_in(s, SPACE_FEW, pages, first);
-    return rc == LUGE_NOTFOUND ? find_in(s, SPACE_MANY, pages, first) : rc;
+    if (rc == LUGE_NOTFOUND) rc = find_in(s, SPACE_MANY, pages, first);
+    return rc == LUGE_NOTFOUND ? find_in(s, SPACE_HIGH, pages, first) : rc;
 }
 
 /* Enough was freed since the last time to make joining worth its cost. */
@@ -230,7 +235,7 @@ static int take_all(struct space *s, struct space_run **runs, size_t *count)
 {
     struct space_state *st = s->state;
     size_t room = st->queue[SPACE_ONE].runs + st->queue[SPACE_FEW].runs +
-                  st->queue[SPACE_MANY].runs + 1;
+                  st->queue[SPACE_MANY].runs + st->queue[SPACE_HIGH].runs + 1;
     *count = 0;
     *runs = base_alloc(room * sizeof **runs);
     if (!*runs) return NOMEM();
@@ -242,6 +247,7 @@ static int take_all(struct space *s, struct space_run **runs, size_t *count)
     while (space_pop(s, SPACE_ONE, &(*runs)[*count])) ++*count;
     while (space_pop(s, SPACE_FEW, &(*runs)[*count])) ++*count;
     while (space_pop(s, SPACE_MANY, &(*runs)[*count])) ++*count;
+    while (space_pop(s, SPACE_HIGH, &(*runs)[*count])) ++*count;
     return 0;
 }
 
@@ -378,9 +384,10 @@ int space_set_aside(struct space *s, u64 limit, struct space_run **runs,
     int rc = space_tidy(s);
     *count = 0;
     *runs = base_alloc((st->queue[SPACE_ONE].runs + st->queue[SPACE_FEW].runs +
-                        st->queue[SPACE_MANY].runs + 1) * sizeof **runs);
+                        st->queue[SPACE_MANY].runs +
+                        st->queue[SPACE_HIGH].runs + 1) * sizeof **runs);
     if (!*runs) return NOMEM();
-    for (u32 q = SPACE_ONE; q <= SPACE_MANY && !rc; q++) {
+    for (u32 q = SPACE_ONE; q <= SPACE_HIGH && !rc; q++) {
         u64 n = st->queue[q].runs;
         while (n-- && !rc && space_pop(s, q, &run)) {
             u64 low = run.first >= limit ? 0 : limit - run.first;

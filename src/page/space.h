@@ -4,6 +4,7 @@
  *
  *   ONE      free single pages     FEW   free runs of 2 to 31
  *   MANY     free runs of 32 and more, the longest first when last joined
+ *   HIGH     free runs where the file is to end soon: taken when nothing else is
  *   PENDING  dropped, death not yet below the floor; in order of death
  *   HELD     dropped, but some pin r has birth <= r < death; seven queues, each
  *            for one pin (the smallest that blocks), and a mixed one
@@ -25,7 +26,7 @@
 #include "page/page.h"
 
 enum space_queue_name {
-    SPACE_ONE, SPACE_FEW, SPACE_MANY, SPACE_PENDING, SPACE_KEPT, SPACE_HELD,
+    SPACE_ONE, SPACE_FEW, SPACE_MANY, SPACE_HIGH, SPACE_PENDING, SPACE_KEPT, SPACE_HELD,
     SPACE_HELD_MIXED = SPACE_HELD + 7,
     SPACE_QUEUES
 };
@@ -53,6 +54,7 @@ struct space_state {
     u32 chunk_count;             /* chunks ever used; chunk 0 is not */
     u64 blocker[SPACE_HELD_QUEUES]; /* the pin each HELD queue waits for */
     u64 mixed_age;               /* reclaims since HELD_MIXED was looked at */
+    u64 high_from;               /* HIGH begins there; 0: there is none */
     u64 given;                   /* pages freed since free runs were joined */
     struct space_queue queue[SPACE_QUEUES];
 };
@@ -111,7 +113,8 @@ u64 space_popped(const struct space *s, const struct space_state *before,
 static inline u64 space_free_pages(const struct space_state *s)
 {
     return s->queue[SPACE_ONE].pages + s->queue[SPACE_FEW].pages +
-           s->queue[SPACE_MANY].pages + s->current_pages;
+           s->queue[SPACE_MANY].pages + s->queue[SPACE_HIGH].pages +
+           s->current_pages;
 }
 
 /* --- the persisted form: page/space_store.c --- */

@@ -303,7 +303,7 @@ static int compact(struct env *e, struct compact *c)
         if (rc) break;
         futile = pages_now(e) < before ? 0 : futile + 1;
     }
-    if (!rc) rc = compact_punch(e, c);
+    if (!rc) rc = compact_end(e, c);
     /* The checkpoint itself stands. */
     return rc == LUGE_CONFLICT ? 0 : rc;
 }

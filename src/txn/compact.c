@@ -186,13 +186,31 @@ static int punch_free(struct env *e)
 /* What pages cannot move out of the way of, a snapshot of somebody who stands
  * still, is full of small holes (crash_reader: 3.1 x the live data without
  * this, 2.1 x with it). */
-int compact_punch(struct env *e, struct compact *c)
+static int punch_holes(struct env *e, struct compact *c)
 {
-    int rc = 0;
-    if (!e->os->punch) return 0;
-    rc = head_take_turn(e, e->options.busy_timeout_ms);
+    if (!e->os->punch || !is_worth(&e->arena->work, c)) return 0;
+    return punch_free(e);
+}
+
+/* TURN: all that is free may be taken again. */
+static int lower_end(struct env *e)
+{
+    struct space_state *st = &e->arena->work;
+    if (!st->high_from) return 0;
+    int rc = publish_head(e);
     if (rc) return rc;
-    if (is_worth(&e->arena->work, c)) rc = punch_free(e);
+    struct txn_head next = *env_head(e);
+    st->high_from = 0;
+    rc = space_tidy(&e->space);
+    return rc ? rc : head_flip(e, &next, true);
+}
+
+int compact_end(struct env *e, struct compact *c)
+{
+    int rc = head_take_turn(e, e->options.busy_timeout_ms);
+    if (rc) return rc;
+    rc = punch_holes(e, c);
+    if (!rc) rc = lower_end(e);
     head_release_turn(e);
     return rc;
 }

@@ -321,7 +321,9 @@ int publish_moved(struct env *e, struct publish_moves *m)
     u64 before = m->moved;
     head_mark(e, &mark);
     head_view(e, &view, e->head.seq);
-    /* New places are found below the limit only. */
+    /* New places are found below the limit only, and after that others' too, as
+     * long as there are any. */
+    e->arena->work.high_from = m->limit;
     int rc = space_set_aside(&e->space, m->limit, &aside.runs, &aside.count);
     e->space.fixed = true;
     if (!rc) rc = move_some(e, &view, m);
