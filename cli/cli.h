@@ -130,7 +130,7 @@ int call_number(const struct call *c, enum option_number option,
                 uint64_t otherwise, uint64_t *number);
 int call_durability(const struct call *c, unsigned *begin_flags);
 int call_at(const struct call *c, uint64_t *seq, uint64_t *time_ns);
-int call_seq(const struct call *c, uint64_t *seq); /* of --at; 0: now, -1: end */
+int call_seq(const struct call *c, uint64_t *seq); /* --at; 0: now */
 int call_open(struct call *c, unsigned open_flags);
 int call_tree(struct call *c, unsigned flags, luge_tree *tree);
 int call_read(struct call *c, luge_tree *tree);

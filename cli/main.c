@@ -31,8 +31,8 @@ const struct verb verbs[] = {
      "Exit code 1 if there is no such key or tree.\n"},
     {"scan", "DIR",
      OPTION(TREE) | OPTION(SNAPSHOT) | OPTION(AT) | OPTION(PREFIX) |
-         OPTION(FROM) | OPTION(TO) | OPTION(REVERSE) | OPTION(LIMIT) | OPTION(KEYS) |
-         OPTION(JSON),
+         OPTION(FROM) | OPTION(TO) | OPTION(REVERSE) | OPTION(LIMIT) |
+         OPTION(KEYS) | OPTION(JSON),
      verb_scan,
      "print the pairs of a tree in the order of their keys",
      "One pair a line, a tab between key and value.  Bytes that are no\n"

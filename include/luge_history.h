@@ -3,20 +3,20 @@
  *
  * What holds here:
  *   A commit has a number and a time, and both only rise.  The state behind a
- *   commit is exactly what a reader saw who began then, trees, forks and
- *   snapshots included.
+ *   commit is exactly what a reader saw who began then: trees, forks and
+ *   snapshots.
  *   A past state is made anew in this process's memory: from the newest state
- *   before it that is still there, by what the log says was done since.  States
- *   that are there: the newest checkpoint, every snapshot of everything, and, as
- *   long as the log begins with the first commit, the empty database.
+ *   before it that is still there, by what the log says was done since.  There
+ *   are the newest checkpoint, every snapshot of everything, and, as long as
+ *   the log begins with the first commit, the empty database.
  *   Nobody waits for it, and it waits for nobody.
  *   One thing may be missing: what was forked of a snapshot that was dropped
  *   since cannot be made again, unless a state from before it leads there.
  *
- * How far back that is: at least to the newest checkpoint; for a database with
- * less log than log_keep_bytes (64 MiB) to its first commit.  Farther back needs
- * states to begin at (luge_history_keep makes luge take snapshots by itself) and
- * the log behind them (luge_retention of luge_feed.h keeps it).
+ * How far back that is: at least to the newest checkpoint; to the first commit
+ * of a database with no more log than log_keep_bytes (64 MiB).  Farther back
+ * needs states to begin at (luge_history_policy_set makes luge take snapshots
+ * by itself) and the log behind them (luge_retention_set keeps it).
  *
  * Return values, errors and threads as in luge.h.
  */
@@ -35,9 +35,9 @@ extern "C" {
  * EXPIRED); luge_snapshot_measure is INVALID.
  * Memory: as luge_begin; and own memory, in proportion to the log that is
  * replayed, until the end (beyond twice cache_bytes in a file).
- * Blocks: while the log is replayed, about a second for 64 MiB of small records.
- * Errors: NOTFOUND (nobody may see commit SEQ yet), EXPIRED (nothing leads there
- * any more; the sentence says why),
+ * Blocks: while the log is replayed: about a second for 64 MiB.
+ * Errors: NOTFOUND (nobody may see commit SEQ yet), EXPIRED (nothing leads
+ * there any more; the sentence says why),
  * INVALID (0), CORRUPT, IO, NOMEM, LIMIT, FORKED, BROKEN. */
 LUGE_API int luge_begin_at(luge_db *db, uint64_t seq, luge_txn **txn);
 
@@ -50,11 +50,11 @@ LUGE_API int luge_seq_at(luge_db *db, uint64_t time_ns, uint64_t *seq);
 /* When commit SEQ was made, since 1970.  Errors: as luge_seq_at. */
 LUGE_API int luge_time_at(luge_db *db, uint64_t seq, uint64_t *time_ns);
 
-/* The tree that was called NAME behind commit SEQ, in TXN, which sees something
- * else: to be read with every call that reads a tree, so that luge_diff compares
- * then and now.  Those that change one answer READONLY.  *tree is good until TXN
- * ends or is renewed.  What it reads does not change, so it conflicts with
- * nobody.  Several trees of one SEQ cost one replay.
+/* The tree that was called NAME behind commit SEQ, in TXN, which sees another
+ * state: to be read with every call that reads a tree, so that luge_diff
+ * compares then and now.  Those that change one answer READONLY.  *tree is good
+ * until TXN ends or is renewed.  What it holds does not change, so reading it
+ * conflicts with nobody.  Several trees of one SEQ cost one replay.
  * Memory, blocks and errors: as luge_begin_at; NOTFOUND, too, if there was no
  * such tree. */
 LUGE_API int luge_past_open(luge_txn *txn, uint64_t seq, luge_bytes name,
@@ -74,13 +74,13 @@ LUGE_API int luge_history_span(luge_db *db, struct luge_history *history);
 /* ------------------------------------------- snapshots of luge's own -- */
 
 /* Which states luge keeps by itself, for the past to begin at.  Each is a
- * snapshot of everything under a name of its own, "luge/history/" and the number
- * of its commit, and listed, read, measured and dropped like any other; nobody
- * else may take one under such a name, and watches do not tell of them.
+ * snapshot of everything under a name of its own, "luge/history/" and the
+ * number of its commit, and listed, read, measured and dropped like any other.
+ * Nobody else may take one under such a name, and watches do not tell of them.
  * What they cost: as with every snapshot, pages that are replaced stay as long
  * as the snapshot that has them, each once for all snapshots in a row that do.
- * The state behind the commit of such a snapshot can be had even when the log is
- * gone. */
+ * The state behind the commit of such a snapshot can be had even when the log
+ * is gone. */
 struct luge_history_policy {
     uint64_t every_bytes;   /* of log between two, to a segment of the log or
                                so; 0: history_bytes of luge_options; UINT64_MAX:

@@ -3,17 +3,16 @@
  *   crash_backup [--seed N] [--writers N] [--seconds N] [--points N] [--disk]
  *
  * Holds: every commit of a writer is a number, the next one, and a seed from
- *        which all that it changed follows; both are written with it.  So what a
- *        state must hold can be told from its list of seeds, by a model that is
- *        an array.  Writers are processes, some are killed and come again.
+ *        which all that it changed follows; both are written with it.  So what
+ *        a state must hold can be told from its list of seeds, by a model that
+ *        is an array.  Writers are processes; some are killed and come again.
  *   B1   A backup made meanwhile restores to a state that holds exactly what
  *        its list of commits says, and is sound; so does an incremental one on
  *        top of it, which is small.
  *   B2   So does a restore to any commit after the backup, and that commit is
  *        the last in it.
  *   B3   So does what luge_begin_at makes of any commit.
- *   B4   Compaction shortens what is in use, and no commit takes longer than the
- *        bound on its slices allows.
+ *   B4   Compaction shortens the file, and no commit takes long meanwhile.
  * Not here: forks and snapshots against a model (crash_lineage).
  */
 #ifndef _GNU_SOURCE

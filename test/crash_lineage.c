@@ -35,7 +35,13 @@
 #include "luge_fork.h"
 #include "luge_history.h"
 
-enum { READERS = 4, PASTS = 64, OPS_MAX = 8, VALUE_MAX = 24000, STEP_VALUE = 0x50000000 };
+enum {
+    READERS = 4,
+    PASTS = 64,
+    OPS_MAX = 8,
+    VALUE_MAX = 24000,
+    STEP_VALUE = 0x50000000,
+};
 
 static struct {
     uint64_t seed_from, seed_to;

@@ -195,7 +195,7 @@ static int stand_on_snapshot(struct asof *a, const struct base *b)
     rc = feed_reader_seek(&a->reader, b->seq - 1);
     if (!rc) rc = next_record(a, &record);
     if (!rc) return apply_record(a, &record, &b->snapshot);
-    if (rc == LUGE_EXPIRED && b->seq == a->seq && 
+    if (rc == LUGE_EXPIRED && b->seq == a->seq &&
         keep_is_automatic(luge_bytes_of(b->name, b->name_size)))
         return make_again(a, b);
     return rc;

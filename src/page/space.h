@@ -4,7 +4,7 @@
  *
  *   ONE      free single pages     FEW   free runs of 2 to 31
  *   MANY     free runs of 32 and more, the longest first when last joined
- *   HIGH     free runs where the file is to end soon: taken when nothing else is
+ *   HIGH     free runs beyond where the file is to end soon: taken last
  *   PENDING  dropped, death not yet below the floor; in order of death
  *   HELD     dropped, but some pin r has birth <= r < death; seven queues, each
  *            for one pin (the smallest that blocks), and a mixed one
@@ -26,7 +26,8 @@
 #include "page/page.h"
 
 enum space_queue_name {
-    SPACE_ONE, SPACE_FEW, SPACE_MANY, SPACE_HIGH, SPACE_PENDING, SPACE_KEPT, SPACE_HELD,
+    SPACE_ONE, SPACE_FEW, SPACE_MANY, SPACE_HIGH, SPACE_PENDING, SPACE_KEPT,
+    SPACE_HELD,
     SPACE_HELD_MIXED = SPACE_HELD + 7,
     SPACE_QUEUES
 };

@@ -10,9 +10,9 @@
  * its successors, whatever crashes: a page is new exactly if it was born after
  * the base's publication (txn/env.h E2).  If all the same a recovery begins
  * before it, because the newest superblock was damaged, the backup is forgotten
- * (backup_recovered): numbers come again, and mean other pages.  4 is what tells this database from
- * one that was copied or restored before: it has the same identity or the same
- * numbers, but not the file.
+ * (backup_recovered): numbers come again, and mean other pages.
+ * 4 is what tells this database from one that was copied or restored before: it
+ * has the same identity or the same numbers, but not the file.
  * Not here: reading it back.
  */
 #include <stdio.h>

@@ -1,9 +1,11 @@
 /* tree/move.c -- moving pages out of the end of the file.
  *
- *   look:  which keys lead to a page at or above a number, in a tree that stands
- *   move:  what lies there, from the root to the leaf of one key, gets new places
- * A page gets a new place by being changed (it becomes a frame, and the publisher
- * finds it a number), a large value by being written again.  Content stays.
+ *   look:  which keys lead to what lies at or above a number, in a tree that
+ *          stands still
+ *   move:  from the root to the leaf of one key, it gets new places
+ * A page gets a new place by being changed (it becomes a frame, and the
+ * publisher finds it a number), a large value by being written again.
+ * Content stays.
  * What a pin shares stays where it is: it has one place and many parents.
  * Not here: which number is the limit, and what becomes of the end (txn/).
  */

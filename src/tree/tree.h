@@ -52,9 +52,9 @@ int tree_unshared(const struct page_work *w, page_ref root, page_ref kept,
                   int (*each)(void *context, const struct page_head *leaf),
                   void *context);
 
-/* Call FN with a key below each page of the file at LIMIT or above, and with the
- * key of each large value there.  What was born at PINNED or before is shared:
- * it is not looked at. */
+/* Call FN with a key below each page of the file at LIMIT or above, and with
+ * one beside each large value there.  What was born at PINNED or before is
+ * shared: it is not looked at. */
 typedef int (*tree_beyond_fn)(void *context, luge_bytes key);
 int tree_beyond(struct page_file *f, page_ref root, page_ref limit, u64 pinned,
                 tree_beyond_fn fn, void *context);

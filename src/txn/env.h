@@ -418,8 +418,8 @@ int checkpoint_compact(struct env *e, struct compact *c, u32 wait_ms);
 /* Move pages from the end of the file into holes before it; the next checkpoint
  * frees their places.  1: something moved. */
 int compact_pass(struct env *e, struct compact *c);
-/* The blocks of what is free, wherever it is, go back to the file system, and it
- * may be taken again. */
+/* The blocks of what is free, wherever it is, go back to the file system, and
+ * it may be taken again. */
 int compact_end(struct env *e, struct compact *c);
 int recover_create(struct env *e);     /* a new database's files */
 int recover_write_conf(struct env *e); /* from now on there is a database */

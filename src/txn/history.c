@@ -2,8 +2,8 @@
  * states that the past can be made from (feed/asof.h), and which of them go.
  *
  *   log:        |--------|--------|--------|--------|---->
- *   snapshots:  o        o        o        o        o       every_bytes apart
- *   older:  o       o                                       fewer with their age
+ *   snapshots:  o        o        o        o        o     every_bytes apart
+ *   older:  o       o                                     fewer with their age
  *
  *   Y1  Who claims the place in the log takes it, alone in a commit of its own:
  *       the state behind that commit is the snapshot's, even without the log.

@@ -66,8 +66,8 @@ int txn_begin_published(struct env *e, struct luge_txn **txn,
 /* A read transaction on what the newest checkpoint is of. */
 int txn_begin_checkpoint(struct env *e, struct luge_txn **txn);
 /* TXN, just begun, becomes a private view of CATALOG, which its pin holds and
- * which is of PUBLICATION: to be changed, and sealed as what commit SEQ left, AT
- * being behind its record. */
+ * which is of PUBLICATION: to be changed, and sealed as what commit SEQ left,
+ * AT being behind its record. */
 void txn_past_begin(struct luge_txn *txn, const struct tree *catalog,
                     u64 publication);
 int txn_past_seal(struct luge_txn *txn, u64 seq, const struct log_position *at);
