@@ -66,7 +66,8 @@ luge history db --every off
 # ---------------------------------------------------------------- compact --
 
 pairs() { # TREE COUNT
-    seq "$2" | sed "s/.*/{\"tree\": \"$1\", \"key\": \"key &\", \"value\": \"&\"}/"
+    seq "$2" |
+        sed "s/.*/{\"tree\":\"$1\",\"key\":\"key &\",\"value\":\"&\"}/"
 }
 luge snapshots db | cut -f 1 | while read -r name; do
     luge snapshots db --drop "$name"
