@@ -4,12 +4,17 @@
  *     parsed --call_open--> open --call_read--> reading --call_end--> ended
  * Errors are said once, here, as "luge: NAME: sentence".
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli.h"
+#include "luge_history.h"
 
 /* --------------------------------------------------- what is not data -- */
 
@@ -97,6 +102,51 @@ int call_durability(const struct call *c, unsigned *begin_flags)
     return 0;
 }
 
+/* "2026-11-21T07:30:54.25Z", or without Z in local time; a blank may stand for
+ * the T, and what is left out at the end is 0. */
+static bool parse_time(const char *text, uint64_t *time_ns)
+{
+    static const char *const forms[] = {
+        "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M",
+        "%Y-%m-%d %H:%M", "%Y-%m-%d",
+    };
+    for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+        struct tm tm = {.tm_isdst = -1};
+        const char *rest = strptime(text, forms[i], &tm);
+        uint64_t ns = 0, unit = 100000000;
+        if (!rest) continue;
+        if (*rest == '.')
+            for (rest++; *rest >= '0' && *rest <= '9'; rest++, unit /= 10)
+                ns += (uint64_t)(*rest - '0') * unit;
+        bool utc = *rest == 'Z';
+        if (rest[utc]) continue;
+        time_t seconds = utc ? timegm(&tm) : mktime(&tm);
+        if (seconds < 0) return false;
+        *time_ns = (uint64_t)seconds * 1000000000 + ns;
+        return true;
+    }
+    return false;
+}
+
+int call_at(const struct call *c, uint64_t *seq, uint64_t *time_ns)
+{
+    const char *text = c->options[OPTION_AT];
+    char *end;
+
+    *seq = *time_ns = 0;
+    if (!text) return 0;
+    errno = 0;
+    *seq = strtoull(text, &end, 10);
+    if (*text >= '0' && *text <= '9' && !*end && !errno && *seq) return 0;
+    *seq = 0;
+    if (!strcmp(text, "end")) *seq = UINT64_MAX;
+    else if (!parse_time(text, time_ns))
+        return say_usage(c->verb, "--at wants the number of a transaction, a "
+                         "time like 2026-11-21T07:30:54Z, or end; not '%s'",
+                         text);
+    return 0;
+}
+
 /* ------------------------------------------------- database and tree -- */
 
 int call_open(struct call *c, unsigned open_flags)
@@ -122,13 +172,28 @@ int call_tree(struct call *c, unsigned flags, luge_tree *tree)
     return luge_tree_open(c->txn, luge_str(name), flags, tree);
 }
 
+int call_seq(const struct call *c, uint64_t *seq)
+{
+    uint64_t time_ns;
+    int code = call_at(c, seq, &time_ns);
+
+    if (code || !time_ns) return code;
+    int rc = luge_seq_at(c->db, time_ns, seq);
+    return rc ? say_no(rc) : 0;
+}
+
 int call_read(struct call *c, luge_tree *tree)
 {
+    uint64_t seq = 0;
     int rc, code = call_open(c, LUGE_READ_ONLY | LUGE_MUST_EXIST);
 
+    if (!code) code = call_seq(c, &seq);
     if (code) return code;
-    rc = luge_begin(c->db, LUGE_READ, &c->txn);
-    if (rc) return say_error(rc);
+    if (!seq || seq == UINT64_MAX)
+        rc = luge_begin(c->db, LUGE_READ, &c->txn);
+    else
+        rc = luge_begin_at(c->db, seq, &c->txn);
+    if (rc) return say_no(rc);
     rc = call_tree(c, 0, tree);
     return rc ? say_no(rc) : 0;
 }

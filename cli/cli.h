@@ -46,6 +46,10 @@ enum exit_code {
     X(LOG, "log", "LOGDIR", "go on with the log in that directory")           \
     X(WITH_LOG, "with-log", NULL, "and the log since then")                   \
     X(FOLLOW, "follow", NULL, "go on for ever with what is committed")        \
+    X(EVERY, "every", "BYTES|off",                                            \
+      "take a snapshot for each so many bytes of log")                        \
+    X(KEEP, "keep", "SECONDS",                                                \
+      "and keep it so long when the log has gone, or longer")                 \
     X(DROP, "drop", "NAME", "forget the consumer or snapshot NAME")           \
     X(SNAPSHOT, "snapshot", "NAME", "as the snapshot NAME has it")            \
     X(BASE, "base", "TREE", "the state that both sides come from")            \
@@ -125,6 +129,8 @@ bool call_has(const struct call *c, enum option_number option);
 int call_number(const struct call *c, enum option_number option,
                 uint64_t otherwise, uint64_t *number);
 int call_durability(const struct call *c, unsigned *begin_flags);
+int call_at(const struct call *c, uint64_t *seq, uint64_t *time_ns);
+int call_seq(const struct call *c, uint64_t *seq); /* --at; 0: now */
 int call_open(struct call *c, unsigned open_flags);
 int call_tree(struct call *c, unsigned flags, luge_tree *tree);
 int call_read(struct call *c, luge_tree *tree);
@@ -139,6 +145,7 @@ int say_no(int rc);    /* NOTFOUND is the answer "no"; else say_error */
 /* print.c: bytes for people and for programs. */
 void print_bytes(luge_bytes bytes);  /* one line, unprintable bytes escaped */
 void print_json(json_t *object);     /* one line; the reference is taken */
+void time_text(uint64_t time_ns, char *text, size_t size);
 json_t *json_of_bytes(luge_bytes bytes);
 json_t *json_of_count(uint64_t number);
 /* The other way: bytes are the json's, or in MADE, the caller's. */
@@ -172,7 +179,8 @@ int verb_merge(struct call *c);
 int verb_backup(struct call *c);     /* backup.c */
 int verb_restore(struct call *c);
 int verb_salvage(struct call *c);
-int call_at(const struct call *c, uint64_t *seq, uint64_t *time_ns);
+int verb_compact(struct call *c);    /* compact.c */
+int verb_history(struct call *c);    /* history.c */
 int verb_import(struct call *c);     /* import.c */
 int verb_convo(struct call *c);      /* convo.c */
 int verb_play(struct call *c);       /* play.c */

@@ -7,11 +7,14 @@
 #include <string.h>
 
 #include "cli.h"
+#include "luge_history.h"
 
 /* --------------------------------------------------------------- sides -- */
 
 struct side {
     luge_bytes path, snapshot;      /* snapshot.size 0: now */
+    uint64_t seq;                   /* 0: now */
+    luge_txn *then;                 /* the state behind it */
 };
 
 struct rests {                      /* names without the path, ascending */
@@ -57,8 +60,7 @@ static void side_of(luge_txn *txn, luge_bytes text, struct side *side)
     luge_bytes name;
     size_t at = text.size;
 
-    side->path = without_slashes(text);
-    side->snapshot = luge_bytes_of("", 0);
+    *side = (struct side){.path = without_slashes(text), .snapshot = {"", 0}};
     while (at && bytes[at - 1] != '@') at--;
     if (!at || at == text.size) return;
     luge_bytes snapshot = luge_bytes_of(bytes + at, text.size - at);
@@ -76,7 +78,7 @@ static int tree_after(luge_txn *txn, const struct side *side, luge_bytes after,
 
     if (side->snapshot.size)
         return luge_snapshot_tree_after(txn, side->snapshot, after, name);
-    return luge_tree_after(txn, after, name, &tree);
+    return luge_tree_after(side->then ? side->then : txn, after, name, &tree);
 }
 
 /* Is NAME at or under the path?  *rest: what follows the path. */
@@ -120,6 +122,7 @@ static int open_rest(luge_txn *txn, const struct side *side, luge_bytes rest,
     if (rest.size) memcpy(name + side->path.size, rest.data, rest.size);
     if (side->snapshot.size)
         return luge_snapshot_open(txn, side->snapshot, whole, tree);
+    if (side->seq) return luge_past_open(txn, side->seq, whole, tree);
     return luge_tree_open(txn, whole, 0, tree);
 }
 
@@ -237,22 +240,38 @@ static int diff_sides(struct diff *d, const struct side *a,
     return rc;
 }
 
+/* Both sides are read in one transaction of now. */
+static int diff_begin(struct call *c, struct side *a, struct side *b)
+{
+    uint64_t seq = 0;
+    int rc, code = call_open(c, LUGE_READ_ONLY | LUGE_MUST_EXIST);
+
+    if (!code) code = call_seq(c, &seq);
+    if (code) return code;
+    rc = luge_begin(c->db, LUGE_READ, &c->txn);
+    if (rc) return say_error(rc);
+    side_of(c->txn, c->arguments[1], a);
+    side_of(c->txn, c->arguments[2], b);
+    if (!seq || seq == UINT64_MAX) return 0;
+    a->seq = seq;
+    rc = luge_begin_at(c->db, seq, &a->then);
+    return rc ? say_no(rc) : 0;
+}
+
 int verb_diff(struct call *c)
 {
     struct rests of_a = {0}, of_b = {0};
     struct diff d = {.call = c};
     struct side a, b;
-    luge_tree tree;
-    int rc, code = call_read(c, &tree);
+    int rc, code = diff_begin(c, &a, &b);
 
     if (code) return code;
-    side_of(c->txn, c->arguments[1], &a);
-    side_of(c->txn, c->arguments[2], &b);
     rc = list(c->txn, &a, &of_a);
     if (!rc) rc = list(c->txn, &b, &of_b);
     if (!rc) rc = diff_sides(&d, &a, &of_a, &b, &of_b);
     rests_free(&of_a);
     rests_free(&of_b);
+    luge_abort(a.then);
     if (rc) return say_error(rc);
     return d.differences ? EXIT_NO : EXIT_DONE;
 }

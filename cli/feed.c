@@ -32,18 +32,6 @@ static const char *kind_name(int kind)
     return known && names[kind] ? names[kind] : "other";
 }
 
-/* "2026-11-21T06:00:00.123456789Z" */
-static void time_text(uint64_t time_ns, char *text, size_t size)
-{
-    time_t seconds = (time_t)(time_ns / 1000000000);
-    char day[32];
-    struct tm tm;
-
-    gmtime_r(&seconds, &tm);
-    strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text, size, "%s.%09uZ", day, (unsigned)(time_ns % 1000000000));
-}
-
 /* A tree that is gone has no name any more: its number, then. */
 static luge_bytes tree_name(struct following *f, luge_tree tree, char *space,
                             size_t size)

@@ -21,8 +21,8 @@ const struct verb verbs[] = {
      "set a key to a value",
      "Creates the database and the tree if they are not there.  With --json\n"
      "it prints the number of the commit.\n"},
-    {"get", "DIR KEY", OPTION(TREE) | OPTION(SNAPSHOT) | OPTION(JSON),
-     verb_get,
+    {"get", "DIR KEY",
+     OPTION(TREE) | OPTION(SNAPSHOT) | OPTION(AT) | OPTION(JSON), verb_get,
      "print the value of a key",
      "Prints the bytes of the value and nothing else; on a terminal a newline\n"
      "follows.  Exit code 1 if there is no such key or tree.\n"},
@@ -30,15 +30,15 @@ const struct verb verbs[] = {
      "remove a key",
      "Exit code 1 if there is no such key or tree.\n"},
     {"scan", "DIR",
-     OPTION(TREE) | OPTION(SNAPSHOT) | OPTION(PREFIX) | OPTION(FROM) |
-         OPTION(TO) | OPTION(REVERSE) | OPTION(LIMIT) | OPTION(KEYS) |
-         OPTION(JSON),
+     OPTION(TREE) | OPTION(SNAPSHOT) | OPTION(AT) | OPTION(PREFIX) |
+         OPTION(FROM) | OPTION(TO) | OPTION(REVERSE) | OPTION(LIMIT) |
+         OPTION(KEYS) | OPTION(JSON),
      verb_scan,
      "print the pairs of a tree in the order of their keys",
      "One pair a line, a tab between key and value.  Bytes that are no\n"
      "printable UTF-8 are written \\xNN, and a backslash as \\\\, so that\n"
      "lines can be taken apart again.  All of it is one snapshot.\n"},
-    {"trees", "DIR", OPTION(JSON), verb_trees,
+    {"trees", "DIR", OPTION(AT) | OPTION(JSON), verb_trees,
      "print the trees and how many keys each holds",
      "One tree a line: its name, a tab, the number of its keys.\n"},
     {"stat", "DIR", OPTION(TREE) | OPTION(JSON), verb_stat,
@@ -57,7 +57,7 @@ const struct verb verbs[] = {
      "Looks at the order, the counts and the checksums of everything.  Prints\n"
      "a line for each defect, or the word sound.  Exit code 1 if there is a\n"
      "defect.\n"},
-    {"checksum", "DIR", OPTION(JSON), verb_checksum,
+    {"checksum", "DIR", OPTION(AT) | OPTION(JSON), verb_checksum,
      "print a checksum of all names, keys and values",
      "Equal for equal content, whatever the layout of the files.\n"},
     {"log", "DIR",
@@ -76,7 +76,7 @@ const struct verb verbs[] = {
      "One a line: its name, the transaction up to which it has consumed, how\n"
      "many have come since, and when it acknowledged.  --drop forgets one, so\n"
      "that the log is no longer kept for it.\n"},
-    {"dump", "DIR [FILE]", OPTION(FORMAT), verb_dump,
+    {"dump", "DIR [FILE]", OPTION(FORMAT) | OPTION(AT), verb_dump,
      "write all trees of one snapshot to FILE or standard output",
      "The usual format, luge, is checksummed: what is cut short or damaged\n"
      "is found out.  --format jsonl is for people and other programs:\n"
@@ -108,9 +108,10 @@ const struct verb verbs[] = {
      "print the snapshots, or forget one",
      "One a line: name, path, number of the transaction, age in seconds,\n"
      "number of trees, number of keys, bytes that it alone keeps.\n"},
-    {"diff", "DIR A B", OPTION(JSON), verb_diff,
+    {"diff", "DIR A B", OPTION(AT) | OPTION(JSON), verb_diff,
      "print the keys in which two trees, or all under two paths, differ",
-     "TREE@NAME is the tree as the snapshot NAME has it.  A line for each\n"
+     "TREE@NAME is the tree as the snapshot NAME has it.  With --at A is as\n"
+     "it was then: luge diff DIR main main --at 2026-11-21.  A line for each\n"
      "key: + and the pair if only B has it, - and the pair if only A has it,\n"
      "~ and the key, the value in A and the value in B if both have.  Of\n"
      "paths, a line of @ and the rest of the name precedes each tree's.  Exit\n"
@@ -189,6 +190,20 @@ const struct verb verbs[] = {
      "events, or with --once where the branch ends (main, if none is named).\n"
      "With --out it writes the branch as a MIDI file.  At the end it says on\n"
      "standard error how soon after their commits the nodes were heard.\n"},
+    {"history", "DIR", OPTION(EVERY) | OPTION(KEEP) | OPTION(JSON),
+     verb_history,
+     "print how much of the past can be read, or set what is kept",
+     "Lines of the newest transaction, the oldest from which on every state\n"
+     "can be had, and the one behind which the log begins: number and time.\n"
+     "A line for each snapshot of everything: name, number, time.  get, scan,\n"
+     "trees, dump, checksum and diff read the past with --at.  --every makes\n"
+     "luge take snapshots by itself, so that --at reaches back farther than\n"
+     "to the last checkpoint; they keep what was replaced since.\n"},
+    {"compact", "DIR", OPTION(JSON), verb_compact,
+     "give the free space of the file back while others read and write",
+     "Prints the file's length before and after, what is still free in it\n"
+     "(behind pages that forks and snapshots share), the bytes moved, and the\n"
+     "longest time in microseconds that a writer may have had to wait.\n"},
     {"salvage", "BROKEN DIR", OPTION(JSON), verb_salvage,
      "read everything readable out of a damaged database into a new one",
      "BROKEN must not be open, and stays as it is.  Every record is recovered\n"

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli.h"
 
@@ -142,6 +143,18 @@ void print_json(json_t *object)
     }
     fputc('\n', stdout);
     json_decref(object);
+}
+
+/* "2026-11-21T06:00:00.123456789Z" */
+void time_text(uint64_t time_ns, char *text, size_t size)
+{
+    time_t seconds = (time_t)(time_ns / 1000000000);
+    char day[32];
+    struct tm tm;
+
+    gmtime_r(&seconds, &tm);
+    strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text, size, "%s.%09uZ", day, (unsigned)(time_ns % 1000000000));
 }
 
 int print_end(int code)

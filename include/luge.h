@@ -169,6 +169,11 @@ struct luge_options {
                                    recovery needs; default 64 MiB */
     uint32_t busy_timeout_ms;   /* wait for the turn or the gate at most; 0 =
                                    30 000 */
+    uint64_t history_bytes;     /* log volume between two snapshots that luge
+                                   takes by itself for luge_history.h, unless
+                                   the database says otherwise; default: none
+                                   are taken, for each keeps what is replaced
+                                   after it */
     void *platform;             /* leave NULL.  Tests put a simulator here */
 };
 

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "luge_compact.h"
 #include "luge_fork.h"
 #include "support.h"
 
@@ -273,6 +274,13 @@ static void diffs(void)
 
 /* ------------------------------------------------------- F4: snapshots -- */
 
+static uint64_t file_length(void)
+{
+    char file[700];
+    snprintf(file, sizeof file, "%s/db", path);
+    return file_size(file);
+}
+
 /* A database that changes, with a snapshot of everything each hour. */
 static void year(void)
 {
@@ -312,7 +320,15 @@ static void year(void)
     txn = begin(LUGE_WRITE);
     good(luge_fork(txn, luge_str("small"), luge_str("copy/x"), NULL), "fork");
     good(luge_commit(txn), "commit");
+    uint64_t with = file_length();
     drop_all_copies("  snapshots", before);
+    struct luge_compacted done;
+    start = now_ns();
+    good(luge_compact(db, NULL, NULL, &done), "compact");
+    printf("  the file had %llu bytes, and compacted in %.1f ms %llu\n",
+           (unsigned long long)with, since(start) / 1000,
+           (unsigned long long)file_length());
+    must(file_length() <= (before + before / 50 + 200) * 4096, "F4, length");
 }
 
 /* ----------------------------------------------------------------- main -- */

@@ -13,6 +13,8 @@
  *       changed nothing.
  *   L3  luge_check finds nothing after each step; after all is dropped, the
  *       space has come back.
+ *   L5  What luge_begin_at makes of the log is the twin's state behind that
+ *       commit, or EXPIRED before what luge_history_span says.
  *   L4  With --processes 2 either is killed at any instant; what it was doing
  *       is there as a whole or not at all.
  * Not here: what a fork costs (crash_forks).
@@ -31,8 +33,15 @@
 
 #include "family.h"
 #include "luge_fork.h"
+#include "luge_history.h"
 
-enum { READERS = 4, OPS_MAX = 8, VALUE_MAX = 24000, STEP_VALUE = 0x50000000 };
+enum {
+    READERS = 4,
+    PASTS = 64,
+    OPS_MAX = 8,
+    VALUE_MAX = 24000,
+    STEP_VALUE = 0x50000000,
+};
 
 static struct {
     uint64_t seed_from, seed_to;
@@ -58,6 +67,13 @@ struct run {
         luge_txn *txn;
         struct family_world world;
     } readers[READERS];
+    struct {                    /* behind some of this process's commits */
+        uint64_t seq;
+        uint32_t revivals;
+        struct family_world world;
+    } pasts[PASTS];
+    uint32_t revivals;          /* forks of snapshots that landed */
+    uint32_t past_count;        /* ever noted */
     struct meeting *meeting;    /* NULL: alone */
     uint32_t process;
 };
@@ -273,24 +289,36 @@ static bool is(luge_bytes name, const char *text)
     return name.size == strlen(text) && !memcmp(name.data, text, name.size);
 }
 
+/* Does the twin still have it?  Else a past state need not. */
+static bool kept(const struct run *r, const struct family_snapshot *s)
+{
+    for (uint32_t i = 0; i < r->world.snapshot_count; i++)
+        if (!strcmp(r->world.snapshots[i].name, s->name) &&
+            r->world.snapshots[i].trees == s->trees)
+            return true;
+    return false;
+}
+
 static void same_snapshot(const struct run *r, luge_txn *txn,
-                          const struct family_snapshot *s)
+                          const struct family_snapshot *s, bool past)
 {
     luge_bytes name = {"", 0};
     for (uint32_t i = 0; i <= s->count; i++) {
         luge_tree tree;
         int rc = luge_snapshot_tree_after(txn, luge_str(s->name), name, &name);
+        if (rc == LUGE_EXPIRED && past && !kept(r, s)) return;
         if (i == s->count && rc == LUGE_NOTFOUND) return;
         if (rc || i == s->count || !is(name, s->trees[i].name))
             wrong(r, "a snapshot has other trees");
-        good(r, luge_snapshot_open(txn, luge_str(s->name), name, &tree),
-             "a snapshot's tree");
+        rc = luge_snapshot_open(txn, luge_str(s->name), name, &tree);
+        if (rc == LUGE_EXPIRED && past && !kept(r, s)) continue;
+        good(r, rc, "a snapshot's tree");
         same_tree(r, txn, tree, s->trees[i].map);
     }
 }
 
 static void same_snapshots(const struct run *r, luge_txn *txn,
-                           const struct family_world *w)
+                           const struct family_world *w, bool past)
 {
     char last[FAMILY_NAME] = "";
     for (uint32_t i = 0; i <= w->snapshot_count; i++) {
@@ -303,15 +331,15 @@ static void same_snapshots(const struct run *r, luge_txn *txn,
             !is(info.path, s->path))
             wrong(r, "there are other snapshots");
         strcpy(last, s->name);
-        same_snapshot(r, txn, s);
+        same_snapshot(r, txn, s, past);
+        if (past) continue;
         good(r, luge_snapshot_measure(txn, luge_str(last), &size), "measure");
         if (size.trees != s->count) wrong(r, "a snapshot counts other trees");
     }
 }
 
-/* L1 */
-static void same_world(const struct run *r, luge_txn *txn,
-                       const struct family_world *w)
+static void same_state(const struct run *r, luge_txn *txn,
+                       const struct family_world *w, bool past)
 {
     luge_bytes name = {"", 0};
     luge_tree tree;
@@ -322,7 +350,83 @@ static void same_world(const struct run *r, luge_txn *txn,
             wrong(r, "there are other trees");
         same_tree(r, txn, tree, w->trees[i].map);
     }
-    same_snapshots(r, txn, w);
+    same_snapshots(r, txn, w, past);
+}
+
+/* L1 */
+static void same_world(const struct run *r, luge_txn *txn,
+                       const struct family_world *w)
+{
+    same_state(r, txn, w, false);
+}
+
+/* The twin's difference of what a tree was behind a commit and is now. */
+static void same_then_and_now(const struct run *r, uint64_t seq,
+                              const struct family_world *then, luge_txn *txn)
+{
+    static const struct family_map nothing;
+    const struct family_map *was = &nothing, *is_now = &nothing;
+    luge_tree before, after;
+    uint64_t wanted = 1, found = 1;
+    for (uint32_t i = 0; i < then->tree_count; i++)
+        if (!strcmp(then->trees[i].name, "main")) was = then->trees[i].map;
+    for (uint32_t i = 0; i < r->world.tree_count; i++)
+        if (!strcmp(r->world.trees[i].name, "main"))
+            is_now = r->world.trees[i].map;
+    for (uint32_t i = 0; i < FAMILY_KEYS; i++)
+        if (was->value[i] != is_now->value[i])
+            wanted = family_note(wanted, i, was->value[i], is_now->value[i]);
+    good(r, luge_past_open(txn, seq, luge_str("main"), &before), "a past tree");
+    good(r, luge_tree_open(txn, luge_str("main"), 0, &after), "main");
+    good(r, luge_diff(txn, before, after, note_difference, &found), "diff");
+    if (wanted != found) wrong(r, "then and now differ in something else");
+}
+
+/* The state behind the newest commit of this process. */
+static void note_past(struct run *r)
+{
+    uint64_t seq = luge_committed_seq(r->db);
+    uint32_t last = (r->past_count - 1) % PASTS;
+    if (!seq) return;           /* opened anew, and nothing was changed */
+    if (!r->past_count || r->pasts[last].seq != seq)
+        last = r->past_count++ % PASTS;
+    r->pasts[last].seq = seq;
+    r->pasts[last].revivals = r->revivals;
+    r->pasts[last].world = r->world;
+}
+
+/* May it have a fork of a snapshot that is gone, newer than the oldest base? */
+static bool may_be_lost(const struct run *r, uint32_t i, uint64_t oldest_seq)
+{
+    uint32_t before = 0;
+    for (uint32_t k = 0; k < PASTS && k < r->past_count; k++)
+        if (r->pasts[k].seq < oldest_seq && r->pasts[k].revivals > before)
+            before = r->pasts[k].revivals;
+    return r->pasts[i].seq < oldest_seq || r->pasts[i].revivals > before;
+}
+
+/* L5 */
+static void look_back(struct run *r, struct dice *d)
+{
+    uint32_t have = r->past_count < PASTS ? r->past_count : PASTS;
+    if (!have) return;
+    uint32_t i = dice_below(d, have);
+    struct luge_history span;
+    luge_txn *txn, *now;
+    good(r, luge_history_span(r->db, &span), "span");
+    int rc = luge_begin_at(r->db, r->pasts[i].seq, &txn);
+    if (setting.trace)
+        fprintf(stderr, "  back to %llu: %d\n",
+                (unsigned long long)r->pasts[i].seq, rc);
+    if (rc == LUGE_EXPIRED && may_be_lost(r, i, span.oldest_seq)) return;
+    good(r, rc, "begin at");
+    if (luge_txn_seq(txn) != r->pasts[i].seq) wrong(r, "another state");
+    same_state(r, txn, &r->pasts[i].world, true);
+    good(r, luge_begin(r->db, LUGE_READ, &now), "begin");
+    if (!r->meeting)
+        same_then_and_now(r, r->pasts[i].seq, &r->pasts[i].world, now);
+    luge_abort(now);
+    luge_abort(txn);
 }
 
 static void report(void *context, const char *sentence)
@@ -370,6 +474,7 @@ static void one(struct run *r, struct work *w, luge_txn *txn,
         if ((!rc || rc == LUGE_MISMATCH) && answer != w->answers[w->count])
             wrong(r, family_kind_names[op->kind]);
     }
+    if (!code && op->kind == FAMILY_REVIVE) r->revivals++;
     w->ops[w->count] = *op;
     w->codes[w->count++] = code;
 }
@@ -432,6 +537,7 @@ static void transact(struct run *r, struct dice *d, bool live)
     if (live && commit) good(r, luge_commit(txn), "commit");
     else if (live) luge_abort(txn);
     if (commit) r->world = w->world;
+    if (commit && live) note_past(r);
     free(w);
 }
 
@@ -471,6 +577,7 @@ static void two_at_once(struct run *r, struct dice *d)
     if (rc && rc != LUGE_CONFLICT) wrong(r, "commit");
     if (changed && !same) wrong(r, "a missed conflict");
     if (changed) r->world = *after;
+    if (changed) note_past(r);
     free(after);
     free(w);
 }
@@ -500,6 +607,7 @@ static void open_db(struct run *r)
     struct luge_options options = {
         .checkpoint_bytes = dice_chance(&d, 50) ? 1 << 20 : 0,
         .cache_bytes = dice_chance(&d, 30) ? 1 << 16 : 0,
+        .log_keep_bytes = dice_chance(&d, 50) ? 1 : 0,
     };
     good(r, luge_open(r->path, &options, &r->db), "open");
 }
@@ -532,6 +640,7 @@ static void step(struct run *r, bool live)
         good(r, luge_sync(r->db), "sync");
     }
     if (live) verify(r, dice_chance(&d, 20));
+    if (live && dice_chance(&d, 30)) look_back(r, &d);
 }
 
 /* ---------------------------------------------------------------- alone -- */

@@ -179,7 +179,6 @@ static int segment_floor(struct feed_reader *r, u64 number,
     return rc;
 }
 
-
 /* Read on behind record SEQ; frames of records that began before the segment
  * are passed over. */
 static int scan_to(struct feed_reader *r, const struct log_position *from,
@@ -256,6 +255,63 @@ int feed_reader_seek(struct feed_reader *r, u64 seq)
     }
     int rc = tail_flush(r->env, seq + 1);
     return rc ? rc : seek_below(r, now.log.segment, seq);
+}
+
+/* Times only rise.  Read on behind the last record up to TIME_NS, from the
+ * begin of segment NUMBER on.  NOTFOUND: its first one is younger. */
+static int scan_to_time(struct feed_reader *r, u64 number, u64 time_ns)
+{
+    struct log_position from, at;
+    struct log_scan scan;
+    struct log_frame frame;
+    struct txn_head now;
+    u64 floor, seq = 0;
+    int rc = segment_floor(r, number, &from, &floor);
+    if (rc) return rc;
+    head_copy(r->env, &now);
+    log_scan_begin(&scan, &r->log, &from, &now.log);
+    while (!(rc = log_next(&scan, &frame)) && frame.time_ns <= time_ns) {
+        if (frame.kind != LOG_LAST) continue;
+        seq = frame.seq;
+        at = scan.at;
+    }
+    log_scan_end(&scan);
+    log_trim(&r->log);
+    if (is_gone(r, number)) return LUGE_NOTFOUND;
+    if (rc && rc != LUGE_NOTFOUND) return rc;
+    if (!seq) return LUGE_NOTFOUND;
+    feed_reader_to(r, seq, &at);
+    return 0;
+}
+
+static int too_early(struct feed_reader *r, u64 oldest)
+{
+    if (oldest <= 1 && !log_exists(&r->log, 1))
+        return fail(LUGE_NOTFOUND, "the first transaction is younger");
+    return fail(LUGE_EXPIRED, "the log no longer reaches back to that time");
+}
+
+int feed_reader_seek_time(struct feed_reader *r, u64 time_ns)
+{
+    struct txn_head now;
+    head_copy(r->env, &now);
+    if (time_ns >= now.time_ns) {
+        feed_reader_to(r, now.seq, &now.log);
+        return 0;
+    }
+    u64 *numbers, oldest = atomic_load(&r->env->share.m->log_oldest);
+    size_t count;
+    int worst = 0;
+    int rc = log_list(&r->log, oldest, now.log.segment, &numbers, &count);
+    if (rc) return rc;
+    rc = LUGE_NOTFOUND;
+    while (count && (rc == LUGE_NOTFOUND || rc == LUGE_CORRUPT)) {
+        rc = scan_to_time(r, numbers[--count], time_ns);
+        if (rc == LUGE_CORRUPT) worst = rc; /* as in seek_below */
+    }
+    base_free(numbers);
+    if (rc == LUGE_NOTFOUND) rc = worst ? worst : too_early(r, oldest);
+    return rc;
 }
 
 int feed_oldest(struct env *e, u64 *seq)

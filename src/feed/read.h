@@ -42,6 +42,9 @@ void feed_reader_to(struct feed_reader *r, u64 seq,
                     const struct log_position *at);
 /* Stand behind record SEQ: found in the log.  EXPIRED, IO, CORRUPT. */
 int feed_reader_seek(struct feed_reader *r, u64 seq);
+/* Stand behind the last record that was made at TIME_NS or before.  NOTFOUND:
+ * the first of all is younger.  EXPIRED, IO, CORRUPT. */
+int feed_reader_seek_time(struct feed_reader *r, u64 time_ns);
 /* The next record if its seq is <= LIMIT, which is committed.  NOTFOUND: there
  * is none.  EXPIRED: it is gone.  On any error the reader stays. */
 int feed_read(struct feed_reader *r, u64 limit, struct feed_record *record);

@@ -27,6 +27,9 @@ static bool of_a_name(const struct op *op)
 static bool passes(const struct feed_watch *w, const struct op *op)
 {
     if (w->tree ? op->tree != w->tree : op->tree == KEEP_TREE) return false;
+    if ((op->kind == OP_SNAPSHOT || op->kind == OP_FORGET) &&
+        keep_is_automatic(op->key))
+        return false;
     if (!of_a_key(op)) return true;
     return op->key.size >= w->prefix.size &&
            !memcmp(op->key.data, w->prefix.data, w->prefix.size);

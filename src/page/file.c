@@ -109,6 +109,13 @@ void page_file_grown(struct page_file *f, u64 count)
     }
 }
 
+int page_file_cut(struct page_file *f, u64 count)
+{
+    /* First: a malformed reference must not find the map without its file. */
+    atomic_store(&f->map.page_count, 0);
+    return f->os->resize(f->file, count << f->map.page_shift);
+}
+
 u32 page_bytes(const struct page_file *f)
 {
     return f->map.page_bytes;

@@ -60,6 +60,9 @@ u64 page_file_limit(const struct page_file *f);
 /* Versions may name pages below COUNT from now on. */
 void page_file_grown(struct page_file *f, u64 count);
 
+/* Cut the file to COUNT pages: nobody can reach what lies behind. */
+int page_file_cut(struct page_file *f, u64 count);
+
 /* Begin a work for commit SEQ.  SPACE is NULL for a private view. */
 void page_work_begin(struct page_work *w, struct page_file *f, u64 seq,
                      struct space *space);

@@ -134,6 +134,7 @@ static const struct space_run *peek(const struct space *s,
 static int take_end(struct space *s, u32 pages, u64 *first)
 {
     struct space_state *st = s->state;
+    if (s->fixed) return LUGE_NOTFOUND;
     if (st->page_count > s->page_limit || pages > s->page_limit -
                                                       st->page_count)
         return fail(LUGE_NOSPACE, "the page file would have more than %llu "
@@ -149,7 +150,8 @@ int space_take_page(struct space *s, u64 *page)
     struct space_run run;
     if (!st->current_pages && (space_pop(s, SPACE_ONE, &run) ||
                                space_pop(s, SPACE_FEW, &run) ||
-                               space_pop(s, SPACE_MANY, &run))) {
+                               space_pop(s, SPACE_MANY, &run) ||
+                               space_pop(s, SPACE_HIGH, &run))) {
         st->current_first = run.first;
         st->current_pages = run.pages;
     }
@@ -164,8 +166,11 @@ int space_take_page(struct space *s, u64 *page)
 int space_give(struct space *s, u64 first, u32 pages)
 {
     struct space_run run = {.first = first, .pages = pages};
-    s->state->given += pages;
-    return space_push(s, pages == 1             ? SPACE_ONE
+    struct space_state *st = s->state;
+    bool high = st->high_from && first >= st->high_from;
+    st->given += pages;
+    return space_push(s, high                   ? SPACE_HIGH
+                         : pages == 1           ? SPACE_ONE
                          : pages < MANY_PAGES ? SPACE_FEW
                                               : SPACE_MANY, &run);
 }
@@ -193,7 +198,8 @@ static int find_run(struct space *s, u32 pages, u64 *first)
 {
     int rc = LUGE_NOTFOUND;
     if (pages < MANY_PAGES) rc = find_in(s, SPACE_FEW, pages, first);
-    return rc == LUGE_NOTFOUND ? find_in(s, SPACE_MANY, pages, first) : rc;
+    if (rc == LUGE_NOTFOUND) rc = find_in(s, SPACE_MANY, pages, first);
+    return rc == LUGE_NOTFOUND ? find_in(s, SPACE_HIGH, pages, first) : rc;
 }
 
 /* Enough was freed since the last time to make joining worth its cost. */
@@ -213,6 +219,58 @@ int space_take_run(struct space *s, u32 pages, u64 *first)
         if (!rc) rc = find_run(s, pages, first);
     }
     return rc == LUGE_NOTFOUND ? take_end(s, pages, first) : rc;
+}
+
+static int give_list(struct space *s, const struct space_run *runs,
+                     size_t count)
+{
+    int rc = 0;
+    for (size_t i = 0; i < count && !rc; i++)
+        if (runs[i].pages) rc = space_give(s, runs[i].first, runs[i].pages);
+    return rc;
+}
+
+/* All free runs out of their queues, into *runs (the caller's). */
+static int take_all(struct space *s, struct space_run **runs, size_t *count)
+{
+    struct space_state *st = s->state;
+    size_t room = st->queue[SPACE_ONE].runs + st->queue[SPACE_FEW].runs +
+                  st->queue[SPACE_MANY].runs + st->queue[SPACE_HIGH].runs + 1;
+    *count = 0;
+    *runs = base_alloc(room * sizeof **runs);
+    if (!*runs) return NOMEM();
+    if (st->current_pages)
+        (*runs)[(*count)++] = (struct space_run){
+            .first = st->current_first, .pages = (u32)st->current_pages,
+        };
+    st->current_pages = 0;
+    while (space_pop(s, SPACE_ONE, &(*runs)[*count])) ++*count;
+    while (space_pop(s, SPACE_FEW, &(*runs)[*count])) ++*count;
+    while (space_pop(s, SPACE_MANY, &(*runs)[*count])) ++*count;
+    while (space_pop(s, SPACE_HIGH, &(*runs)[*count])) ++*count;
+    return 0;
+}
+
+int space_take_lowest(struct space *s, u32 pages, u64 *first)
+{
+    struct space_run *runs, *lowest = NULL;
+    size_t count;
+    int rc = take_all(s, &runs, &count);
+    if (rc) return rc;
+    for (size_t i = 0; i < count; i++)
+        if (runs[i].pages >= pages &&
+            (!lowest || runs[i].first < lowest->first))
+            lowest = &runs[i];
+    if (lowest) {
+        *first = lowest->first;
+        lowest->first += pages;
+        lowest->pages -= pages;
+    } else {
+        rc = take_end(s, pages, first);
+    }
+    if (!rc) rc = give_list(s, runs, count);
+    base_free(runs);
+    return rc;
 }
 
 /* The smallest pin r with birth <= r < death, or 0. */
@@ -303,27 +361,16 @@ static int longest_first(const void *a, const void *b)
 int space_tidy(struct space *s)
 {
     struct space_state *st = s->state;
-    size_t room = st->queue[SPACE_ONE].runs + st->queue[SPACE_FEW].runs +
-                  st->queue[SPACE_MANY].runs + 1;
-    size_t count = 0;
-    int rc = 0;
-    struct space_run *runs = base_alloc(room * sizeof *runs);
-    if (!runs) return NOMEM();
-    if (st->current_pages)
-        runs[count++] = (struct space_run){
-            .first = st->current_first, .pages = (u32)st->current_pages,
-        };
-    st->current_pages = 0;
-    while (space_pop(s, SPACE_ONE, &runs[count])) count++;
-    while (space_pop(s, SPACE_FEW, &runs[count])) count++;
-    while (space_pop(s, SPACE_MANY, &runs[count])) count++;
+    struct space_run *runs;
+    size_t count;
+    int rc = take_all(s, &runs, &count);
+    if (rc) return rc;
     count = space_join(runs, count);
     if (count && runs[count - 1].first + runs[count - 1].pages ==
                      st->page_count)
         st->page_count = runs[--count].first;
     qsort(runs, count, sizeof *runs, longest_first);
-    for (size_t i = 0; i < count && !rc; i++)
-        rc = space_give(s, runs[i].first, runs[i].pages);
+    rc = give_list(s, runs, count);
     st->given = 0;
     base_free(runs);
     return rc;
@@ -337,9 +384,10 @@ int space_set_aside(struct space *s, u64 limit, struct space_run **runs,
     int rc = space_tidy(s);
     *count = 0;
     *runs = base_alloc((st->queue[SPACE_ONE].runs + st->queue[SPACE_FEW].runs +
-                        st->queue[SPACE_MANY].runs + 1) * sizeof **runs);
+                        st->queue[SPACE_MANY].runs +
+                        st->queue[SPACE_HIGH].runs + 1) * sizeof **runs);
     if (!*runs) return NOMEM();
-    for (u32 q = SPACE_ONE; q <= SPACE_MANY && !rc; q++) {
+    for (u32 q = SPACE_ONE; q <= SPACE_HIGH && !rc; q++) {
         u64 n = st->queue[q].runs;
         while (n-- && !rc && space_pop(s, q, &run)) {
             u64 low = run.first >= limit ? 0 : limit - run.first;

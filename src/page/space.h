@@ -4,6 +4,7 @@
  *
  *   ONE      free single pages     FEW   free runs of 2 to 31
  *   MANY     free runs of 32 and more, the longest first when last joined
+ *   HIGH     free runs beyond where the file is to end soon: taken last
  *   PENDING  dropped, death not yet below the floor; in order of death
  *   HELD     dropped, but some pin r has birth <= r < death; seven queues, each
  *            for one pin (the smallest that blocks), and a mixed one
@@ -25,7 +26,8 @@
 #include "page/page.h"
 
 enum space_queue_name {
-    SPACE_ONE, SPACE_FEW, SPACE_MANY, SPACE_PENDING, SPACE_KEPT, SPACE_HELD,
+    SPACE_ONE, SPACE_FEW, SPACE_MANY, SPACE_HIGH, SPACE_PENDING, SPACE_KEPT,
+    SPACE_HELD,
     SPACE_HELD_MIXED = SPACE_HELD + 7,
     SPACE_QUEUES
 };
@@ -53,6 +55,7 @@ struct space_state {
     u32 chunk_count;             /* chunks ever used; chunk 0 is not */
     u64 blocker[SPACE_HELD_QUEUES]; /* the pin each HELD queue waits for */
     u64 mixed_age;               /* reclaims since HELD_MIXED was looked at */
+    u64 high_from;               /* HIGH begins there; 0: there is none */
     u64 given;                   /* pages freed since free runs were joined */
     struct space_queue queue[SPACE_QUEUES];
 };
@@ -63,6 +66,7 @@ struct space {
     u8 *chunks;                  /* chunk N at chunks + 4096 N */
     u32 chunk_limit;             /* allocated chunks */
     u64 page_limit;              /* pages that a file may have */
+    bool fixed;                  /* NOTFOUND, rather than the file grows */
     int (*grow)(void *context, u32 chunks);  /* make that many exist */
     /* Between taking pages and writing to them: is the turn still ours?  If it
      * is, a thief will know that the pages are taken. */
@@ -77,6 +81,9 @@ void space_clear(struct space_state *state, u64 page_count);
 /* One page, or PAGES in a row.  Never an unbounded search.  NOMEM, NOSPACE. */
 int space_take_page(struct space *s, u64 *page);
 int space_take_run(struct space *s, u32 pages, u64 *first);
+/* PAGES in a row, as far down as there is room for them.  Takes time in
+ * proportion to the free runs. */
+int space_take_lowest(struct space *s, u32 pages, u64 *first);
 /* Free at once: nobody can reach it. */
 int space_give(struct space *s, u64 first, u32 pages);
 int space_push(struct space *s, enum space_queue_name name,
@@ -107,7 +114,8 @@ u64 space_popped(const struct space *s, const struct space_state *before,
 static inline u64 space_free_pages(const struct space_state *s)
 {
     return s->queue[SPACE_ONE].pages + s->queue[SPACE_FEW].pages +
-           s->queue[SPACE_MANY].pages + s->current_pages;
+           s->queue[SPACE_MANY].pages + s->queue[SPACE_HIGH].pages +
+           s->current_pages;
 }
 
 /* --- the persisted form: page/space_store.c --- */

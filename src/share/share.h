@@ -143,6 +143,8 @@ struct share_memory {
     u8 pad4[16];
     _Atomic u64 sync_us[LUGE_HISTOGRAM], group[LUGE_HISTOGRAM];
     _Atomic u64 rate_at_ns, rate_commits, rate;
+    _Atomic u64 history_total;   /* length of the log at the newest snapshot of
+                                    luge's own; 0: not counted yet */
 
     struct share_seat seats[SHARE_SEATS_MAX];
     struct share_slot slots[SHARE_SLOTS_MAX];

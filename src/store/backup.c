@@ -8,9 +8,11 @@
  *
  * Because of 2 the numbers of publications after the pinned one are those of
  * its successors, whatever crashes: a page is new exactly if it was born after
- * the base's publication (txn/env.h E2).  4 is what tells this database from
- * one that was copied or restored before: it has the same identity or the same
- * numbers, but not the file.
+ * the base's publication (txn/env.h E2).  If all the same a recovery begins
+ * before it, because the newest superblock was damaged, the backup is forgotten
+ * (backup_recovered): numbers come again, and mean other pages.
+ * 4 is what tells this database from one that was copied or restored before: it
+ * has the same identity or the same numbers, but not the file.
  * Not here: reading it back.
  */
 #include <stdio.h>
@@ -222,6 +224,36 @@ static int thin_notes(struct backup *b, const char *directory)
     int n = snprintf(path, sizeof path, "%s/%.63s", directory, notes.name);
     if (n >= (int)sizeof path) return 0;
     return b->e->os->unlink(b->e->os, path);
+}
+
+struct recovered {
+    struct notes notes;
+    u64 publication;
+    bool forgot;
+};
+
+static int forget_newer(void *context, const char *name)
+{
+    struct recovered *r = context;
+    char path[PATH_BYTES];
+    u64 publication = 0, seq;
+    int n = snprintf(path, sizeof path, "%s/%.63s", r->notes.directory, name);
+    if (n >= (int)sizeof path) return 0;
+    int rc = read_note(r->notes.os, path, &publication, &seq);
+    if (!rc && publication <= r->publication) return 0;
+    r->forgot = true;
+    return r->notes.os->unlink(r->notes.os, path);
+}
+
+int backup_recovered(struct env *e)
+{
+    char directory[PATH_BYTES - 64];
+    struct recovered r = {.notes = {.os = e->os, .directory = directory},
+                          .publication = env_head(e)->checkpoint_publication};
+    snprintf(directory, sizeof directory, "%s/backups", e->path);
+    int rc = e->os->list(e->os, directory, forget_newer, &r);
+    if (rc == LUGE_NOTFOUND) return 0;
+    return rc || !r.forgot ? rc : e->os->sync_dir(e->os, directory);
 }
 
 static int write_note(struct os *os, const char *path, const char *text,

@@ -147,13 +147,29 @@ int luge_consumer_after(luge_txn *txn, luge_bytes after,
 
 /* ---------------------------------------------------------- retention -- */
 
+int store_policy_get(luge_txn *txn, struct keep_policy *policy)
+{
+    luge_bytes value;
+    memset(policy, 0, sizeof *policy);
+    int rc = luge_get(txn, KEEP_TREE, luge_str(KEEP_POLICY_KEY), &value);
+    if (!rc) rc = keep_load_policy(value, policy);
+    return rc == LUGE_NOTFOUND || rc == LUGE_NOTREE ? 0 : rc;
+}
+
+int store_policy_set(luge_txn *txn, struct keep_policy *policy)
+{
+    policy->bytes = sizeof *policy;
+    policy->version = KEEP_VERSION;
+    int rc = store_tree_make(txn, luge_str(KEEP_TREE_NAME), KEEP_TREE);
+    return rc ? rc : luge_put(txn, KEEP_TREE, luge_str(KEEP_POLICY_KEY),
+                              luge_bytes_of(policy, sizeof *policy));
+}
+
 int luge_retention_get(luge_txn *txn, struct luge_retention *r)
 {
-    struct keep_policy policy = {0};
-    luge_bytes value;
-    int rc = luge_get(txn, KEEP_TREE, luge_str(KEEP_POLICY_KEY), &value);
-    if (!rc) rc = keep_load_policy(value, &policy);
-    if (rc && rc != LUGE_NOTFOUND && rc != LUGE_NOTREE) return rc;
+    struct keep_policy policy;
+    int rc = store_policy_get(txn, &policy);
+    if (rc) return rc;
     *r = (struct luge_retention){
         policy.flags, policy.keep_bytes, policy.keep_seconds,
         policy.hold_bytes,
@@ -163,15 +179,15 @@ int luge_retention_get(luge_txn *txn, struct luge_retention *r)
 
 int luge_retention_set(luge_txn *txn, const struct luge_retention *r)
 {
-    struct keep_policy policy = {
-        .bytes = sizeof policy, .version = KEEP_VERSION, .flags = r->flags,
-        .keep_bytes = r->keep_bytes, .keep_seconds = r->keep_seconds,
-        .hold_bytes = r->hold_bytes,
-    };
+    struct keep_policy policy;
     int rc = writes(txn);
     if (!rc && (r->flags & ~(unsigned)LUGE_KEEP_ALL))
         rc = fail(LUGE_INVALID, "%u are no flags of a retention", r->flags);
-    if (!rc) rc = store_tree_make(txn, luge_str(KEEP_TREE_NAME), KEEP_TREE);
-    return rc ? rc : luge_put(txn, KEEP_TREE, luge_str(KEEP_POLICY_KEY),
-                              luge_bytes_of(&policy, sizeof policy));
+    if (!rc) rc = store_policy_get(txn, &policy);
+    if (rc) return rc;
+    policy.flags = r->flags;
+    policy.keep_bytes = r->keep_bytes;
+    policy.keep_seconds = r->keep_seconds;
+    policy.hold_bytes = r->hold_bytes;
+    return store_policy_set(txn, &policy);
 }

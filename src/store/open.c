@@ -76,6 +76,7 @@ static void fill_options(const struct luge_options *o, struct env_options *to)
         .checkpoint_bytes = o->checkpoint_bytes ? o->checkpoint_bytes
                                                 : MIB(64),
         .log_keep_bytes = o->log_keep_bytes ? o->log_keep_bytes : MIB(64),
+        .history_bytes = o->history_bytes,
     };
 }
 
@@ -274,6 +275,7 @@ static int attach(struct env *e, u32 wanted_page_bytes)
     if (!rc) rc = open_files(e);
     if (!rc) rc = share_alone(&e->share, &alone);
     if (!rc) rc = alone ? recover_open(e) : join(e);
+    if (!rc && alone) rc = backup_recovered(e);
     /* Its maker may have died between conf and this. */
     if (!rc && alone) rc = store_create_main(e);
     return rc;

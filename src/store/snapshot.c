@@ -2,6 +2,7 @@
  * Not here: what they are (txn/snapshot.c).
  */
 #include "store/fork.h"
+#include "txn/keep.h"
 
 static int read_snapshot_name(luge_txn *txn, luge_bytes name)
 {
@@ -52,6 +53,9 @@ int luge_snapshot(luge_txn *txn, luge_bytes path, luge_bytes name)
     int rc = txn_usable(txn);
     if (!rc && !txn->writes)
         rc = fail(LUGE_READONLY, "a read transaction makes no snapshot");
+    if (!rc && keep_is_automatic(name))
+        rc = fail(LUGE_INVALID, "snapshots under " KEEP_SNAPSHOT_PREFIX
+                  " are luge's own");
     if (!rc && path.size) rc = store_path(path, false, &plain);
     if (!rc) rc = store_snapshot(txn, name, &view, &record, &there);
     if (!rc)
@@ -139,6 +143,8 @@ int luge_snapshot_measure(luge_txn *txn, luge_bytes name,
     struct view *view;
     luge_bytes path;
     u64 pages = 0;
+    if (txn->past)
+        return fail(LUGE_INVALID, "what a snapshot keeps is a question of now");
     int rc = store_snapshot(txn, name, &view, &s, &path);
     if (!rc) rc = store_snapshot_names(txn, &s, path);
     if (!rc) rc = lineage_snapshot_unique(view, &s, &pages);

@@ -38,6 +38,8 @@ struct luge_db {
     void *slow_context;
 };
 
+/* TXN, just begun, is DB's. */
+void store_own_txn(luge_db *db, luge_txn *txn);
 /* The view that TREE's keys are read from; its existence counts as read. */
 int store_tree(luge_txn *txn, luge_tree tree, struct view **view,
                struct view_tree **found);
@@ -59,6 +61,13 @@ int store_combine(luge_txn *txn, const char *name, luge_bytes key,
                   luge_bytes *result);
 /* The transaction was renewed: its cursors start anew. */
 void store_unposition_cursors(luge_txn *txn);
+/* What is kept of the past (txn/keep.h); zeros if nothing was said. */
+struct keep_policy;
+int store_policy_get(luge_txn *txn, struct keep_policy *policy);
+int store_policy_set(luge_txn *txn, struct keep_policy *policy);
+/* A recovery began at what the head says is checkpointed: forget the backups of
+ * what came after, for others will have its numbers (backup.c). */
+int backup_recovered(struct env *e);
 int store_create_main(struct env *e);
 int store_name_ok(luge_bytes name);
 /* The name of a tree will be, or was, looked up. */

@@ -47,6 +47,11 @@ static unsigned with_durability(const luge_db *db, unsigned flags)
     return flags;
 }
 
+void store_own_txn(luge_db *db, luge_txn *txn)
+{
+    atomic_store_explicit(&txn->owner, db, memory_order_relaxed);
+}
+
 int luge_begin(luge_db *db, unsigned flags, luge_txn **txn)
 {
     if ((flags & (LUGE_WRITE | LUGE_TURN)) && (db->flags & LUGE_READ_ONLY))
@@ -57,9 +62,8 @@ int luge_begin(luge_db *db, unsigned flags, luge_txn **txn)
     u64 start = slow_start(db);
     rc = txn_begin(&db->store->env, with_durability(db, flags), txn);
     (void)slow_end(db, start, "begin", 0, rc);
-    if (rc) return rc;
-    atomic_store_explicit(&(*txn)->owner, db, memory_order_relaxed);
-    return 0;
+    if (!rc) store_own_txn(db, *txn);
+    return rc;
 }
 
 static void close_cursors(luge_txn *txn)

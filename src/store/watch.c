@@ -21,6 +21,9 @@ static int check_start(const luge_db *db, const struct luge_watch_options *o)
     if (!rc && o->snapshot->writes)
         rc = fail(LUGE_INVALID, "a write transaction is no snapshot to watch "
                   "from");
+    if (!rc && o->snapshot->past)
+        rc = fail(LUGE_INVALID, "to watch from an earlier state, begin behind "
+                  "its number");
     return rc;
 }
 

@@ -75,24 +75,14 @@ static void pass(struct side *s)
     s->done = true;
 }
 
-static luge_bytes key_at(const struct page_head *n, u32 at, u8 *space)
-{
-    struct node_cell cell;
-    node_cell_load(n, at, &cell);
-    luge_bytes key = node_cell_key(&cell, space);
-    if (key.data != cell.shown) return key;
-    memcpy(space, cell.shown, key.size);
-    return luge_bytes_of(space, key.size);
-}
-
 /* The key we are at, or the least that the page before us may hold. */
 static luge_bytes low(const struct side *s, u8 *space)
 {
     if (s->level == AT_KEY)
-        return key_at(s->step[0].page, s->step[0].at, space);
+        return walk_key(s->step[0].page, s->step[0].at, space);
     for (u32 level = (u32)s->level + 1; level <= s->top; level++)
         if (s->step[level].at)
-            return key_at(s->step[level].page, s->step[level].at - 1, space);
+            return walk_key(s->step[level].page, s->step[level].at - 1, space);
     return luge_bytes_of("", 0);
 }
 
@@ -108,7 +98,7 @@ static int tell(const struct diff *d, const struct side *a,
     u8 space[LUGE_KEY_SIZE_MAX];
     const struct side *any = a ? a : b;
     luge_bytes before, after;
-    luge_bytes key = key_at(any->step[0].page, any->step[0].at, space);
+    luge_bytes key = walk_key(any->step[0].page, any->step[0].at, space);
     int rc = a ? walk_value(a->file, a->step[0].page, a->step[0].at, &before)
                : 0;
     if (!rc && b)

@@ -42,16 +42,6 @@ static int descend(struct page_file *f, page_ref root, luge_bytes key,
     return rc;
 }
 
-static luge_bytes key_of(const struct page_head *n, u32 at, u8 *space)
-{
-    struct node_cell cell;
-    node_cell_load(n, at, &cell);
-    luge_bytes key = node_cell_key(&cell, space);
-    if (key.data != cell.shown) return key;
-    memcpy(space, cell.shown, key.size);
-    return luge_bytes_of(space, key.size);
-}
-
 /* Is page REF, which is N, in the kept tree?  (S1) */
 static int is_kept(const struct release *r, page_ref ref,
                    const struct page_head *n, bool *kept)
@@ -61,7 +51,7 @@ static int is_kept(const struct release *r, page_ref ref,
     page_ref there = PAGE_NONE;
     *kept = false;
     if (r->kept == PAGE_NONE) return 0;
-    int rc = descend(r->file, r->kept, key_of(n, 0, space), n->level, &there,
+    int rc = descend(r->file, r->kept, walk_key(n, 0, space), n->level, &there,
                      &other);
     *kept = !rc && other && there == ref;
     return rc;
@@ -81,7 +71,7 @@ static int value_goes(const struct release *r, const struct page_head *leaf,
     if (!*goes) return 0;
     memcpy(extent, value.data, sizeof *extent);
     if (r->kept == PAGE_NONE) return 0;
-    luge_bytes key = key_of(leaf, at, space);
+    luge_bytes key = walk_key(leaf, at, space);
     int rc = descend(r->file, r->kept, key, 0, &ref, &other);
     if (rc || !other || !node_leaf_find(other, key, &slot) ||
         !node_leaf_value(other, slot, &value))

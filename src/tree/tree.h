@@ -52,10 +52,18 @@ int tree_unshared(const struct page_work *w, page_ref root, page_ref kept,
                   int (*each)(void *context, const struct page_head *leaf),
                   void *context);
 
-/* Give every page and large value at LIMIT or above a new place, until *moved
- * reaches BUDGET.  Content stays.  Errors as tree_put. */
-int tree_move(struct page_work *w, struct tree *t, page_ref limit, u64 budget,
-              u64 *moved);
+/* Call FN with a key below each page of the file at LIMIT or above, and with
+ * one beside each large value there.  What was born at PINNED or before is
+ * shared: it is not looked at. */
+typedef int (*tree_beyond_fn)(void *context, luge_bytes key);
+int tree_beyond(struct page_file *f, page_ref root, page_ref limit, u64 pinned,
+                tree_beyond_fn fn, void *context);
+
+/* Give the pages at LIMIT or above on the way to KEY new places, and the large
+ * values there in its leaf.  *moved rises by so many pages.  Content stays.
+ * Errors as tree_put. */
+int tree_move(struct page_work *w, struct tree *t, page_ref limit,
+              luge_bytes key, u64 *moved);
 
 /* Call FN for each key that the trees of A and B differ in, in order; NULL: it
  * has no value there.  Pages that both share are not entered.  What FN answers,

@@ -67,6 +67,17 @@ static inline int walk_child(struct page_file *f,
     return 0;
 }
 
+/* The key in slot AT, leaf or branch, copied to SPACE of LUGE_KEY_SIZE_MAX. */
+static inline luge_bytes walk_key(const struct page_head *n, u32 at, u8 *space)
+{
+    struct node_cell cell;
+    node_cell_load(n, at, &cell);
+    luge_bytes key = node_cell_key(&cell, space);
+    if (key.data != cell.shown) return key;
+    memcpy(space, cell.shown, key.size);
+    return luge_bytes_of(space, key.size);
+}
+
 /* The value in slot AT of a leaf, from the page or its extent. */
 static inline int walk_value(struct page_file *f, const struct page_head *leaf,
                              u32 at, luge_bytes *value)

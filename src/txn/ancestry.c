@@ -35,7 +35,8 @@ static int state_at(struct view *v, const struct view_pin *at,
         if (!rc) *tree = t->tree;
         return rc;
     }
-    int rc = lineage_pin_get(v, at, &pin);
+    int rc = lineage_pin_stands(v, at);
+    if (!rc) rc = lineage_pin_get(v, at, &pin);
     if (!rc) *tree = (struct tree){pin.root, pin.count};
     return rc;
 }

@@ -65,6 +65,8 @@ int care_now(struct env *e)
     if (e->options.flags & LUGE_READ_ONLY) return 0;
     if (unsynced(e)) rc = commit_sync(e);
     if (!rc && e->threaded) rc = prepare_segment(e);
+    /* What it freezes, a checkpoint need not write any more. */
+    if (!rc) rc = history_tend(e);
     if (!rc && checkpoint_due(e)) rc = checkpoint_write(e, 2, 0);
     if (rc == LUGE_BUSY) rc = 0;              /* another one writes it */
     return rc;

@@ -10,18 +10,17 @@
  * Whoever checkpoints holds an OFD lock until the end: a stopped process keeps
  * others from checkpointing, not from committing, and cannot come back later to
  * overwrite a newer superblock.
- * Not here: reading superblocks back (recover.c).
+ * Not here: reading superblocks back (recover.c), moving pages (compact.c).
  */
 #include "txn/keep.h"
 
 enum {
     SPARE_RUNS = 8,
     SLACK_BYTES = 256 << 10,
-    MOVE_PAGES_MAX = 4096,      /* 16 MiB, about 10 ms of the turn */
-    MOVE_WORTH_PAGES = 256,     /* smaller files are left as they are */
-    MOVE_PASSES_MAX = 64,
     THEFTS_MAX = 8,
-    PUNCH_RUNS_MAX = 8192,      /* some 2 us each */
+    WORTH_PAGES = 256,          /* smaller files are left as they are */
+    PASSES_MAX = 256,           /* of a stripe each (compact.c) */
+    FUTILE_PASSES_MAX = 2,
 };
 
 int superblock_write(struct env *e, const struct superblock *s)
@@ -90,8 +89,8 @@ static int store_free_list(struct env *e, struct txn_head *next)
     if (!rc) rc = space_tidy(&e->space);
     g.capacity = run_count(&e->arena->work);
     next->stored_pages = space_store_pages(e->options.page_bytes, g.capacity);
-    if (!rc) rc = space_take_run(&e->space, next->stored_pages,
-                                 &next->stored_first);
+    if (!rc) rc = space_take_lowest(&e->space, next->stored_pages,
+                                    &next->stored_first);
     g.runs = base_alloc(g.capacity * sizeof *g.runs);
     if (!g.runs) rc = NOMEM();
     if (!rc) rc = gather_free(e, &g);
@@ -155,13 +154,12 @@ done:
 static int cut_end(struct env *e)
 {
     bool alone = false;
-    u64 size = 0, end = max_u64(e->arena->work.page_count,
-                                env_head(e)->space.page_count);
-    end *= e->options.page_bytes;
+    u64 size = 0, pages = max_u64(e->arena->work.page_count,
+                                  env_head(e)->space.page_count);
     int rc = e->os->size(e->db, &size);
-    if (rc || size <= end + SLACK_BYTES) return rc;
+    if (rc || size <= pages * e->options.page_bytes + SLACK_BYTES) return rc;
     rc = share_alone(&e->share, &alone);
-    return rc || !alone ? rc : e->os->resize(e->db, end);
+    return rc || !alone ? rc : page_file_cut(&e->pages, pages);
 }
 
 /* TURN: what lies behind the last page in use goes back to the file system.
@@ -210,6 +208,8 @@ static int settle(struct env *e, const struct superblock *s, u64 log_total)
     struct txn_head next = *env_head(e);
     next.checkpoint = s->seq;
     next.checkpoint_publication = s->publication;
+    next.checkpoint_catalog = s->catalog;
+    next.checkpoint_catalog_count = s->catalog_count;
     next.checkpoint_log = s->log;
     next.checkpoint_total = log_total;
     next.superblocks = s->number;
@@ -221,73 +221,6 @@ static int settle(struct env *e, const struct superblock *s, u64 log_total)
         rc = free_old(e);
     }
     if (!rc) rc = give_back_end(e);
-    head_release_turn(e);
-    return rc;
-}
-
-/* Pages at the end of the file move into holes before it, if much is free.  In
- * one turn no more than MOVE_PAGES_MAX: others wait.  1: something moved. */
-static int move_down(struct env *e, u64 share)
-{
-    u64 moved = 0;
-    int rc = head_take_turn(e, e->options.busy_timeout_ms);
-    if (rc) return rc;
-    const struct space_state *st = &e->arena->work;
-    u64 total = st->page_count, freed = space_free_pages(st);
-    bool worth = total > MOVE_WORTH_PAGES && freed * share >= total &&
-                 (e->head.order & 1);
-    if (worth)
-        rc = publish_moved(e, max_u64(total - freed, total > MOVE_PAGES_MAX
-                                                         ? total -
-                                                               MOVE_PAGES_MAX
-                                                         : 0),
-                           MOVE_PAGES_MAX, &moved);
-    head_release_turn(e);
-    return rc ? rc : moved > 0;
-}
-
-/* ------------------------------------------------------------- holes -- */
-
-static int punch_runs(struct env *e, const struct space_run *runs,
-                      size_t count)
-{
-    u64 page = e->options.page_bytes;
-    int rc = head_may_write(e);
-    for (size_t i = 0; i < count && !rc; i++)
-        rc = e->os->punch(e->db, runs[i].first * page, runs[i].pages * page);
-    return rc;
-}
-
-/* TURN: the free pages give their blocks back and stay free.  Meanwhile they
- * are taken: a thief of the turn would leave them alone. */
-static int punch_free(struct env *e)
-{
-    struct head_mark mark;
-    struct space_run *runs = NULL;
-    size_t count = 0;
-    head_mark(e, &mark);
-    int rc = space_set_aside(&e->space, 0, &runs, &count);
-    if (!rc) rc = punch_runs(e, runs, min_u64(count, PUNCH_RUNS_MAX));
-    base_free(runs);
-    if (!share_turn_mine(&e->share)) return rc;
-    e->arena->work = mark.space;
-    e->space.limbo_count = mark.limbo;
-    return rc;
-}
-
-/* What pages cannot move out of the way of, a snapshot of somebody who stands
- * still, is full of small holes (crash_reader: 3.1 x the live data without
- * this, 2.1 x with it). */
-static int punch_holes(struct env *e, u64 share)
-{
-    int rc = 0;
-    if (!e->os->punch) return 0;
-    rc = head_take_turn(e, e->options.busy_timeout_ms);
-    if (rc) return rc;
-    const struct space_state *st = &e->arena->work;
-    u64 total = st->page_count, freed = space_free_pages(st);
-    if (total > MOVE_WORTH_PAGES && freed * share >= total)
-        rc = punch_free(e);
     head_release_turn(e);
     return rc;
 }
@@ -317,8 +250,11 @@ static int void_unfinished(struct env *e)
                               e->options.page_bytes);
     base_free(page);
     if (!rc) rc = sync_pages(e);
-    if (!rc) atomic_store(&e->share.m->checkpoint_next, 0);
-    return rc;
+    if (rc) return rc;
+    /* He may have died after his flip, before he told. */
+    atomic_store(&e->share.m->checkpoint, now.checkpoint_publication);
+    atomic_store(&e->share.m->checkpoint_next, 0);
+    return 0;
 }
 
 static int steps(struct env *e)
@@ -338,7 +274,41 @@ static int steps(struct env *e)
     return rc ? rc : checkpoint_tend_log(e);
 }
 
-int checkpoint_write(struct env *e, u32 share, u32 wait_ms)
+/* A theft of the turn undoes what was prepared: once more, then. */
+static int checkpoint_now(struct env *e)
+{
+    int rc = LUGE_CONFLICT;
+    for (u32 i = 0; i < THEFTS_MAX && rc == LUGE_CONFLICT; i++) rc = steps(e);
+    return rc;
+}
+
+static u64 pages_now(struct env *e)
+{
+    struct txn_head now;
+    head_copy(e, &now);
+    return now.space.page_count;
+}
+
+/* As long as there is something to move, and the file becomes shorter. */
+static int compact(struct env *e, struct compact *c)
+{
+    int rc = 0;
+    u32 futile = 0;
+    for (u32 i = 0; i < PASSES_MAX && futile < FUTILE_PASSES_MAX; i++) {
+        u64 before = pages_now(e);
+        rc = compact_pass(e, c);
+        if (rc <= 0) break;
+        rc = steps(e);
+        if (!rc && c->tell) rc = c->tell(c);
+        if (rc) break;
+        futile = pages_now(e) < before ? 0 : futile + 1;
+    }
+    if (!rc) rc = compact_end(e, c);
+    /* The checkpoint itself stands. */
+    return rc == LUGE_CONFLICT ? 0 : rc;
+}
+
+int checkpoint_compact(struct env *e, struct compact *c, u32 wait_ms)
 {
     pthread_mutex_lock(&e->checkpoint_lock);
     atomic_store(&e->care_wants_checkpoint, 0);
@@ -346,22 +316,18 @@ int checkpoint_write(struct env *e, u32 share, u32 wait_ms)
                          wait_ms);
     if (!rc) {
         (void)share_reap(&e->share);     /* the dead pin nothing */
-        /* A theft of the turn undoes what was prepared: once more, then. */
-        for (u32 i = 0; i < THEFTS_MAX; i++) {
-            rc = steps(e);
-            if (rc != LUGE_CONFLICT) break;
-        }
-        for (u32 i = 0; i < MOVE_PASSES_MAX && !rc && share; i++) {
-            rc = move_down(e, share);
-            if (rc <= 0) break;
-            rc = steps(e);
-        }
-        if (!rc && share) rc = punch_holes(e, share);
-        if (rc == LUGE_CONFLICT) rc = 0; /* the checkpoint itself stands */
+        rc = checkpoint_now(e);
+        if (!rc && c->share) rc = compact(e, c);
         e->os->unlock(e->share.lock_file, SHARE_LOCK_CHECKPOINT);
     }
     pthread_mutex_unlock(&e->checkpoint_lock);
     return rc;
+}
+
+int checkpoint_write(struct env *e, u32 share, u32 wait_ms)
+{
+    struct compact c = {.share = share, .pages_min = WORTH_PAGES};
+    return checkpoint_compact(e, &c, wait_ms);
 }
 
 /* ------------------------------------------------------------ the log -- */

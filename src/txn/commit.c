@@ -65,7 +65,9 @@ static void wake_for_checkpoint(struct env *e, const struct txn_head *next)
 /* A process that keeps much to itself writes it out, alone or not. */
 static void bound_memory(struct env *e)
 {
-    u64 bytes = page_frames_used(&e->pages) << e->pages.map.page_shift;
+    u64 used = page_frames_used(&e->pages);
+    u64 bytes = (used - min_u64(atomic_load(&e->past_frames), used))
+                << e->pages.map.page_shift;
     if (bytes > e->options.cache_bytes) (void)publish_head(e);
 }
 

@@ -71,6 +71,8 @@ struct txn_head {
     struct log_position published_log;  /* behind the record of `published` */
     u64 checkpoint;                     /* seq of the durable superblock */
     u64 checkpoint_publication;
+    page_ref checkpoint_catalog;
+    u64 checkpoint_catalog_count;
     struct log_position checkpoint_log;
     u64 superblocks;                    /* how many were written: which slot */
     u64 stored_first;                   /* where its free list is stored */
@@ -141,7 +143,7 @@ struct env_options {
     u32 page_bytes;
     int durability;
     u32 sync_interval_ms, busy_timeout_ms;
-    u64 cache_bytes, checkpoint_bytes, log_keep_bytes;
+    u64 cache_bytes, checkpoint_bytes, log_keep_bytes, history_bytes;
 };
 
 struct luge_txn;
@@ -218,6 +220,7 @@ struct env {
     pthread_mutex_t notify_lock;
     struct os_file *notify;             /* NULL until it is first rung */
     _Atomic u64 last_committed;
+    _Atomic u64 past_frames;            /* of states of the past */
 
     /* the caretaker thread: care.c */
     pthread_t caretaker;
@@ -226,6 +229,7 @@ struct env {
     _Atomic u32 care_idle;              /* it sleeps until it is rung */
     _Atomic u32 care_stop;
     _Atomic u32 care_wants_checkpoint;
+    u64 history_looked;                 /* log_total at the last look */
 };
 
 /* `current`: the generation above, the number of flips below; its last bit is
@@ -249,6 +253,8 @@ void version_unpin(struct env *e, u32 slot);
 /* Pin in SLOT what OTHER, which must stay meanwhile, has pinned: V. */
 void version_pin_beside(struct env *e, u32 slot, u32 other,
                         const struct version *v);
+/* Pin in SLOT what the newest checkpoint is of: V. */
+int version_pin_checkpoint(struct env *e, u32 slot, struct version *v);
 /* TURN: pin the head, which is published. */
 void version_pin_head(struct env *e, u32 slot);
 /* TURN: from now on nobody can pin a version of this process; frames that were
@@ -343,9 +349,20 @@ int publish_drops(struct env *e, u64 publication);
 void publish_done(struct env *e, u64 death);
 /* TURN: publish the head as it is. */
 int publish_head(struct env *e);
-/* TURN: publish the head anew, with what lies at page LIMIT or above moved down
- * into free pages, BUDGET pages at most.  *moved counts them. */
-int publish_moved(struct env *e, u64 limit, u64 budget, u64 *moved);
+/* TURN: publish the head anew, with what lies at page LIMIT or above on the way
+ * to some of the keys moved down into free pages; `next` and `moved` go on. */
+struct publish_move {
+    u64 tree;                           /* 0: the catalog */
+    size_t key;                         /* its place in keys */
+    u32 key_size;
+};
+struct publish_moves {
+    u64 limit, moved;
+    size_t next, count, capacity;
+    struct publish_move *moves;
+    struct base_buffer keys;
+};
+int publish_moved(struct env *e, struct publish_moves *moves);
 /* TURN: every frame of the private head dies at order DEATH. */
 int publish_forget(struct env *e, u64 death);
 /* TURN: the same for those of VIEW, the head that a commit is making, but for
@@ -402,6 +419,25 @@ int bell_file(struct env *e, char *path, size_t size);
  * down and the end is given back; 0: never.  BUSY if another process has been
  * at it for longer than WAIT_MS. */
 int checkpoint_write(struct env *e, u32 share, u32 wait_ms);
+
+/* The same, with what became of it. */
+struct compact {
+    u32 share;
+    u64 pages_min;              /* a smaller file is left as it is */
+    u64 moved, slices, longest_ns;      /* pages, turns, the longest of them */
+    int (*tell)(struct compact *so_far);        /* or NULL; not 0 ends it */
+    void *context;
+};
+int checkpoint_compact(struct env *e, struct compact *c, u32 wait_ms);
+
+/* --- compact.c --- */
+
+/* Move pages from the end of the file into holes before it; the next checkpoint
+ * frees their places.  1: something moved. */
+int compact_pass(struct env *e, struct compact *c);
+/* The blocks of what is free, wherever it is, go back to the file system, and
+ * it may be taken again. */
+int compact_end(struct env *e, struct compact *c);
 int recover_create(struct env *e);     /* a new database's files */
 int recover_write_conf(struct env *e); /* from now on there is a database */
 int recover_open(struct env *e);       /* first in the directory */
@@ -443,6 +479,11 @@ int superblock_read(struct env *e, struct superblock *newest);
 int txn_load_ids(struct env *e);
 /* A new database's: they begin at LIMIT. */
 int txn_begin_ids(struct env *e, u64 limit);
+
+/* --- history.c --- */
+
+/* Take a snapshot if one is due, and forget what is no longer wanted. */
+int history_tend(struct env *e);
 
 /* --- care.c --- */
 int care_start(struct env *e);

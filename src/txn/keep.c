@@ -30,14 +30,17 @@ int keep_load_cursor(luge_bytes value, struct keep_cursor *cursor)
     return load_record(value, cursor, sizeof *cursor);
 }
 
-static int read_policy(struct env *e, const struct tree *tree,
-                       struct keep_policy *policy)
+int keep_find_policy(struct view *v, struct keep_policy *policy)
 {
+    struct view_tree *t;
     luge_bytes value;
-    int rc = tree_get(&e->pages, tree->root, luge_str(KEEP_POLICY_KEY),
+    memset(policy, 0, sizeof *policy);
+    int rc = view_find(v, KEEP_TREE, &t);
+    if (!rc)
+        rc = tree_get(v->file, t->tree.root, luge_str(KEEP_POLICY_KEY),
                       &value);
     if (!rc) rc = keep_load_policy(value, policy);
-    return rc == LUGE_NOTFOUND ? 0 : rc;
+    return rc == LUGE_NOTREE || rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
 /* The smallest cursor of all consumers; UINT64_MAX: there is none. */
@@ -120,8 +123,8 @@ static int read_wishes(struct env *e, struct keep_policy *policy, u64 *lowest)
     *lowest = UINT64_MAX;
     view_begin(&view, &e->pages, NULL, e->head.catalog,
                e->head.catalog_count, e->head.seq);
-    int rc = view_find(&view, KEEP_TREE, &t);
-    if (!rc) rc = read_policy(e, &t->tree, policy);
+    int rc = keep_find_policy(&view, policy);
+    if (!rc) rc = view_find(&view, KEEP_TREE, &t);
     if (!rc) rc = read_cursors(e, &t->tree, lowest);
     view_end(&view);
     return rc == LUGE_NOTREE ? 0 : rc;

@@ -37,6 +37,18 @@ int lineage_pin_get(struct view *v, const struct view_pin *pin,
     return rc ? rc : read_pin(v, value, record);
 }
 
+int lineage_pin_stands(struct view *v, const struct view_pin *pin)
+{
+    u8 space[PIN_KEY];
+    luge_bytes value;
+    if (v->pins_in == PAGE_NONE || pin->number > v->pins_upto) return 0;
+    int rc = tree_get(v->file, v->pins_in, lineage_pin_key(space, pin),
+                      &value);
+    if (rc != LUGE_NOTFOUND) return rc;
+    return fail(LUGE_EXPIRED, "a snapshot that was there at the time was "
+                "dropped since");
+}
+
 int lineage_pin_put(struct view *v, const struct view_pin *pin,
                     struct pin_record *record)
 {
@@ -237,7 +249,8 @@ int lineage_unhold(struct view *v, struct view_pin pin)
         if (rc) return rc;
         if (--record.kids) return lineage_pin_put(v, &pin, &record);
         rc = pin_gone(v, &pin, &record);
-        if (!rc) rc = lineage_ended(v, pin.tree, pin.number, &ended);
+        if (rc || !v->work->may_write) return rc;
+        rc = lineage_ended(v, pin.tree, pin.number, &ended);
         if (rc || !ended) return rc;
         pin = record.origin;                                      /* L4 */
     }
@@ -247,7 +260,7 @@ int lineage_unhold(struct view *v, struct view_pin pin)
 int lineage_head_gone(struct view *v, u64 tree, const struct view_pin *origin)
 {
     bool ended;
-    if (!origin->tree) return 0;
+    if (!origin->tree || !v->work->may_write) return 0;
     int rc = lineage_ended(v, tree, UINT64_MAX, &ended);
     return rc || !ended ? rc : lineage_unhold(v, *origin);
 }

@@ -24,8 +24,8 @@
  *   L4  A lineage ends when it has no head, no pin, and no pin of the catalog
  *       has its tree.  Then its origin has one kid less.
  * Roots are compared when something goes; no list of dead pages is kept
- * (docs/why/forks.md).  In a view that never lands, numbers are the view's own
- * and nothing is released.
+ * (docs/why/forks.md).  In a view that never lands, numbers are the view's own,
+ * nothing is released and no lineage ends.
  * Not here: what makes a state part of the file (publish.c).
  */
 #ifndef TXN_LINEAGE_H
@@ -82,6 +82,10 @@ static inline int lineage_touch(struct view *v, u64 pinned)
 }
 
 /* --- for those who ask --- */
+
+/* Are the pages of PIN still there?  EXPIRED: V is a state of the past, and PIN
+ * went since.  The trees of the state itself are there, whatever went. */
+int lineage_pin_stands(struct view *v, const struct view_pin *pin);
 
 /* The first tree that is called PATH or lies under it (PATH/...), or the next
  * after NAME if *size > 0.  NAME has room for LUGE_NAME_SIZE_MAX. */

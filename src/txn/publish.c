@@ -13,7 +13,11 @@
 #include "txn/env.h"
 #include "txn/lineage.h"
 
-enum { STAGING_BYTES = 64 << 10, RECLAIM_RUNS_MIN = 512 };
+enum {
+    STAGING_BYTES = 64 << 10,
+    RECLAIM_RUNS_MIN = 512,
+    MOVE_SLICE_PAGES = 1024,    /* moved in one turn: 4 MiB */
+};
 
 /* ------------------------------------------------------------- collect -- */
 
@@ -270,66 +274,61 @@ int publish_head(struct env *e)
 
 /* ---------------------------------------------------------------- move -- */
 
-struct tree_numbers {
-    u64 *numbers;
-    size_t count, capacity;
-};
-
-static int add_number(void *context, u64 number, const struct tree *tree,
-                      luge_bytes name)
-{
-    struct tree_numbers *t = context;
-    (void)tree;
-    (void)name;
-    if (t->count == t->capacity) {
-        size_t capacity = t->capacity ? 2 * t->capacity : 64;
-        u64 *more = base_realloc(t->numbers, capacity * sizeof *more);
-        if (!more) return NOMEM();
-        t->numbers = more;
-        t->capacity = capacity;
-    }
-    t->numbers[t->count++] = number;
-    return 0;
-}
-
-static int move_tree(struct view *view, u64 number, u64 limit, u64 budget,
-                     u64 *moved)
+static int move_key(struct view *view, u64 number, luge_bytes key, u64 limit,
+                    u64 *moved)
 {
     struct view_tree *t;
     int rc = view_find(view, number, &t);
+    if (rc == LUGE_NOTREE) return 0;                 /* dropped since */
     if (!rc) rc = lineage_touch(view, t->pinned);
     if (rc) return rc;
     page_ref before = t->tree.root;
-    rc = tree_move(view->work, &t->tree, limit, budget, moved);
+    rc = tree_move(view->work, &t->tree, limit, key, moved);
     if (t->tree.root != before) t->dirty = true;
     return rc;
 }
 
-static int move_trees(struct view *view, u64 limit, u64 budget, u64 *moved)
+static int move_catalog(struct view *view, luge_bytes key, u64 limit,
+                        u64 *moved)
 {
-    struct tree_numbers trees = {0};
-    int rc = view_each(view, add_number, &trees);
-    for (size_t i = 0; i < trees.count && !rc && *moved < budget; i++)
-        rc = move_tree(view, trees.numbers[i], limit, budget, moved);
-    if (!rc) rc = view_flush(view);
+    int rc = view_flush(view);
     if (!rc) rc = lineage_touch(view, 0);
-    if (!rc) rc = tree_move(view->work, &view->catalog, limit, budget, moved);
-    base_free(trees.numbers);
-    return rc;
+    return rc ? rc : tree_move(view->work, &view->catalog, limit, key, moved);
 }
 
-int publish_moved(struct env *e, u64 limit, u64 budget, u64 *moved)
+/* Pages in memory will want as many free ones: no more than there are. */
+static int move_some(struct env *e, struct view *view, struct publish_moves *m)
+{
+    u64 room = space_free_pages(&e->arena->work);
+    u64 end = m->moved + MOVE_SLICE_PAGES;
+    int rc = 0;
+    while (!rc && m->next < m->count && m->moved < end &&
+           view->work->frame_count + TREE_DEPTH_MAX < room) {
+        const struct publish_move *move = &m->moves[m->next++];
+        luge_bytes key = luge_bytes_of(m->keys.data + move->key,
+                                       move->key_size);
+        rc = move->tree ? move_key(view, move->tree, key, m->limit, &m->moved)
+                        : move_catalog(view, key, m->limit, &m->moved);
+    }
+    return rc ? rc : view_flush(view);
+}
+
+int publish_moved(struct env *e, struct publish_moves *m)
 {
     struct view view = {0};
     struct head_mark mark;
     struct aside aside = {0};
+    u64 before = m->moved;
     head_mark(e, &mark);
     head_view(e, &view, e->head.seq);
-    *moved = 0;
-    /* New places are found below the limit only. */
-    int rc = space_set_aside(&e->space, limit, &aside.runs, &aside.count);
-    if (!rc) rc = move_trees(&view, limit, budget, moved);
-    if (rc || !*moved) head_abandon(e, &view, &mark);
+    /* New places are found below the limit only, and after that others' too, as
+     * long as there are any. */
+    e->arena->work.high_from = m->limit;
+    int rc = space_set_aside(&e->space, m->limit, &aside.runs, &aside.count);
+    e->space.fixed = true;
+    if (!rc) rc = move_some(e, &view, m);
+    e->space.fixed = false;
+    if (rc || m->moved == before) head_abandon(e, &view, &mark);
     else rc = publish_view(e, &view, &mark, &aside);
     base_free(aside.runs);
     return rc;

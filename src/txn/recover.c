@@ -173,6 +173,8 @@ static void describe_head(const struct superblock *s, struct txn_head *h)
         .catalog = s->catalog,
         .catalog_count = s->catalog_count, .published_log = s->log,
         .checkpoint = s->seq, .checkpoint_publication = s->publication,
+        .checkpoint_catalog = s->catalog,
+        .checkpoint_catalog_count = s->catalog_count,
         .checkpoint_log = s->log,
         .superblocks = s->number, .stored_first = s->stored_first,
         .stored_pages = (u32)s->stored_pages,

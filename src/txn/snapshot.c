@@ -111,12 +111,19 @@ static int whole_root(struct view *v, u64 number, page_ref *root)
     return rc;
 }
 
+static int whole_to_read(struct view *v, u64 number, page_ref *root)
+{
+    struct view_pin pin = {0, number};
+    int rc = lineage_pin_stands(v, &pin);
+    return rc ? rc : whole_root(v, number, root);
+}
+
 static int tree_in_whole(struct view *v, const struct snapshot_record *s,
                          luge_bytes name, struct tree *tree, u64 *number)
 {
     struct catalog_record record;
     page_ref root;
-    int rc = whole_root(v, s->pin, &root);
+    int rc = whole_to_read(v, s->pin, &root);
     if (!rc) rc = view_number_in(v, root, name, number);
     if (!rc) rc = view_record(v, root, *number, &record, NULL);
     if (!rc) *tree = (struct tree){record.root, record.count};
@@ -134,6 +141,7 @@ int lineage_snapshot_tree(struct view *v, const struct snapshot_record *s,
     int rc = tree_get(v->file, v->catalog.root,
                       frozen_key(space, s->number, name), &value);
     if (!rc) rc = read_frozen(v, value, &record);
+    if (!rc && record.pin.tree) rc = lineage_pin_stands(v, &record.pin);
     if (rc) return rc;
     *tree = (struct tree){record.root, record.count};
     *number = record.tree;
@@ -151,7 +159,7 @@ int lineage_snapshot_tree_after(struct view *v,
         return name_after(v, frozen_key(space, s->number, after), NUMBER_KEY,
                           name, size);
     struct tree now = v->catalog;
-    int rc = whole_root(v, s->pin, &v->catalog.root);
+    int rc = whole_to_read(v, s->pin, &v->catalog.root);
     if (!rc) rc = view_name_after(v, after, name, size, &number);
     v->catalog = now;
     return rc;

@@ -242,6 +242,22 @@ int txn_begin_beside(const struct luge_txn *of, struct luge_txn **result)
     return 0;
 }
 
+int txn_begin_checkpoint(struct env *e, struct luge_txn **result)
+{
+    struct luge_txn *txn;
+    struct version v;
+    int rc = take_reader(e, &txn);
+    if (rc) return rc;
+    rc = version_pin_checkpoint(e, txn->slot, &v);
+    if (rc) {
+        give_idle(txn);
+        return rc;
+    }
+    read_pinned(txn, &v);
+    *result = txn;
+    return 0;
+}
+
 int txn_begin_published(struct env *e, struct luge_txn **result,
                         struct txn_head *head)
 {
@@ -264,6 +280,54 @@ int txn_begin_published(struct env *e, struct luge_txn **result,
     return rc;
 }
 
+/* ---------------------------------------------------------------- past -- */
+
+void txn_past_begin(struct luge_txn *txn, const struct tree *catalog,
+                    u64 publication)
+{
+    struct env *e = txn->env;
+    txn->past = true;
+    txn->past_frames = 0;
+    page_work_begin(&txn->work, &e->pages, txn->version.seq, NULL);
+    txn->work.birth = publication;
+    view_begin(&txn->view, &e->pages, &txn->work, catalog->root,
+               catalog->count, txn->version.seq);
+}
+
+int txn_past_seal(struct luge_txn *txn, u64 seq, const struct log_position *at)
+{
+    struct env *e = txn->env;
+    int rc = view_flush(&txn->view);
+    if (rc) return rc;
+    txn->view.work = NULL;
+    txn->version.seq = seq;
+    txn->version.log = *at;
+    atomic_store(&e->share.m->slots[txn->slot].seq, seq);
+    txn->past_frames = txn->work.frame_count;
+    atomic_fetch_add(&e->past_frames, txn->past_frames);
+    return 0;
+}
+
+static void past_end(struct luge_txn *txn)
+{
+    if (!txn->past) return;
+    page_work_abandon(&txn->work);
+    ops_clear(&txn->ops);
+    atomic_fetch_sub(&txn->env->past_frames, txn->past_frames);
+    txn->past = false;
+    txn->past_frames = 0;
+}
+
+/* The states whose trees were opened in TXN. */
+static void pasts_end(struct luge_txn *txn)
+{
+    while (txn->pasts) {
+        struct luge_txn *past = txn->pasts;
+        txn->pasts = past->next;
+        txn_abort(past);
+    }
+}
+
 /* ----------------------------------------------------------------- end -- */
 
 static void drop_savepoints(struct luge_txn *txn, u32 from)
@@ -278,6 +342,8 @@ static void leave(struct luge_txn *txn)
     struct env *e = txn->env;
     if (txn->private_view) page_work_abandon(&txn->work);
     txn->private_view = false;
+    past_end(txn);
+    pasts_end(txn);
     if (txn->writes) {
         drop_savepoints(txn, 0);
         ops_clear(&txn->ops);
@@ -373,6 +439,8 @@ int txn_renew(struct luge_txn *txn)
     if (rc) return rc;
     if (txn->writes)
         return fail(LUGE_INVALID, "a write transaction cannot be renewed");
+    past_end(txn);
+    pasts_end(txn);
     version_unpin(txn->env, txn->slot);
     txn->view.frozen_count = 0;
     txn->pinned = false;

@@ -42,6 +42,10 @@ struct luge_txn {
     struct ops ops;
     struct ops_mark applied;
     struct reads reads;
+    bool past;                  /* READ: a state made by replaying the log: a
+                                   private view whose large values are in ops */
+    u64 past_frames;            /* that it takes */
+    struct luge_txn *pasts;     /* states whose trees were opened here */
     u64 changes;                /* operations added or undone: cursors look */
     struct txn_savepoint *savepoints;
     u32 savepoint_count, savepoint_capacity;
@@ -59,6 +63,14 @@ int txn_begin_beside(const struct luge_txn *of, struct luge_txn **txn);
  * pages of the file; *head is what was flipped then.  Takes the turn. */
 int txn_begin_published(struct env *e, struct luge_txn **txn,
                         struct txn_head *head);
+/* A read transaction on what the newest checkpoint is of. */
+int txn_begin_checkpoint(struct env *e, struct luge_txn **txn);
+/* TXN, just begun, becomes a private view of CATALOG, which its pin holds and
+ * which is of PUBLICATION: to be changed, and sealed as what commit SEQ left,
+ * AT being behind its record. */
+void txn_past_begin(struct luge_txn *txn, const struct tree *catalog,
+                    u64 publication);
+int txn_past_seal(struct luge_txn *txn, u64 seq, const struct log_position *at);
 /* *seq: number of the commit, or of the snapshot if nothing was written. */
 int txn_commit(struct luge_txn *txn, u64 *seq);
 void txn_abort(struct luge_txn *txn);

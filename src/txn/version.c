@@ -182,6 +182,37 @@ void version_pin_beside(struct env *e, u32 slot, u32 other,
     atomic_store(&slots[slot].pin, atomic_load(&slots[other].pin));
 }
 
+static void checkpoint_version(struct env *e, struct version *v)
+{
+    struct txn_head now;
+    head_copy(e, &now);
+    *v = (struct version){
+        now.checkpoint, 2 * now.checkpoint + 1, now.checkpoint_catalog,
+        now.checkpoint_catalog_count, now.checkpoint_publication,
+        now.checkpoint_log,
+    };
+}
+
+/* The word is changed before the pages go, and with a fence before the pins are
+ * collected: as with the floor (share/slot.c).  Who flipped may not have told
+ * yet: then it is the one that was the next. */
+int version_pin_checkpoint(struct env *e, u32 slot, struct version *v)
+{
+    struct share_memory *m = e->share.m;
+    for (int i = 0; i < TRIES_MAX; i++) {
+        checkpoint_version(e, v);
+        atomic_store(&e->pins[slot], v->order);
+        atomic_store(&m->slots[slot].seq, v->seq);
+        atomic_store(&m->slots[slot].pin, v->base);
+        atomic_thread_fence(memory_order_seq_cst);
+        if (atomic_load(&m->checkpoint) == v->base ||
+            atomic_load(&m->checkpoint_next) == v->base)
+            return 0;
+        version_unpin(e, slot);
+    }
+    return fail(LUGE_BUSY, "checkpoints pass faster than one can be pinned");
+}
+
 void version_pin_head(struct env *e, u32 slot)
 {
     struct share_slot *s = &e->share.m->slots[slot];

@@ -17,6 +17,7 @@ void view_begin(struct view *v, struct page_file *f, struct page_work *w,
     v->seq = seq;
     v->catalog_pin_known = false;
     v->freeze = NULL;
+    v->pins_in = PAGE_NONE;
     v->frozen_count = 0;
     v->inline_trees[0].number = 0;
     if (v->trees) v->trees[0].number = 0;

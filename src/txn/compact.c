@@ -1,0 +1,216 @@
+/* txn/compact.c -- pages at the end of the file move into holes before it.
+ *
+ *     |xxxx..xx.xx..x|..xx...xx.x|       limit: as low as the holes before it
+ *              <------limit            are many, and a stripe before the end
+ *
+ *   1 which keys lead to what lies beyond the limit?     (a snapshot; no turn)
+ *   2 a slice of them, and another: new places           (turn, some ms each)
+ *   3 a checkpoint frees the old places, the end is cut  (checkpoint.c)
+ * So the walk of all trees, which takes time in proportion to their size, holds
+ * up nobody, and what does takes time in proportion to the slice.
+ * What pins of forks and snapshots share does not move: it has many parents.
+ * The holes before it give their blocks back, which the file's length does not
+ * show.
+ * Not here: how a page moves (tree/move.c).
+ */
+#include <stdlib.h>
+
+#include "txn/lineage.h"
+#include "txn/txn.h"
+
+enum {
+    STRIPE_PAGES = 1 << 16,     /* 256 MiB between two checkpoints */
+    MARGIN_PAGES = 64,          /* free below the limit, for what leads there */
+    PUNCH_RUNS_MAX = 8192,      /* in one turn, some 2 us each */
+};
+
+/* ---------------------------------------------------------------- plan -- */
+
+struct plan {
+    struct env *env;
+    struct view *view;
+    struct publish_moves *m;
+    u64 tree;
+};
+
+static int add_move(void *context, luge_bytes key)
+{
+    struct plan *p = context;
+    struct publish_moves *m = p->m;
+    if (m->count == m->capacity) {
+        size_t capacity = m->capacity ? 2 * m->capacity : 1024;
+        struct publish_move *more =
+            base_realloc(m->moves, capacity * sizeof *more);
+        if (!more) return NOMEM();
+        m->moves = more;
+        m->capacity = capacity;
+    }
+    m->moves[m->count++] = (struct publish_move){p->tree, m->keys.size,
+                                                 (u32)key.size};
+    return base_buffer_add(&m->keys, key.data, key.size);
+}
+
+static int plan_tree(void *context, u64 number, const struct tree *tree,
+                     luge_bytes name)
+{
+    struct plan *p = context;
+    struct catalog_record record;
+    int rc = lineage_record_in(p->view, p->view->catalog.root, number,
+                               &record);
+    (void)name;
+    p->tree = number;
+    if (rc) return rc;
+    return tree_beyond(&p->env->pages, tree->root, p->m->limit,
+                       max_u64(record.pinned, p->view->catalog_pin), add_move,
+                       p);
+}
+
+static int make_plan(struct env *e, struct publish_moves *m)
+{
+    struct luge_txn *txn;
+    int rc = txn_begin(e, LUGE_READ, &txn);
+    if (rc) return rc;
+    struct plan p = {e, &txn->view, m, 0};
+    rc = lineage_load(p.view);
+    if (!rc) rc = view_each(p.view, plan_tree, &p);
+    p.tree = 0;
+    if (!rc)
+        rc = tree_beyond(&e->pages, p.view->catalog.root, m->limit,
+                         p.view->catalog_pin, add_move, &p);
+    txn_abort(txn);
+    return rc;
+}
+
+/* ---------------------------------------------------------------- move -- */
+
+static bool is_worth(const struct space_state *st, const struct compact *c)
+{
+    u64 freed = space_free_pages(st);
+    return freed && st->page_count > c->pages_min &&
+           freed * c->share >= st->page_count;
+}
+
+/* As far down as what is free would reach if it lay at the end, nearly.  0: it
+ * is not worth it. */
+static int choose_limit(struct env *e, const struct compact *c, u64 *limit)
+{
+    const struct space_state *st;
+    int rc = head_take_turn(e, e->options.busy_timeout_ms);
+    if (rc) return rc;
+    *limit = 0;
+    if (is_worth(&e->arena->work, c)) rc = publish_head(e);
+    st = &e->arena->work;               /* a theft may have moved it */
+    if (!rc && is_worth(st, c))
+        *limit = st->page_count + MARGIN_PAGES -
+                 min_u64(space_free_pages(st), STRIPE_PAGES);
+    head_release_turn(e);
+    return rc;
+}
+
+static int one_slice(struct env *e, struct publish_moves *m,
+                     struct compact *c)
+{
+    int rc = head_take_turn(e, e->options.busy_timeout_ms);
+    if (rc) return rc;
+    u64 start = os_monotonic_ns(), before = m->moved;
+    rc = publish_head(e);
+    if (!rc) rc = publish_moved(e, m);
+    c->longest_ns = max_u64(c->longest_ns, os_monotonic_ns() - start);
+    head_release_turn(e);
+    c->slices++;
+    c->moved += m->moved - before;
+    return rc;
+}
+
+/* When there is no more room below, a checkpoint makes some. */
+static int all_slices(struct env *e, struct publish_moves *m,
+                      struct compact *c)
+{
+    int rc = 0;
+    while (!rc && m->next < m->count) {
+        u64 before = m->moved;
+        rc = one_slice(e, m, c);
+        if (m->moved == before) break;
+    }
+    return rc;
+}
+
+int compact_pass(struct env *e, struct compact *c)
+{
+    struct publish_moves m = {0};
+    int rc = choose_limit(e, c, &m.limit);
+    if (rc || !m.limit) return rc;
+    rc = make_plan(e, &m);
+    if (!rc) rc = all_slices(e, &m, c);
+    base_free(m.moves);
+    base_buffer_free(&m.keys);
+    return rc ? rc : m.moved > 0;
+}
+
+/* --------------------------------------------------------------- holes -- */
+
+static int punch_runs(struct env *e, const struct space_run *runs,
+                      size_t count)
+{
+    u64 page = e->options.page_bytes;
+    int rc = head_may_write(e);
+    for (size_t i = 0; i < count && !rc; i++)
+        rc = e->os->punch(e->db, runs[i].first * page, runs[i].pages * page);
+    return rc;
+}
+
+static int longest_first(const void *a, const void *b)
+{
+    const struct space_run *x = a, *y = b;
+    return (x->pages < y->pages) - (x->pages > y->pages);
+}
+
+/* TURN: the free pages give their blocks back and stay free.  Meanwhile they
+ * are taken: a thief of the turn would leave them alone. */
+static int punch_free(struct env *e)
+{
+    struct head_mark mark;
+    struct space_run *runs = NULL;
+    size_t count = 0;
+    head_mark(e, &mark);
+    int rc = space_set_aside(&e->space, 0, &runs, &count);
+    if (count) qsort(runs, count, sizeof *runs, longest_first);
+    if (!rc) rc = punch_runs(e, runs, min_u64(count, PUNCH_RUNS_MAX));
+    base_free(runs);
+    if (!share_turn_mine(&e->share)) return rc;
+    e->arena->work = mark.space;
+    e->space.limbo_count = mark.limbo;
+    return rc;
+}
+
+/* What pages cannot move out of the way of, a snapshot of somebody who stands
+ * still, is full of small holes (crash_reader: 3.1 x the live data without
+ * this, 2.1 x with it). */
+static int punch_holes(struct env *e, struct compact *c)
+{
+    if (!e->os->punch || !is_worth(&e->arena->work, c)) return 0;
+    return punch_free(e);
+}
+
+/* TURN: all that is free may be taken again. */
+static int lower_end(struct env *e)
+{
+    struct space_state *st = &e->arena->work;
+    if (!st->high_from) return 0;
+    int rc = publish_head(e);
+    if (rc) return rc;
+    struct txn_head next = *env_head(e);
+    st->high_from = 0;
+    rc = space_tidy(&e->space);
+    return rc ? rc : head_flip(e, &next, true);
+}
+
+int compact_end(struct env *e, struct compact *c)
+{
+    int rc = head_take_turn(e, e->options.busy_timeout_ms);
+    if (rc) return rc;
+    rc = punch_holes(e, c);
+    if (!rc) rc = lower_end(e);
+    head_release_turn(e);
+    return rc;
+}
