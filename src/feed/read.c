@@ -269,7 +269,7 @@ static int scan_to_time(struct feed_reader *r, u64 number, u64 time_ns)
     int rc = segment_floor(r, number, &from, &floor);
     if (rc) return rc;
     head_copy(r->env, &now);
-    log_scan_begin(&scan, &r->log, &from, &now.log);
+    log_scan_begin(&scan, &r->log, &from, &now.written);
     while (!(rc = log_next(&scan, &frame)) && frame.time_ns <= time_ns) {
         if (frame.kind != LOG_LAST) continue;
         seq = frame.seq;
@@ -302,7 +302,9 @@ int feed_reader_seek_time(struct feed_reader *r, u64 time_ns)
     u64 *numbers, oldest = atomic_load(&r->env->share.m->log_oldest);
     size_t count;
     int worst = 0;
-    int rc = log_list(&r->log, oldest, now.log.segment, &numbers, &count);
+    int rc = tail_flush(r->env, UINT64_MAX);
+    if (rc) return rc;
+    rc = log_list(&r->log, oldest, now.log.segment, &numbers, &count);
     if (rc) return rc;
     rc = LUGE_NOTFOUND;
     while (count && (rc == LUGE_NOTFOUND || rc == LUGE_CORRUPT)) {

@@ -253,7 +253,7 @@ int txn_begin_checkpoint(struct env *e, struct luge_txn **result)
         give_idle(txn);
         return rc;
     }
-    read_pinned(txn, &v);
+    begin_view(txn, &v);
     *result = txn;
     return 0;
 }
@@ -288,6 +288,7 @@ void txn_past_begin(struct luge_txn *txn, const struct tree *catalog,
     struct env *e = txn->env;
     txn->past = true;
     txn->past_frames = 0;
+    forget_view(txn);
     page_work_begin(&txn->work, &e->pages, txn->version.seq, NULL);
     txn->work.birth = publication;
     view_begin(&txn->view, &e->pages, &txn->work, catalog->root,

@@ -189,7 +189,7 @@ static void checkpoint_version(struct env *e, struct version *v)
     *v = (struct version){
         now.checkpoint, 2 * now.checkpoint + 1, now.checkpoint_catalog,
         now.checkpoint_catalog_count, now.checkpoint_publication,
-        now.checkpoint_log,
+        now.checkpoint_log, {0}, 0,
     };
 }
 
@@ -201,7 +201,7 @@ int version_pin_checkpoint(struct env *e, u32 slot, struct version *v)
     struct share_memory *m = e->share.m;
     for (int i = 0; i < TRIES_MAX; i++) {
         checkpoint_version(e, v);
-        atomic_store(&e->pins[slot], v->order);
+        atomic_store(&e->pins[slot].order, v->order);
         atomic_store(&m->slots[slot].seq, v->seq);
         atomic_store(&m->slots[slot].pin, v->base);
         atomic_thread_fence(memory_order_seq_cst);
