@@ -235,7 +235,8 @@ enum luge_begin_flags {
 
 /* Begin a transaction on the newest version that may be shown: nothing that a
  * power loss could still take back is seen by a reader.  A LUGE_TURN
- * transaction sees the newest commit; it becomes durable no later than its own.
+ * transaction sees the newest commit, durable or not; its own luge_commit waits
+ * for that too if it changed nothing.
  * Memory: *txn is the caller's until luge_commit or luge_abort.
  * Errors: READONLY, BUSY (turn), LIMIT (2 000 readers), NOMEM, FORKED,
  * BROKEN. */

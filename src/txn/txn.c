@@ -409,15 +409,26 @@ static void leave_to_caretaker(struct env *e)
     }
 }
 
+/* Who held the turn saw the newest commit, durable or not.  Once that was
+ * acknowledged, nobody who begins may see less, nor power loss take it back. */
+static int end_unchanged(struct luge_txn *txn)
+{
+    struct env *e = txn->env;
+    u64 seq = txn->version.seq;
+    txn_abort(txn);
+    return atomic_load(&e->share.m->shown) < seq ? commit_wait(e, seq) : 0;
+}
+
 int txn_commit(struct luge_txn *txn, u64 *seq)
 {
     struct env *e = txn->env;
     int rc = txn_usable(txn);
     *seq = txn->version.seq;
-    if (rc || !txn->ops.count) {
+    if (rc) {
         if (rc != LUGE_FORKED) txn_abort(txn);
         return rc;
     }
+    if (!txn->ops.count) return end_unchanged(txn);
     bool full = log_flags(txn) & LOG_FULL;
     rc = land(txn, seq);
     if (!rc) bell_commit(e, &txn->ops, *seq);
