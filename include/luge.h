@@ -148,7 +148,9 @@ enum luge_durability {
 };
 
 enum luge_open_flags {
-    LUGE_READ_ONLY = 1 << 0,  /* this handle never writes */
+    LUGE_READ_ONLY = 1 << 0,  /* this handle changes no data; it needs write
+                                 permission even so, to tell others what it
+                                 reads: PERMISSION without it */
     LUGE_CREATE_NEW = 1 << 1, /* LUGE_EXISTS if there is a database already */
     LUGE_MUST_EXIST = 1 << 2, /* LUGE_NOTFOUND instead of creating one */
     LUGE_TEMPORARY = 1 << 3,  /* delete the directory at the last close; with

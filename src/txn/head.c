@@ -67,7 +67,7 @@ void head_init_arena(struct env *e, const struct txn_head *first)
     a->heads[0] = *first;
     a->work = first->space;
     a->generation = atomic_load(&m->turn_generation);
-    atomic_store(&a->current, a->generation << HEAD_FLIP_BITS);
+    atomic_store(&a->current, env_generation_word(e, a->generation));
     head_attach(e);
 }
 
@@ -79,7 +79,7 @@ int head_flip(struct env *e, const struct txn_head *next, bool space)
     u64 now = atomic_load(&a->current);
     u64 flipped = (now & ~HEAD_FLIP_MASK) | ((now + 1) & HEAD_FLIP_MASK);
     struct txn_head *slot = &a->heads[flipped & 1];
-    if (now >> HEAD_FLIP_BITS != a->generation ||
+    if ((now & ~HEAD_FLIP_MASK) != env_generation_word(e, a->generation) ||
         !share_turn_mine(&e->share))
         return fail(LUGE_CONFLICT, "this process was stopped, and another "
                     "took the turn");
@@ -559,11 +559,12 @@ static int take_turn(struct env *e, u32 wait_ms, enum share_turn_how *how)
     }
 }
 
-int head_take_turn(struct env *e, u32 wait_ms)
+/* *robbed: we were stopped meanwhile, and the turn is another's. */
+static int take_head(struct env *e, u32 wait_ms, bool *robbed)
 {
     enum share_turn_how how;
-    int rc = env_usable(e);
-    if (!rc) rc = take_turn(e, wait_ms, &how);
+    int rc = take_turn(e, wait_ms, &how);
+    *robbed = false;
     if (rc) return rc;
     admit_theft(e);
     if (how != SHARE_TURN_TAKEN) {
@@ -571,7 +572,22 @@ int head_take_turn(struct env *e, u32 wait_ms)
         (void)share_reap(&e->share);
     }
     rc = refresh(e);
-    if (rc) head_release_turn(e);
+    if (!rc) return 0;
+    *robbed = !share_turn_mine(&e->share);
+    head_release_turn(e);
+    return rc;
+}
+
+/* Who is robbed before anything has begun begins anew: nobody need know. */
+int head_take_turn(struct env *e, u32 wait_ms)
+{
+    bool robbed;
+    int rc;
+    do {
+        rc = env_usable(e);
+        if (rc) return rc;
+        rc = take_head(e, wait_ms, &robbed);
+    } while (robbed);
     return rc;
 }
 
