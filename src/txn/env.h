@@ -233,9 +233,9 @@ struct env {
 };
 
 /* `current`: the generation above, counted from the first of this shared
- * memory, the number of flips below; its last bit is the index of the head.  The
- * number makes a copy checkable (head_copy).  One theft each 100 ms would use up
- * the generations in 29 hours; then it is an error (takeover_theft). */
+ * memory, the number of flips below; its last bit is the index of the head.
+ * The number makes a copy checkable (head_copy).  One theft each 100 ms would
+ * use up the generations in 29 hours; then it is an error (takeover_theft). */
 enum { HEAD_FLIP_BITS = 44 };
 #define HEAD_FLIP_MASK (((u64)1 << HEAD_FLIP_BITS) - 1)
 #define HEAD_GENERATIONS_MAX ((u64)1 << (64 - HEAD_FLIP_BITS))
