@@ -607,6 +607,8 @@ static int catch_up_with_turn(struct env *e)
     bool unpublished = !(e->head.order & 1);
     bool shared = atomic_load(&e->share.m->attached) > 1;
     if (unpublished && shared) rc = publish_head(e);
+    /* Robbed: the reader looks again, at what the thief has made. */
+    if (rc && !share_turn_mine(&e->share)) rc = 0;
     head_release_turn(e);
     return rc;
 }
