@@ -454,6 +454,44 @@ static void end(pid_t pid)
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+static uint64_t arena_place(struct rig *r)
+{
+    uint64_t at;
+    int fd = open(inside(r, "shm"), O_RDONLY);
+    assert_int_equal(pread(fd, &at, 8, offsetof(struct share_memory, arena)),
+                     8);
+    close(fd);
+    return at;
+}
+
+/* Who is stopped for long may go on in the arena that he was robbed of: its
+ * place is left out when the others have all been used. */
+static void a_robbed_one_keeps_his_place(void **state)
+{
+    CHILD_WITH_THREADS();
+    struct rig *r = *state;
+    rig_open(r, NULL);
+    commit_put(r, "k", "v");
+    uint64_t his = arena_place(r);
+    pid_t robbed = stopped_with_the_turn(r);
+    commit_put(r, "k", "first thief");
+    assert_true(arena_place(r) != his);
+    thefts_so_far(r, SHARE_ARENAS_MAX - 1);
+    pid_t other = stopped_with_the_turn(r);
+    commit_put(r, "k", "second thief");
+    assert_true(arena_place(r) != his);
+    end(robbed);
+    end(other);
+    thefts_so_far(r, 2 * SHARE_ARENAS_MAX - 1);
+    other = stopped_with_the_turn(r);
+    commit_put(r, "k", "third thief");
+    assert_true(arena_place(r) == his);         /* he is dead now */
+    end(other);
+    fine(luge_check(r->db, NULL, NULL));
+    rig_reopen(r);
+    now_holds(r, LUGE_MAIN, "k", "third thief");
+}
+
 /* There is room for a million thefts.  The last one is like the first; one more
  * is an error, and all is well once everybody has closed. */
 static void the_last_thefts(void **state)
@@ -995,7 +1033,7 @@ int main(void)
         CLOSED(opening_and_closing_at_once),
         CLOSED(a_process_dies_with_the_turn), CLOSED(recovery),
         CLOSED(a_copy_is_a_database), CLOSED(after_fork),
-        CLOSED(the_last_thefts),
+        CLOSED(the_last_thefts), CLOSED(a_robbed_one_keeps_his_place),
         CLOSED(the_parent_dies_first), CLOSED(no_permission),
         CLOSED(planted_links), CLOSED(low_descriptors),
         CLOSED(no_descriptor_is_inherited), CLOSED(no_space),

@@ -338,6 +338,10 @@ int id_set_add(struct id_set *set, u64 id);
 /* TURN: the working space is another's: keep what he may still use, and begin
  * again from the flipped one. */
 int takeover_space(struct env *e);
+/* TURN: this process says that it knows of all thefts of the arena's time and
+ * before: what it left may be used again.  No thread of it is still inside an
+ * old turn, for a process has one at a time there (share/turn.c). */
+void takeover_admit(struct env *e);
 /* TURN, marked stolen: move to a new arena and a new segment, out of the robbed
  * one's reach.  CONFLICT: robbed in turn.  LIMIT: too many thefts since the
  * directory was opened; all must close it. */

@@ -520,16 +520,6 @@ static int refresh(struct env *e)
     return rc;
 }
 
-/* A process that was robbed says that it knows: no thread of it is still inside
- * the old turn, for a process has one at a time there (share/turn.c).  What it
- * left may be used again (takeover.c). */
-static void admit_theft(struct env *e)
-{
-    struct share_seat *seat = &e->share.m->seats[e->share.seat];
-    if (atomic_load(&seat->trim) != e->arena->generation)
-        atomic_store(&seat->trim, e->arena->generation);
-}
-
 /* Which arena is ours to change?  The one that shared memory names; but if we
  * were stopped and robbed before we looked, it is the thief's.  The pin comes
  * before the question, too: whoever robs us later finds it. */
@@ -566,7 +556,7 @@ static int take_head(struct env *e, u32 wait_ms, bool *robbed)
     int rc = take_turn(e, wait_ms, &how);
     *robbed = false;
     if (rc) return rc;
-    admit_theft(e);
+    takeover_admit(e);
     if (how != SHARE_TURN_TAKEN) {
         atomic_store(&e->share.m->turn_long, 0);
         (void)share_reap(&e->share);

@@ -20,6 +20,13 @@
 
 enum { CHUNK_RUNS_ABOUT = 120, CHUNKS_EXTRA = 16 };
 
+void takeover_admit(struct env *e)
+{
+    struct share_seat *seat = &e->share.m->seats[e->share.seat];
+    if (atomic_load(&seat->trim) != e->arena->generation)
+        atomic_store(&seat->trim, e->arena->generation);
+}
+
 /* Queues whose popped runs the owner may be using: all but KEPT. */
 static bool lends(u32 name)
 {
@@ -228,7 +235,9 @@ static int fill_arena(struct env *e, struct txn_arena *a, u64 bytes,
 static int new_generation(struct env *e, u64 *generation)
 {
     u64 first = atomic_load(&e->share.m->first_generation);
-    *generation = share_new_generation(&e->share);
+    do *generation = share_new_generation(&e->share);
+    while (share_arena_used(&e->share, *generation) &&
+           *generation - first < HEAD_GENERATIONS_MAX);
     if (*generation - first < HEAD_GENERATIONS_MAX &&
         *generation < LOG_GENERATIONS_MAX)
         return 0;
@@ -267,6 +276,7 @@ int takeover_theft(struct env *e)
         if (!rc) rc = move_arena(e, &moved);
         if (rc) return rc;
         head_attach(e);
+        takeover_admit(e);
         e->space.limbo_count = 0;
     }
     if (!share_turn_settle(&e->share))
