@@ -409,6 +409,8 @@ int tail_append(struct env *e, struct ops *ops, struct txn_head *next,
 int tail_write(struct env *e, struct txn_head *h);
 /* TURN: the same for the head, for whoever will read the log's file. */
 int tail_settle(struct env *e);
+/* The turn, and nothing in the tail.  Who is robbed meanwhile begins anew. */
+int tail_take_turn(struct env *e, u32 wait_ms);
 /* Without the turn: the log's file gets all up to SEQ, or all there is. */
 int tail_flush(struct env *e, u64 seq);
 /* First in the directory: the log's file, which ends at END, gets what follows

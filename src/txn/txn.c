@@ -135,11 +135,11 @@ static void forget_view(struct luge_txn *txn)
  * is under way is waited for. */
 static int try_turn(struct env *e)
 {
-    int rc = head_take_turn(e, 0);
+    int rc = tail_take_turn(e, 0);
     for (int i = 0; rc == LUGE_BUSY && i < TRY_LOOKS_MAX; i++) {
         if (atomic_load(&e->share.m->turn_long)) return rc;
         os_sleep_us(TRY_NAP_US);
-        rc = head_take_turn(e, 0);
+        rc = tail_take_turn(e, 0);
     }
     return rc;
 }
@@ -155,16 +155,12 @@ static void end_turn(struct luge_txn *txn)
 static int begin_turn(struct luge_txn *txn)
 {
     struct env *e = txn->env;
+    /* Nothing in the tail: readers cannot write it while we have the turn. */
     int rc = txn->flags & LUGE_TRY
                  ? try_turn(e)
-                 : head_take_turn(e, e->options.busy_timeout_ms);
+                 : tail_take_turn(e, e->options.busy_timeout_ms);
     if (rc) return rc;
     atomic_store(&e->share.m->turn_long, 1);
-    rc = tail_settle(e);    /* readers cannot, as long as we have the turn */
-    if (rc) {
-        end_turn(txn);
-        return rc;
-    }
     head_mark(e, &txn->mark);
     forget_view(txn);
     head_view(e, &txn->view, e->head.seq + 1);
