@@ -148,7 +148,9 @@ enum luge_durability {
 };
 
 enum luge_open_flags {
-    LUGE_READ_ONLY = 1 << 0,  /* this handle never writes */
+    LUGE_READ_ONLY = 1 << 0,  /* this handle changes no data; it needs write
+                                 permission even so, to tell others what it
+                                 reads: PERMISSION without it */
     LUGE_CREATE_NEW = 1 << 1, /* LUGE_EXISTS if there is a database already */
     LUGE_MUST_EXIST = 1 << 2, /* LUGE_NOTFOUND instead of creating one */
     LUGE_TEMPORARY = 1 << 3,  /* delete the directory at the last close; with
@@ -235,7 +237,8 @@ enum luge_begin_flags {
 
 /* Begin a transaction on the newest version that may be shown: nothing that a
  * power loss could still take back is seen by a reader.  A LUGE_TURN
- * transaction sees the newest commit; it becomes durable no later than its own.
+ * transaction sees the newest commit, durable or not; its own luge_commit waits
+ * for that too if it changed nothing.
  * Memory: *txn is the caller's until luge_commit or luge_abort.
  * Errors: READONLY, BUSY (turn), LIMIT (2 000 readers), NOMEM, FORKED,
  * BROKEN. */

@@ -1061,8 +1061,14 @@ static int earlier_begin(const void *a, const void *b)
            ((*x)->begin_ns < (*y)->begin_ns);
 }
 
-/* K2, by numbers: who begins after a commit has answered has a snapshot that is
- * not older. */
+/* The newest commit that is known from this answer: its own, or one it saw. */
+static uint64_t told(const struct record *r)
+{
+    return r->commit > r->snapshot ? r->commit : r->snapshot;
+}
+
+/* K2, by numbers: who begins after a transaction has answered has a snapshot
+ * that is not older than what that one made or saw. */
 static void judge_snapshots(struct storm *s)
 {
     const struct record **ends, **begins, *newest = NULL;
@@ -1082,14 +1088,15 @@ static void judge_snapshots(struct storm *s)
     for (size_t i = 0; i < count; i++) {
         const struct record *r = begins[i];
         for (; ended < count && ends[ended]->end_ns < r->begin_ns; ended++)
-            if (!newest || ends[ended]->commit > newest->commit)
+            if (!newest || told(ends[ended]) > told(newest))
                 newest = ends[ended];
-        if (newest && r->snapshot < newest->commit)
-            lost(s, "K2: a transaction (flags %x) saw %llu, %llu ns after "
-                 "commit %llu (flags %x) had answered", r->flags,
-                 (unsigned long long)r->snapshot,
+        if (newest && r->snapshot < told(newest))
+            lost(s, "K2: a transaction (flags %x) saw %llu, %llu ns after one "
+                 "(flags %x) had answered that saw %llu and became %llu",
+                 r->flags, (unsigned long long)r->snapshot,
                  (unsigned long long)(r->begin_ns - newest->end_ns),
-                 (unsigned long long)newest->commit, newest->flags);
+                 newest->flags, (unsigned long long)newest->snapshot,
+                 (unsigned long long)newest->commit);
     }
     free(ends);
     free(begins);

@@ -393,6 +393,31 @@ static void cut_files(void **state)
     assert_true(t.errors > 0 && t.same > 0);
 }
 
+/* Somebody cuts the page file while we have it open.  Whoever begins when that
+ * was seen gets an error; nobody touches what is gone. */
+static void cut_while_open(void **state)
+{
+    struct rig *r = *state;
+    char path[700];
+    uint64_t until = now_ns() + 20000000000u;
+    luge_txn *txn;
+    int rc;
+    rig_open(r, NULL);
+    for (int i = 0; i < 50; i++) commit_put(r, "k", "value");
+    fine(luge_checkpoint(r->db));
+    snprintf(path, sizeof path, "%s/db", r->path);
+    assert_int_equal(truncate(path, 8192), 0);
+    while (!(rc = luge_begin(r->db, LUGE_READ, &txn)) && now_ns() < until) {
+        luge_abort(txn);
+        nap_us(1000);
+    }
+    assert_int_equal(rc, LUGE_BROKEN);
+    (void)luge_close(r->db);
+    r->db = NULL;
+    answers(LUGE_CORRUPT, luge_open(r->path, NULL, &r->db));
+    r->db = NULL;
+}
+
 static void missing_files(void **state)
 {
     struct rig *r = *state;
@@ -454,7 +479,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLOSED(flipped_after_a_clean_close),
         CLOSED(flipped_log_of_a_killed_process), CLOSED(cut_files),
-        CLOSED(missing_files), CLOSED(exchanged_pages),
+        CLOSED(cut_while_open), CLOSED(missing_files),
+        CLOSED(exchanged_pages),
     };
     return cmocka_run_group_tests_name("damage", tests, NULL, NULL);
 }

@@ -9,6 +9,9 @@
 #define _GNU_SOURCE
 #endif
 #include "rig.h"
+#undef fail                     /* base.h has one, too */
+#include "share/share.h"
+#include "txn/env.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -410,6 +413,112 @@ static void a_process_is_stopped_with_the_turn(void **state)
     now_holds(r, LUGE_MAIN, "k", "thief");
 }
 
+/* As if the turn had been stolen COUNT times since the directory was opened. */
+static void thefts_so_far(struct rig *r, uint64_t count)
+{
+    uint64_t first;
+    off_t at = offsetof(struct share_memory, turn_generation);
+    off_t first_at = offsetof(struct share_memory, first_generation);
+    int fd = open(inside(r, "shm"), O_RDWR);
+    assert_int_equal(pread(fd, &first, 8, first_at), 8);
+    first += count;
+    assert_int_equal(pwrite(fd, &first, 8, at), 8);
+    close(fd);
+}
+
+static int stop_and_die(struct rig *r)
+{
+    luge_db *db;
+    luge_txn *txn;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_TURN, &txn));
+    raise(SIGSTOP);
+    return 1;
+}
+
+static pid_t stopped_with_the_turn(struct rig *r)
+{
+    int status;
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (!pid) _exit(stop_and_die(r));
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    return pid;
+}
+
+static void end(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static uint64_t arena_place(struct rig *r)
+{
+    uint64_t at;
+    int fd = open(inside(r, "shm"), O_RDONLY);
+    assert_int_equal(pread(fd, &at, 8, offsetof(struct share_memory, arena)),
+                     8);
+    close(fd);
+    return at;
+}
+
+/* Who is stopped for long may go on in the arena that he was robbed of: its
+ * place is left out when the others have all been used. */
+static void a_robbed_one_keeps_his_place(void **state)
+{
+    CHILD_WITH_THREADS();
+    struct rig *r = *state;
+    rig_open(r, NULL);
+    commit_put(r, "k", "v");
+    uint64_t his = arena_place(r);
+    pid_t robbed = stopped_with_the_turn(r);
+    commit_put(r, "k", "first thief");
+    assert_true(arena_place(r) != his);
+    thefts_so_far(r, SHARE_ARENAS_MAX - 1);
+    pid_t other = stopped_with_the_turn(r);
+    commit_put(r, "k", "second thief");
+    assert_true(arena_place(r) != his);
+    end(robbed);
+    end(other);
+    thefts_so_far(r, 2 * SHARE_ARENAS_MAX - 1);
+    other = stopped_with_the_turn(r);
+    commit_put(r, "k", "third thief");
+    assert_true(arena_place(r) == his);         /* he is dead now */
+    end(other);
+    fine(luge_check(r->db, NULL, NULL));
+    rig_reopen(r);
+    now_holds(r, LUGE_MAIN, "k", "third thief");
+}
+
+/* There is room for a million thefts.  The last one is like the first; one more
+ * is an error, and all is well once everybody has closed. */
+static void the_last_thefts(void **state)
+{
+    CHILD_WITH_THREADS();
+    struct rig *r = *state;
+    luge_txn *txn;
+    for (int life = 0; life < 2; life++) {
+        rig_open(r, NULL);
+        thefts_so_far(r, HEAD_GENERATIONS_MAX - 2);
+        pid_t pid = stopped_with_the_turn(r);
+        commit_put(r, "k", "thief");                   /* the last theft */
+        commit_put(r, "k", "again");
+        end(pid);
+        pid = stopped_with_the_turn(r);
+        answers(LUGE_LIMIT, luge_begin(r->db, LUGE_TURN, &txn));
+        end(pid);
+        answers(LUGE_LIMIT, luge_begin(r->db, LUGE_TURN, &txn));
+        now_holds(r, LUGE_MAIN, "k", "again");
+        (void)luge_close(r->db);
+        rig_open(r, NULL);
+        now_holds(r, LUGE_MAIN, "k", "again");
+        commit_put(r, "k", "later");
+        rig_close(r);
+    }
+}
+
 /* Others are in every seat: a lock on its byte is all that says so. */
 static void too_many_processes(void **state)
 {
@@ -708,13 +817,18 @@ static void the_parent_dies_first(void **state)
 
 static int nobody_opens(struct rig *r)
 {
+    struct luge_options reader = {.flags = LUGE_READ_ONLY};
     luge_db *db;
     if (!getuid()) {
         CHILD_MUST(!setgid(65534) && !setuid(65534));
     }
-    CHILD_ANSWERS(LUGE_PERMISSION, luge_open(r->path, NULL, &db));
-    CHILD_MUST(luge_last_error()->system_errno == EACCES ||
-               luge_last_error()->system_errno == EPERM);
+    for (int i = 0; i < 2; i++) {
+        CHILD_ANSWERS(LUGE_PERMISSION,
+                      luge_open(r->path, i ? &reader : NULL, &db));
+        CHILD_MUST(luge_last_error()->system_errno == EACCES ||
+                   luge_last_error()->system_errno == EPERM);
+        CHILD_MUST(strstr(luge_last_error()->text, r->path) != NULL);
+    }
     return 0;
 }
 
@@ -731,7 +845,10 @@ static void no_permission(void **state)
     assert_int_equal(chmod(inside(r, "db"), 0), 0);
     assert_int_equal(in_child(nobody_opens, r), 0);
     assert_int_equal(chmod(inside(r, "db"), 0644), 0);
+    /* Everything may be read, nothing written: not even a reader gets in. */
+    assert_int_equal(in_child(nobody_opens, r), 0);
     rig_open(r, NULL);
+    assert_int_equal(in_child(nobody_opens, r), 0);
     now_holds(r, LUGE_MAIN, "k", "v");
 }
 
@@ -916,6 +1033,7 @@ int main(void)
         CLOSED(opening_and_closing_at_once),
         CLOSED(a_process_dies_with_the_turn), CLOSED(recovery),
         CLOSED(a_copy_is_a_database), CLOSED(after_fork),
+        CLOSED(the_last_thefts), CLOSED(a_robbed_one_keeps_his_place),
         CLOSED(the_parent_dies_first), CLOSED(no_permission),
         CLOSED(planted_links), CLOSED(low_descriptors),
         CLOSED(no_descriptor_is_inherited), CLOSED(no_space),

@@ -21,6 +21,7 @@ struct scene {
     struct os *os;
     luge_db *db;
     const char *before;         /* what a snapshot must show during a sync */
+    luge_txn *peeking;
     unsigned looks, wrong;
 };
 
@@ -105,6 +106,40 @@ static void an_asynchronous_one_is_shown_at_once(void **state)
     assert_int_equal(s->wrong, 0);
 }
 
+/* In the middle of a sync, somebody who has the turn reads what it is for. */
+static void peek(void *context, const char *call, const char *path)
+{
+    struct scene *s = context;
+    luge_bytes seen;
+    if (s->peeking || strcmp(call, "sync") || !strstr(path, "/log/")) return;
+    s->looks++;
+    if (luge_begin(s->db, LUGE_TURN, &s->peeking) ||
+        luge_get(s->peeking, LUGE_MAIN, luge_str("k"), &seen) ||
+        seen.size != 3 || memcmp(seen.data, "new", 3))
+        s->wrong++;
+}
+
+/* Who had the turn, and changed nothing, is acknowledged when what it saw is
+ * durable: if that fails, it must not hear that all is well. */
+static void what_the_turn_saw_is_durable(void **state)
+{
+    struct scene *s = *state;
+    luge_txn *txn;
+    put(s, "old", 0);
+    assert_int_equal(luge_begin(s->db, LUGE_WRITE, &txn), 0);
+    assert_int_equal(luge_put(txn, LUGE_MAIN, luge_str("k"), luge_str("new")),
+                     0);
+    sim_before(s->os, peek, s);
+    sim_fail(s->os, SIM_CALL_SYNC, 1, 5, false);
+    assert_int_equal(luge_commit(txn), LUGE_BROKEN);
+    assert_int_equal(s->looks, 1);
+    assert_int_equal(s->wrong, 0);
+    assert_int_equal(luge_commit(s->peeking), LUGE_BROKEN);
+    assert_int_equal(luge_close(s->db), LUGE_BROKEN);
+    struct luge_options o = {.platform = s->os};
+    assert_int_equal(luge_open("/db", &o, &s->db), 0);
+}
+
 /* Nothing that was shown, and nothing else, is lost with the power. */
 static void a_sync_that_fails_shows_nothing(void **state)
 {
@@ -130,6 +165,7 @@ int main(void)
         SCENE(a_durable_commit_is_not_shown_before),
         SCENE(an_asynchronous_one_is_shown_at_once),
         SCENE(a_sync_that_fails_shows_nothing),
+        SCENE(what_the_turn_saw_is_durable),
     };
     return cmocka_run_group_tests_name("shown", tests, NULL, NULL);
 }

@@ -45,6 +45,8 @@ struct log_position {
     u64 segment, offset, chain;
 };
 
+#define LOG_GENERATIONS_MAX ((u64)1 << (64 - LOG_GENERATION_BITS))
+
 /* The first segment of a generation of the turn (share/share.h). */
 static inline u64 log_generation_start(u64 generation)
 {

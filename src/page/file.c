@@ -11,6 +11,18 @@
 #include "page/file.h"
 #include "page/space.h"
 
+static void set_bit(_Atomic u64 *words, u64 bit)
+{
+    atomic_fetch_or_explicit(&words[bit >> 6], (u64)1 << (bit & 63),
+                             memory_order_relaxed);
+}
+
+static void clear_bit(_Atomic u64 *words, u64 bit)
+{
+    atomic_fetch_and_explicit(&words[bit >> 6], ~((u64)1 << (bit & 63)),
+                              memory_order_relaxed);
+}
+
 static const u64 map_sizes[] = {
     (u64)16 << 40, (u64)4 << 40, (u64)1 << 40, (u64)128 << 30,
     (u64)16 << 30, (u64)2 << 30,
@@ -50,9 +62,10 @@ static int reserve_tables(struct page_file *f)
     int rc = os_reserve(f->checked_bytes, false, &p);
     if (rc) return rc;
     f->map.checked = (_Atomic u64 *)(void *)p;
-    rc = os_reserve(f->checked_bytes, false, &p);
+    f->extent_bytes = page_file_limit(f) * sizeof *f->checked_extents;
+    rc = os_reserve(f->extent_bytes, false, &p);
     if (rc) return rc;
-    f->checked_extents = (_Atomic u64 *)(void *)p;
+    f->checked_extents = (_Atomic u32 *)(void *)p;
     rc = reserve_any(frame_sizes, ARRAY_COUNT(frame_sizes), true,
                      &f->map.frames, &f->frame_bytes);
     if (rc) return rc;
@@ -87,7 +100,7 @@ void page_file_close(struct page_file *f)
     if (f->map.base) f->os->unmap(f->os, f->map.base, f->map_bytes);
     if (f->map.checked) os_reserve_free(f->map.checked, f->checked_bytes);
     if (f->checked_extents)
-        os_reserve_free(f->checked_extents, f->checked_bytes);
+        os_reserve_free(f->checked_extents, f->extent_bytes);
     os_spill_close(f->spill, false);
     if (f->map.frames) os_reserve_free(f->map.frames, f->frame_bytes);
     if (f->meta) os_reserve_free(f->meta, f->meta_bytes);
@@ -112,8 +125,18 @@ void page_file_grown(struct page_file *f, u64 count)
 int page_file_cut(struct page_file *f, u64 count)
 {
     /* First: a malformed reference must not find the map without its file. */
-    atomic_store(&f->map.page_count, 0);
+    u64 end = atomic_exchange(&f->map.page_count, count);
+    for (u64 n = count; n < end; n++) clear_bit(f->map.checked, n);
     return f->os->resize(f->file, count << f->map.page_shift);
+}
+
+int page_file_whole(struct page_file *f)
+{
+    u64 size = 0, count = atomic_load(&f->map.page_count);
+    int rc = f->os->size(f->file, &size);
+    if (rc || size >> f->map.page_shift >= count) return rc;
+    return CORRUPT("the page file was cut to %llu bytes while it was open",
+                   (unsigned long long)size);
 }
 
 u32 page_bytes(const struct page_file *f)
@@ -396,18 +419,6 @@ void page_seal(struct page_head *page, u64 number, u64 birth, u32 page_bytes_)
     page->sum = page_sum(page, number, page_bytes_);
 }
 
-static void set_bit(_Atomic u64 *words, u64 bit)
-{
-    atomic_fetch_or_explicit(&words[bit >> 6], (u64)1 << (bit & 63),
-                             memory_order_relaxed);
-}
-
-static void clear_bit(_Atomic u64 *words, u64 bit)
-{
-    atomic_fetch_and_explicit(&words[bit >> 6], ~((u64)1 << (bit & 63)),
-                              memory_order_relaxed);
-}
-
 void page_mark_checked(struct page_file *f, u64 number)
 {
     set_bit(f->map.checked, number);
@@ -416,20 +427,17 @@ void page_mark_checked(struct page_file *f, u64 number)
 void page_distrust(struct page_file *f)
 {
     os_discard(f->map.checked, f->checked_bytes);
-    os_discard(f->checked_extents, f->checked_bytes);
+    os_discard(f->checked_extents, f->extent_bytes);
 }
 
-/* Does the file reach to the end of page LAST?  Reading past it is a SIGBUS. */
-static int within_file(struct page_file *f, u64 first, u64 pages)
+/* Does the file reach behind these pages now?  Reading there is a SIGBUS. */
+static int within_file_now(struct page_file *f, u64 first, u64 pages)
 {
     u64 size = 0;
     if (first < 2 || first >= PAGE_NUMBER_MAX ||
         pages > PAGE_NUMBER_MAX - first)
         return CORRUPT("page number %llu is outside any file",
                        (unsigned long long)first);
-    if (first + pages <= atomic_load_explicit(&f->map.page_count,
-                                              memory_order_relaxed))
-        return 0;
     int rc = f->os->size(f->file, &size);
     if (rc) return rc;
     u64 count = min_u64(size, f->map_bytes) >> f->map.page_shift;
@@ -440,9 +448,17 @@ static int within_file(struct page_file *f, u64 first, u64 pages)
     return 0;
 }
 
+/* The same, if it was not seen to before. */
+static int within_file(struct page_file *f, u64 first, u64 pages)
+{
+    u64 count = atomic_load_explicit(&f->map.page_count, memory_order_relaxed);
+    if (first >= 2 && first < count && pages <= count - first) return 0;
+    return within_file_now(f, first, pages);
+}
+
 int page_verify(struct page_file *f, u64 number)
 {
-    int rc = within_file(f, number, 1);
+    int rc = within_file_now(f, number, 1);
     if (rc) return rc;
     const struct page_head *page = (const struct page_head *)(const void *)(
         f->map.base + (number << f->map.page_shift));
@@ -463,6 +479,21 @@ int page_first_touch(struct page_file *f, page_ref ref)
 }
 
 /* -------------------------------------------------------- large values -- */
+
+/* Two references may name one first page and different sizes, in a malformed
+ * file: what was found good is remembered with its size. */
+static bool extent_checked(const struct page_file *f,
+                           const struct page_extent *extent)
+{
+    return atomic_load_explicit(&f->checked_extents[extent->first],
+                                memory_order_relaxed) == extent->size;
+}
+
+static void mark_extent(struct page_file *f, u64 first, u64 size)
+{
+    atomic_store_explicit(&f->checked_extents[first], (u32)size,
+                          memory_order_relaxed);
+}
 
 u32 page_extent_pages(const struct page_file *f, u64 size)
 {
@@ -500,7 +531,7 @@ int page_extent_write(struct page_work *w, luge_bytes value,
     rc = f->os->writev(f->file, pieces, 2, extent->first << f->map.page_shift);
     if (rc) return rc;
     page_file_grown(f, extent->first + pages);
-    set_bit(f->checked_extents, extent->first);
+    mark_extent(f, extent->first, extent->size);
     return 0;
 }
 
@@ -524,13 +555,11 @@ int page_extent_read(struct page_file *f, const struct page_extent *extent,
     int rc = extent_within_file(f, extent);
     if (rc) return rc;
     value->data = f->map.base + (extent->first << f->map.page_shift);
-    u64 word = atomic_load_explicit(&f->checked_extents[extent->first >> 6],
-                                    memory_order_relaxed);
-    if (word & ((u64)1 << (extent->first & 63))) return 0;
+    if (extent_checked(f, extent)) return 0;
     if (page_extent_sum(*value) != extent->sum)
         return CORRUPT("the large value at page %llu fails its checksum",
                        (unsigned long long)extent->first);
-    set_bit(f->checked_extents, extent->first);
+    mark_extent(f, extent->first, extent->size);
     return 0;
 }
 
@@ -539,7 +568,7 @@ int page_extent_drop(struct page_work *w, const struct page_extent *extent)
     if (extent->first & PAGE_PRIVATE) return 0;
     int rc = extent_within_file(w->file, extent);
     if (rc || page_extent_born(extent) <= w->pinned) return rc;   /* P5 */
-    clear_bit(w->file->checked_extents, extent->first);
+    mark_extent(w->file, extent->first, 0);
     return remember_drop(w, extent->first, extent->birth,
                          page_extent_pages(w->file, extent->size));
 }

@@ -26,10 +26,10 @@ struct page_frame {       /* what is known of a frame, beside its bytes */
 
 struct page_file {
     struct page_map map;          /* first: page.h reads it */
-    _Atomic u64 *checked_extents;         /* as map.checked, for large values */
+    _Atomic u32 *checked_extents; /* by first page: bytes found good; or 0 */
     struct os *os;
     struct os_file *file;
-    u64 map_bytes, checked_bytes, frame_bytes, meta_bytes;
+    u64 map_bytes, checked_bytes, extent_bytes, frame_bytes, meta_bytes;
     page_validate_fn validate;    /* of leaves and branches */
     struct page_frame *meta;
     pthread_mutex_t lock;         /* of all below but next_tag */
@@ -59,8 +59,12 @@ void page_file_spill(struct page_file *f, const char *directory, u64 bytes);
 u64 page_file_limit(const struct page_file *f);
 /* Versions may name pages below COUNT from now on. */
 void page_file_grown(struct page_file *f, u64 count);
+/* CORRUPT if the file is shorter than it was seen to be: somebody who knows
+ * nothing of us has cut it, and the next touch may be a SIGBUS. */
+int page_file_whole(struct page_file *f);
 
-/* Cut the file to COUNT pages: nobody can reach what lies behind. */
+/* Cut the file, which is longer, to COUNT pages: nobody can reach what lies
+ * behind, and nothing of it was ever seen. */
 int page_file_cut(struct page_file *f, u64 count);
 
 /* Begin a work for commit SEQ.  SPACE is NULL for a private view. */

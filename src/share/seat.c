@@ -208,6 +208,28 @@ u64 share_arena_place(const struct share *s, u64 generation)
     return s->m->arena_at + nth % SHARE_ARENAS_MAX * stride;
 }
 
+/* While a process has the turn, or believes so, the pin of its turn is set. */
+static bool pins_its_turn(const struct share *s, u32 seat)
+{
+    u32 high = s->m->slots_high;
+    for (u32 i = 0; i < high && i < SHARE_SLOTS_MAX; i++) {
+        const struct share_slot *slot = &s->m->slots[i];
+        if (slot->owner == seat + 1 && !slot->seq && slot->pin) return true;
+    }
+    return false;
+}
+
+bool share_arena_used(struct share *s, u64 generation)
+{
+    for (u32 i = 0; i < SHARE_SEATS_MAX; i++) {
+        const struct share_seat *seat = &s->m->seats[i];
+        if (seat->taken && (generation - seat->trim) % SHARE_ARENAS_MAX == 0 &&
+            pins_its_turn(s, i) && share_seat_lives(s, i))
+            return true;
+    }
+    return false;
+}
+
 int share_grow(struct share *s, u64 at, u64 bytes)
 {
     u64 stride = s->map_bytes / SHARE_ARENAS_MAX / 4096 * 4096;

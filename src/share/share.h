@@ -29,7 +29,8 @@ enum {
     SHARE_PREFIX_MAX = 32,   /* bytes of a watch's prefix kept for writers */
     SHARE_NO_SLOT = 0xffffffff,
     SHARE_TAIL_BYTES = 128 << 10, /* about 700 small commits to a write */
-    SHARE_ARENAS_MAX = 128,  /* places; used again after as many thieves */
+    SHARE_ARENAS_MAX = 128,  /* places; used again after as many thieves, but
+                                never while somebody may still be in one */
 };
 
 /* Bytes of the `lock` file, each a lock of its own (format.md 8). */
@@ -45,7 +46,8 @@ struct share_seat {              /* one line of cache */
     _Atomic u32 taken;           /* 1 from attach to detach; CAS by anybody */
     u32 pid;                     /* hint for people and for stop detection */
     u64 start_time;              /* of that pid, from the system's table */
-    _Atomic u64 trim;            /* see txn: newest lineage it has dropped */
+    _Atomic u64 trim;            /* generation of the arena that it works in,
+                                    or did last; it knows of older thefts */
     _Atomic u64 write_base;      /* oldest snapshot of a write transaction */
     u8 pad[64 - 32];
 };
@@ -213,6 +215,8 @@ void share_unmap(struct share *s);
 /* Where the arena of GENERATION lies: each has a place of its own, so that two
  * thieves of the turn never meet in one.  It has holes. */
 u64 share_arena_place(const struct share *s, u64 generation);
+/* Could a process that lives, robbed or not, be at work in that place? */
+bool share_arena_used(struct share *s, u64 generation);
 /* Make sure that [AT, AT + BYTES) of the shared file has blocks. */
 int share_grow(struct share *s, u64 at, u64 bytes);
 

@@ -50,6 +50,16 @@ static int prepare_segment(struct env *e)
     return rc;
 }
 
+/* A file that somebody shortens is missed here before it is touched, with some
+ * luck.  Only a checkpoint may shorten it, and not while we look. */
+static void look_at_file(struct env *e)
+{
+    if (pthread_mutex_trylock(&e->checkpoint_lock)) return;
+    if (page_file_whole(&e->pages) == LUGE_CORRUPT)
+        atomic_store(&e->broken, LUGE_CORRUPT);
+    pthread_mutex_unlock(&e->checkpoint_lock);
+}
+
 static bool checkpoint_due(struct env *e)
 {
     struct txn_head now;
@@ -72,11 +82,14 @@ int care_now(struct env *e)
     return rc;
 }
 
+/* Until something is to be done, or may be.  The first asynchronous commit ends
+ * the sleep, and the interval begins: what follows is synced with it. */
 static void nap(struct env *e)
 {
     u32 bell = atomic_load(&e->care_bell);
     u32 ms = e->options.sync_interval_ms;
-    if (!unsynced(e)) {
+    bool idle = !unsynced(e);
+    if (idle) {
         atomic_store(&e->care_idle, 1);
         if (unsynced(e)) atomic_store(&e->care_idle, 0);
         else ms = IDLE_MS;
@@ -86,6 +99,11 @@ static void nap(struct env *e)
         ms > e->options.sync_interval_ms)
         ms = e->options.sync_interval_ms;
     if (!atomic_load(&e->care_stop)) os_futex_wait(&e->care_bell, bell, ms);
+    u32 rung = atomic_load(&e->care_bell);
+    if (idle && rung != bell && unsynced(e) &&
+        !atomic_load(&e->care_wants_checkpoint) &&
+        !atomic_load(&e->care_stop))
+        os_futex_wait(&e->care_bell, rung, e->options.sync_interval_ms);
 }
 
 static void *caretaker(void *context)
@@ -95,6 +113,7 @@ static void *caretaker(void *context)
     while (!atomic_load(&e->care_stop)) {
         nap(e);
         if (atomic_load(&e->care_stop) || env_usable(e)) break;
+        look_at_file(e);
         (void)care_now(e); /* it fails again for whoever commits, and tells */
         bell_look(e);
         share_figure_rate(&e->share);

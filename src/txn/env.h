@@ -232,10 +232,19 @@ struct env {
     u64 history_looked;                 /* log_total at the last look */
 };
 
-/* `current`: the generation above, the number of flips below; its last bit is
- * the index of the head.  The number makes a copy checkable (head_copy). */
+/* `current`: the generation above, counted from the first of this shared
+ * memory, the number of flips below; its last bit is the index of the head.
+ * The number makes a copy checkable (head_copy).  One theft each 100 ms would
+ * use up the generations in 29 hours; then it is an error (takeover_theft). */
 enum { HEAD_FLIP_BITS = 44 };
 #define HEAD_FLIP_MASK (((u64)1 << HEAD_FLIP_BITS) - 1)
+#define HEAD_GENERATIONS_MAX ((u64)1 << (64 - HEAD_FLIP_BITS))
+
+static inline u64 env_generation_word(const struct env *e, u64 generation)
+{
+    u64 first = atomic_load(&e->share.m->first_generation);
+    return (generation - first) << HEAD_FLIP_BITS;
+}
 
 static inline struct txn_head *env_head(const struct env *e)
 {
@@ -329,8 +338,13 @@ int id_set_add(struct id_set *set, u64 id);
 /* TURN: the working space is another's: keep what he may still use, and begin
  * again from the flipped one. */
 int takeover_space(struct env *e);
+/* TURN: this process says that it knows of all thefts of the arena's time and
+ * before: what it left may be used again.  No thread of it is still inside an
+ * old turn, for a process has one at a time there (share/turn.c). */
+void takeover_admit(struct env *e);
 /* TURN, marked stolen: move to a new arena and a new segment, out of the robbed
- * one's reach. */
+ * one's reach.  CONFLICT: robbed in turn.  LIMIT: too many thefts since the
+ * directory was opened; all must close it. */
 int takeover_theft(struct env *e);
 /* TURN: runs kept for owners who no longer need them die at PUBLICATION. */
 int takeover_release_kept(struct env *e, u64 publication);
@@ -395,6 +409,8 @@ int tail_append(struct env *e, struct ops *ops, struct txn_head *next,
 int tail_write(struct env *e, struct txn_head *h);
 /* TURN: the same for the head, for whoever will read the log's file. */
 int tail_settle(struct env *e);
+/* The turn, and nothing in the tail.  Who is robbed meanwhile begins anew. */
+int tail_take_turn(struct env *e, u32 wait_ms);
 /* Without the turn: the log's file gets all up to SEQ, or all there is. */
 int tail_flush(struct env *e, u64 seq);
 /* First in the directory: the log's file, which ends at END, gets what follows

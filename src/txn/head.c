@@ -67,7 +67,7 @@ void head_init_arena(struct env *e, const struct txn_head *first)
     a->heads[0] = *first;
     a->work = first->space;
     a->generation = atomic_load(&m->turn_generation);
-    atomic_store(&a->current, a->generation << HEAD_FLIP_BITS);
+    atomic_store(&a->current, env_generation_word(e, a->generation));
     head_attach(e);
 }
 
@@ -79,7 +79,7 @@ int head_flip(struct env *e, const struct txn_head *next, bool space)
     u64 now = atomic_load(&a->current);
     u64 flipped = (now & ~HEAD_FLIP_MASK) | ((now + 1) & HEAD_FLIP_MASK);
     struct txn_head *slot = &a->heads[flipped & 1];
-    if (now >> HEAD_FLIP_BITS != a->generation ||
+    if ((now & ~HEAD_FLIP_MASK) != env_generation_word(e, a->generation) ||
         !share_turn_mine(&e->share))
         return fail(LUGE_CONFLICT, "this process was stopped, and another "
                     "took the turn");
@@ -520,16 +520,6 @@ static int refresh(struct env *e)
     return rc;
 }
 
-/* A process that was robbed says that it knows: no thread of it is still inside
- * the old turn, for a process has one at a time there (share/turn.c).  What it
- * left may be used again (takeover.c). */
-static void admit_theft(struct env *e)
-{
-    struct share_seat *seat = &e->share.m->seats[e->share.seat];
-    if (atomic_load(&seat->trim) != e->arena->generation)
-        atomic_store(&seat->trim, e->arena->generation);
-}
-
 /* Which arena is ours to change?  The one that shared memory names; but if we
  * were stopped and robbed before we looked, it is the thief's.  The pin comes
  * before the question, too: whoever robs us later finds it. */
@@ -559,19 +549,35 @@ static int take_turn(struct env *e, u32 wait_ms, enum share_turn_how *how)
     }
 }
 
-int head_take_turn(struct env *e, u32 wait_ms)
+/* *robbed: we were stopped meanwhile, and the turn is another's. */
+static int take_head(struct env *e, u32 wait_ms, bool *robbed)
 {
     enum share_turn_how how;
-    int rc = env_usable(e);
-    if (!rc) rc = take_turn(e, wait_ms, &how);
+    int rc = take_turn(e, wait_ms, &how);
+    *robbed = false;
     if (rc) return rc;
-    admit_theft(e);
+    takeover_admit(e);
     if (how != SHARE_TURN_TAKEN) {
         atomic_store(&e->share.m->turn_long, 0);
         (void)share_reap(&e->share);
     }
     rc = refresh(e);
-    if (rc) head_release_turn(e);
+    if (!rc) return 0;
+    *robbed = !share_turn_mine(&e->share);
+    head_release_turn(e);
+    return rc;
+}
+
+/* Who is robbed before anything has begun begins anew: nobody need know. */
+int head_take_turn(struct env *e, u32 wait_ms)
+{
+    bool robbed;
+    int rc;
+    do {
+        rc = env_usable(e);
+        if (rc) return rc;
+        rc = take_head(e, wait_ms, &robbed);
+    } while (robbed);
     return rc;
 }
 
@@ -591,6 +597,8 @@ static int catch_up_with_turn(struct env *e)
     bool unpublished = !(e->head.order & 1);
     bool shared = atomic_load(&e->share.m->attached) > 1;
     if (unpublished && shared) rc = publish_head(e);
+    /* Robbed: the reader looks again, at what the thief has made. */
+    if (rc && !share_turn_mine(&e->share)) rc = 0;
     head_release_turn(e);
     return rc;
 }

@@ -196,6 +196,7 @@ static void begin_generations(struct env *e, u64 newest_segment)
     u64 generation = log_generation(newest_segment);
     atomic_store(&e->share.m->turn_generation, generation);
     atomic_store(&e->share.m->first_generation, generation);
+    e->arena->generation = generation;
 }
 
 /* A sync answered RC. */

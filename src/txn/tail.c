@@ -98,6 +98,20 @@ int tail_settle(struct env *e)
     return rc ? rc : head_flip(e, &next, false);
 }
 
+int tail_take_turn(struct env *e, u32 wait_ms)
+{
+    bool robbed;
+    int rc;
+    do {
+        rc = head_take_turn(e, wait_ms);
+        if (rc) return rc;
+        rc = tail_settle(e);
+        robbed = rc && !share_turn_mine(&e->share);
+        if (rc) head_release_turn(e);
+    } while (robbed);
+    return rc;
+}
+
 /* Whoever takes the turn for long does it first: so look again now and then. */
 int tail_flush(struct env *e, u64 seq)
 {
@@ -107,14 +121,12 @@ int tail_flush(struct env *e, u64 seq)
     while (rc == LUGE_BUSY) {
         head_copy(e, &now);
         if (now.written_seq >= min_u64(seq, now.seq)) return 0;
-        rc = head_take_turn(e, FLUSH_LOOK_MS);
+        rc = tail_take_turn(e, FLUSH_LOOK_MS);
         waited_ms += FLUSH_LOOK_MS;
         if (rc == LUGE_BUSY && waited_ms > e->options.busy_timeout_ms)
             return rc;
     }
-    if (rc) return rc;
-    rc = tail_settle(e);
-    head_release_turn(e);
+    if (!rc) head_release_turn(e);
     return rc;
 }
 

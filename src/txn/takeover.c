@@ -20,6 +20,13 @@
 
 enum { CHUNK_RUNS_ABOUT = 120, CHUNKS_EXTRA = 16 };
 
+void takeover_admit(struct env *e)
+{
+    struct share_seat *seat = &e->share.m->seats[e->share.seat];
+    if (atomic_load(&seat->trim) != e->arena->generation)
+        atomic_store(&seat->trim, e->arena->generation);
+}
+
 /* Queues whose popped runs the owner may be using: all but KEPT. */
 static bool lends(u32 name)
 {
@@ -166,14 +173,24 @@ static int copy_queues(struct env *e, const struct space_state *from,
 }
 
 /* The robbed owner's flip will not succeed any more; one that did, counts. */
-static void poison(struct txn_arena *a, u64 generation)
+static void poison(struct txn_arena *a, u64 word)
 {
     u64 now = atomic_load(&a->current);
-    while (now >> HEAD_FLIP_BITS != generation &&
-           !atomic_compare_exchange_weak(
-               &a->current, &now,
-               generation << HEAD_FLIP_BITS | (now & HEAD_FLIP_MASK))) {
+    while ((now & ~HEAD_FLIP_MASK) != word &&
+           !atomic_compare_exchange_weak(&a->current, &now,
+                                         word | (now & HEAD_FLIP_MASK))) {
     }
+}
+
+/* The robbed one may be announcing what he flipped at this very moment: the
+ * entry he writes is left out.  If he was faster it is whole, and counted; if
+ * not, it is told again (head.c). */
+static void copy_ring(struct txn_arena *a, struct txn_arena *old)
+{
+    u64 count = atomic_load(&old->ring_count);
+    memcpy(a->ring, old->ring, sizeof a->ring);
+    atomic_store(&a->ring[count % VERSION_RING].seq, 0);
+    atomic_store(&a->ring_count, count);
 }
 
 static int fill_arena(struct env *e, struct txn_arena *a, u64 bytes,
@@ -203,11 +220,10 @@ static int fill_arena(struct env *e, struct txn_arena *a, u64 bytes,
     rc = tail_write(e, head);
     if (rc) return rc;
     head->space = a->work;
-    memcpy(a->ring, old->ring, sizeof a->ring);
-    a->ring_count = atomic_load(&old->ring_count);
+    copy_ring(a, old);
     a->generation = generation;
     a->bytes = bytes;
-    atomic_store(&a->current, generation << HEAD_FLIP_BITS);
+    atomic_store(&a->current, env_generation_word(e, generation));
     head->log_tainted = segment - 1;
     rc = log_begin_segment(&e->log, &head->log, segment, head->seq + 1,
                            LOG_SEGMENT_MIN, LOG_AFTER_THEFT);
@@ -216,24 +232,53 @@ static int fill_arena(struct env *e, struct txn_arena *a, u64 bytes,
     return rc;
 }
 
-int takeover_theft(struct env *e)
+static int new_generation(struct env *e, u64 *generation)
+{
+    u64 first = atomic_load(&e->share.m->first_generation);
+    do *generation = share_new_generation(&e->share);
+    while (share_arena_used(&e->share, *generation) &&
+           *generation - first < HEAD_GENERATIONS_MAX);
+    if (*generation - first < HEAD_GENERATIONS_MAX &&
+        *generation < LOG_GENERATIONS_MAX)
+        return 0;
+    return fail(LUGE_LIMIT, "the turn was stolen %llu times since this "
+                "directory was opened; all processes must close it",
+                (unsigned long long)(*generation - first));
+}
+
+/* *moved: shared memory names our new arena. */
+static int move_arena(struct env *e, bool *moved)
 {
     struct txn_arena *old = e->arena;
-    u64 generation = share_new_generation(&e->share);
+    u64 generation, here = e->arena_at;
+    int rc = new_generation(e, &generation);
+    if (rc) return rc;
     u64 at = share_arena_place(&e->share, generation);
-    poison(old, generation);
+    poison(old, env_generation_word(e, generation));
     u64 bytes = round_up(sizeof *old, 4096) +
                 4096 * chunks_for(&env_head(e)->space);
-    int rc = share_grow(&e->share, at, bytes);
-    if (rc) return rc;
-    rc = fill_arena(e, (struct txn_arena *)(void *)((u8 *)e->share.m + at),
-                    bytes, generation);
-    if (rc) return rc;
-    u64 here = e->arena_at;
-    if (!atomic_compare_exchange_strong(&e->share.m->arena, &here, at))
-        return fail(LUGE_CONFLICT, "another process did the same before");
-    head_attach(e);
-    e->space.limbo_count = 0;
+    rc = share_grow(&e->share, at, bytes);
+    if (!rc)
+        rc = fill_arena(e, (struct txn_arena *)(void *)((u8 *)e->share.m + at),
+                        bytes, generation);
+    if (!rc)
+        *moved = atomic_compare_exchange_strong(&e->share.m->arena, &here, at);
+    return rc;
+}
+
+/* A thief who was robbed himself may finish before us: then we do it once more,
+ * on his arena. */
+int takeover_theft(struct env *e)
+{
+    bool moved = false;
+    while (!moved) {
+        int rc = head_may_write(e);
+        if (!rc) rc = move_arena(e, &moved);
+        if (rc) return rc;
+        head_attach(e);
+        takeover_admit(e);
+        e->space.limbo_count = 0;
+    }
     if (!share_turn_settle(&e->share))
         return fail(LUGE_CONFLICT, "this process was stopped, and another "
                     "took the turn");

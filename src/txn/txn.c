@@ -135,11 +135,11 @@ static void forget_view(struct luge_txn *txn)
  * is under way is waited for. */
 static int try_turn(struct env *e)
 {
-    int rc = head_take_turn(e, 0);
+    int rc = tail_take_turn(e, 0);
     for (int i = 0; rc == LUGE_BUSY && i < TRY_LOOKS_MAX; i++) {
         if (atomic_load(&e->share.m->turn_long)) return rc;
         os_sleep_us(TRY_NAP_US);
-        rc = head_take_turn(e, 0);
+        rc = tail_take_turn(e, 0);
     }
     return rc;
 }
@@ -155,16 +155,12 @@ static void end_turn(struct luge_txn *txn)
 static int begin_turn(struct luge_txn *txn)
 {
     struct env *e = txn->env;
+    /* Nothing in the tail: readers cannot write it while we have the turn. */
     int rc = txn->flags & LUGE_TRY
                  ? try_turn(e)
-                 : head_take_turn(e, e->options.busy_timeout_ms);
+                 : tail_take_turn(e, e->options.busy_timeout_ms);
     if (rc) return rc;
     atomic_store(&e->share.m->turn_long, 1);
-    rc = tail_settle(e);    /* readers cannot, as long as we have the turn */
-    if (rc) {
-        end_turn(txn);
-        return rc;
-    }
     head_mark(e, &txn->mark);
     forget_view(txn);
     head_view(e, &txn->view, e->head.seq + 1);
@@ -410,15 +406,26 @@ static void leave_to_caretaker(struct env *e)
     }
 }
 
+/* Who held the turn saw the newest commit, durable or not.  Once that was
+ * acknowledged, nobody who begins may see less, nor power loss take it back. */
+static int end_unchanged(struct luge_txn *txn)
+{
+    struct env *e = txn->env;
+    u64 seq = txn->version.seq;
+    txn_abort(txn);
+    return atomic_load(&e->share.m->shown) < seq ? commit_wait(e, seq) : 0;
+}
+
 int txn_commit(struct luge_txn *txn, u64 *seq)
 {
     struct env *e = txn->env;
     int rc = txn_usable(txn);
     *seq = txn->version.seq;
-    if (rc || !txn->ops.count) {
+    if (rc) {
         if (rc != LUGE_FORKED) txn_abort(txn);
         return rc;
     }
+    if (!txn->ops.count) return end_unchanged(txn);
     bool full = log_flags(txn) & LOG_FULL;
     rc = land(txn, seq);
     if (!rc) bell_commit(e, &txn->ops, *seq);

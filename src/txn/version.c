@@ -108,7 +108,8 @@ static bool choose(struct env *e, u64 want, struct version *v)
     bool have_own = ring_find(e->ring, &e->ring_count, want, &own);
     bool have = ring_find(a->ring, &a->ring_count, want, &published);
     published.place++;
-    if (have && (!have_own || published.order > own.order)) *v = published;
+    /* Of equal ones the published is newer: pages may have moved since. */
+    if (have && (!have_own || published.order >= own.order)) *v = published;
     else if (have_own) *v = own;
     return have || have_own;
 }
