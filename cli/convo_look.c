@@ -83,7 +83,7 @@ static json_t *json_of_branch(const struct luge_branch *b, double score,
     json_t *object = json_pack(
         "{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
         "id", json_of_count(b->id), "name", json_of_bytes(b->name), "state",
-        branch_state_word(b->state), "reason", fork_reason_word(b->reason),
+        luge_branch_state_text(b->state), "reason", luge_fork_reason_text(b->reason),
         "head", json_of_count(b->head), "base", json_of_count(b->base),
         "parent", json_of_count(b->parent), "nodes", json_of_count(b->nodes),
         "into", json_of_count(b->into), "merge", json_of_count(b->merge),
@@ -108,14 +108,14 @@ static int list_branch(struct convo_call *v, const struct luge_branch *b)
         return 0;
     }
     print_bytes(b->name);
-    printf("\t%s", branch_state_word(b->state));
+    printf("\t%s", luge_branch_state_text(b->state));
     if (b->into &&
         !luge_branch_get(v->c->txn, &v->convo, b->into, &into)) {
         fputs(" into ", stdout);
         print_bytes(into.name);
     }
     printf("\t%llu nodes\thead %llu\t%s", (unsigned long long)b->nodes,
-           (unsigned long long)b->head, fork_reason_word(b->reason));
+           (unsigned long long)b->head, luge_fork_reason_text(b->reason));
     if (count) printf("\tscore %.2f of %u", score, count);
     putchar('\t');
     print_start(b->description, 40);
