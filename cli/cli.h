@@ -142,14 +142,16 @@ const char *call_text(const struct call *c, int argument);
 bool call_has(const struct call *c, enum option_number option);
 int call_number(const struct call *c, enum option_number option,
                 uint64_t otherwise, uint64_t *number);
+int call_time(const struct call *c, enum option_number option,
+              uint64_t *time_ns);   /* absent: *time_ns stays */
 int call_durability(const struct call *c, unsigned *begin_flags);
 int call_open(struct call *c, unsigned open_flags);
 int call_tree(struct call *c, unsigned flags, luge_tree *tree);
 int call_read(struct call *c, luge_tree *tree);
 int call_end(struct call *c, int code);
 
-/* action.c: verbs whose second argument is an action.  What an action's function
- * answers is a luge code or, if positive, an exit code. */
+/* action.c: verbs whose second argument is an action.  What an action answers
+ * is a luge code or, if positive, an exit code. */
 struct action {
     const char *name;
     int least, most;                          /* words after it */

@@ -76,6 +76,8 @@ static const struct {
     {"tree", 1, 1, convo_tree, NULL, "CONVERSATION"},
     {"log", 1, 2, convo_log, NULL, "CONVERSATION [BRANCH|NODE]"},
     {"ancestors", 2, 3, convo_ancestors, NULL, "CONVERSATION WHAT [WITHOUT]"},
+    {"subtree", 2, 2, convo_subtree, NULL, "CONVERSATION WHAT"},
+    {"agents", 1, 1, convo_agents, NULL, "CONVERSATION"},
     {"common", 3, 3, convo_common, NULL, "CONVERSATION A B"},
     {"show", 2, 2, convo_show, NULL, "CONVERSATION BRANCH|NODE"},
     {"diff", 3, 3, convo_diff, NULL, "CONVERSATION A B"},

@@ -56,6 +56,8 @@ int convo_list(struct convo_call *v);
 int convo_tree(struct convo_call *v);       /* convo_tree.c */
 int convo_log(struct convo_call *v);
 int convo_ancestors(struct convo_call *v);
+int convo_subtree(struct convo_call *v);
+int convo_agents(struct convo_call *v);
 int convo_common(struct convo_call *v);
 int convo_show(struct convo_call *v);
 int convo_diff(struct convo_call *v);

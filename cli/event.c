@@ -100,16 +100,6 @@ static void print_event(const struct call *c, const struct luge_event *e)
     putchar('\n');
 }
 
-static int option_time(const struct call *c, enum option_number option,
-                       uint64_t *time_ns)
-{
-    const char *text = c->options[option];
-
-    if (!text || time_parse(text, time_ns)) return 0;
-    return say_usage(c->verb, "--%s wants a time, not '%s'",
-                     options[option].name, text);
-}
-
 /* --from and --to are versions of the stream, if there is one, else positions;
  * TO itself is not meant. */
 static int query_span(const struct call *c, struct luge_event_query *q)
@@ -139,8 +129,8 @@ static int query_of(const struct call *c, struct luge_event_query *q)
     *q = (struct luge_event_query){.type = option_text(c, OPTION_TYPE)};
     if (c->count > 2) q->stream = c->arguments[2];
     code = query_span(c, q);
-    if (!code) code = option_time(c, OPTION_AFTER, &q->time_from_ns);
-    if (!code) code = option_time(c, OPTION_BEFORE, &q->time_to_ns);
+    if (!code) code = call_time(c, OPTION_AFTER, &q->time_from_ns);
+    if (!code) code = call_time(c, OPTION_BEFORE, &q->time_to_ns);
     if (call_has(c, OPTION_REVERSE)) q->flags |= LUGE_EVENT_BACKWARD;
     return code;
 }

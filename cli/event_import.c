@@ -53,7 +53,8 @@ static const char *line_read(const json_t *object, struct line *l,
     if (!take(object, "payload", &l->payload)) return "payload is no bytes";
     if (!take(object, "correlation", &l->correlation))
         return "correlation is no text";
-    if (!take(object, "causation", &l->causation)) return "causation is no text";
+    if (!take(object, "causation", &l->causation))
+        return "causation is no text";
     if (time && (!json_is_integer(time) || json_integer_value(time) < 0))
         return "time_ns is no number of nanoseconds";
     *e = (struct luge_event){

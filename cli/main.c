@@ -160,12 +160,14 @@ const struct verb verbs[] = {
     {"convo", "DIR ACTION [CONVERSATION] [WORD...]",
      OPTION(LIMIT) | OPTION(AUTHOR) | OPTION(TYPE) | OPTION(LABEL) |
          OPTION(REASON) | OPTION(JOIN) | OPTION(EMOTION) | OPTION(TIME) |
-         OPTION(DURABILITY) | OPTION(JSON),
+         OPTION(AFTER) | OPTION(BEFORE) | OPTION(DURABILITY) | OPTION(JSON),
      verb_convo,
      "look at conversations that fork, and change them",
      "list [CONVERSATION]: conversations, or branches of one.\n"
      "tree CONVERSATION: branches below those they forked from.\n"
-     "log CONVERSATION [WHAT]: nodes up to WHAT, the newest first; or all.\n"
+     "log CONVERSATION [WHAT]: nodes up to WHAT, the newest first; or all; or\n"
+     "those said --after, --before.  subtree CONVERSATION WHAT: what follows.\n"
+     "agents CONVERSATION: who speaks.\n"
      "ancestors CONVERSATION WHAT [WITHOUT]: through all parents, those of\n"
      "WITHOUT left out.  common CONVERSATION A B: the best common ancestors.\n"
      "show CONVERSATION WHAT: a node, its music and context; or at --time.\n"
@@ -205,7 +207,7 @@ const struct verb verbs[] = {
      "follow [STREAM]: what is there, then what comes, as it comes.\n"
      "streams: each with its last version and position.  types: their names.\n"
      "state STREAM [VERSION]: the newest state that was kept of it.\n"
-     "keep STREAM VERSION STATE: keep one, so that nobody reads what led to it.\n"
+     "keep STREAM VERSION STATE: keep one; what led to it need not be read.\n"
      "projections: how far each has come.  reset PROJECTION POSITION: let it\n"
      "go on from there.\n"
      "export [STREAM]: JSON Lines.  import FILE: append such lines, or none.\n"
@@ -224,15 +226,16 @@ const struct verb verbs[] = {
      "fail ID LEASE [ERROR], release ID LEASE: go on, or end the claim.  Exit\n"
      "code 1 if the lease is another's by now.\n"
      "work QUEUE COMMAND: claim one after the other; run COMMAND in a shell,\n"
-     "the payload on its standard input; complete the task with what it prints,\n"
-     "or fail it with its exit code.  --once: until there is none.\n"
+     "the payload on its standard input; complete the task with what it\n"
+     "prints, or fail it with its exit code.  --once: until there is none.\n"
      "wait ID: until it has ended; exit code 1 if it is not completed then.\n"
      "list [STATE]: tasks; dead ones are the dead letters.  show ID: one.\n"
      "counts: how many of each state.  cancel ID, revive ID: order it so.\n"
      "forget SECONDS: remove what ended so long ago.\n"
-     "agents: who is registered, and is he alive?  end AGENT: no more; its tasks\n"
-     "are ready again.  reap [SECONDS]: end all that are gone, or silent so long.\n"
-     "begin OBJECTIVE [STRATEGY]: a session; prints its number.  sessions: all.\n"
+     "agents: who is registered, and is he alive?  end AGENT: no more; its\n"
+     "tasks are ready again.  reap [SECONDS]: end all that are gone, or have\n"
+     "been silent for so long.  sessions: what tasks and agents are for.\n"
+     "begin OBJECTIVE [STRATEGY]: a session; prints its number.\n"
      "session ID STATE [ERROR]: another state.\n"
      "All this is at --path, or else at tasks.\n"},
     {"show", "DIR TREE [COLUMN...]",
@@ -241,7 +244,7 @@ const struct verb verbs[] = {
      "Of a tree that a model keeps, such as events/all, tasks/task or\n"
      "songs/nocturne/nodes, one JSON object a line: what the record is, the\n"
      "columns of its key, all its fields.  Only those whose keys begin with\n"
-     "the columns: luge show DIR tasks/task 17.  Exit code 1 if there is none.\n"},
+     "the columns: luge show DIR tasks/task 17.  Exit code 1 if none is.\n"},
     {"salvage", "BROKEN DIR", OPTION(JSON), verb_salvage,
      "read everything readable out of a damaged database into a new one",
      "BROKEN must not be open, and stays as it is.  Every record is recovered\n"

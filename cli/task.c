@@ -123,7 +123,7 @@ static int task_publish(luge_txn *txn, void *context)
     return rc;
 }
 
-/* --------------------------------------------------------------- claiming -- */
+/* -------------------------------------------------------------- claiming -- */
 
 /* Without --wait what is there now, or the answer no. */
 static int claim_wait(struct call *c, const struct luge_tasks *tasks,

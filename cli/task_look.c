@@ -51,7 +51,7 @@ void task_print(const struct call *c, const struct luge_task *t)
     putchar('\n');
 }
 
-/* ------------------------------------------------------------------ tasks -- */
+/* ----------------------------------------------------------------- tasks -- */
 
 static int state_of(const struct call *c, int *state)
 {

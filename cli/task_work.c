@@ -43,7 +43,7 @@ static uint64_t ticks_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* ------------------------------------------------------------ the command -- */
+/* ----------------------------------------------------------- the command -- */
 
 static void become(const char *command, const int in[2], const int out[2])
 {

@@ -1,4 +1,4 @@
-/* test/test_show.c -- records of events and tasks as they were written once, and
+/* test/test_show.c -- records of events and tasks that were written once, and
  * any record as JSON (luge_show.h).
  *
  *   test/data/records-1.txt        trees, keys and values, in hex
@@ -64,7 +64,7 @@ static int show(const struct pair *p, char **json)
                      luge_bytes_of(p->value, p->value_size), json);
 }
 
-/* ------------------------------------------------------------ old records -- */
+/* ----------------------------------------------------------- old records -- */
 
 static void load(luge_txn *txn)
 {
