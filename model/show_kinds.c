@@ -153,3 +153,7 @@ const struct record_kind record_kinds[] = {
      &convo_evaluation_default.head, evaluation_fields},
     {NULL, NULL, NULL, NULL, NULL},
 };
+
+#undef FIELD
+#undef WORD
+#undef END
