@@ -205,7 +205,7 @@ is "a lease is renewed while the command runs" \
         member result)" "1slept\\n"
 
 lost=$(task publish killed lost)
-"$LUGE" task db work killed 'echo $$ >pid; sleep 60' --lease 600 &
+"$LUGE" task db work killed 'echo $$ >pid; exec sleep 60' --lease 600 &
 worker=$!
 children=$worker
 for i in $(seq 100); do [ -s pid ] && break; sleep 0.05; done
