@@ -86,6 +86,16 @@ int call_number(const struct call *c, enum option_number option,
     return 0;
 }
 
+int call_time(const struct call *c, enum option_number option,
+              uint64_t *time_ns)
+{
+    const char *text = c->options[option];
+
+    if (!text || time_parse(text, time_ns)) return 0;
+    return say_usage(c->verb, "--%s wants a time, not '%s'",
+                     options[option].name, text);
+}
+
 int call_durability(const struct call *c, unsigned *begin_flags)
 {
     const char *text = c->options[OPTION_DURABILITY];

@@ -32,8 +32,9 @@ enum exit_code {
 #define OPTIONS(X)                                                            \
     X(TREE, "tree", "NAME", "the tree to use instead of main")                \
     X(PREFIX, "prefix", "PREFIX", "only keys that begin with PREFIX")         \
-    X(FROM, "from", "KEY", "only keys from KEY on, KEY included")             \
-    X(TO, "to", "KEY", "only keys before KEY")                                \
+    X(FROM, "from", "KEY",                                                    \
+      "only keys (or numbers) from KEY on, KEY included")                     \
+    X(TO, "to", "KEY", "only keys (or numbers) before KEY")                   \
     X(REVERSE, "reverse", NULL, "from the greatest key to the smallest")      \
     X(LIMIT, "limit", "N", "N pairs at most")                                 \
     X(KEYS, "keys", NULL, "keys without their values")                        \
@@ -65,7 +66,23 @@ enum exit_code {
     X(JOIN, "join", "HOW", "overlay, replace, interleave or manual")          \
     X(EMOTION, "emotion", "V,A,G", "valence, arousal and agency: 0.5,1,-1")   \
     X(TIME, "time", "SECONDS", "as of this time of the music")                \
-    X(PATH, "path", "PATH", "where the trees are that it makes")              \
+    X(PATH, "path", "PATH", "where its trees are, or shall be")               \
+    X(EXPECT, "expect", "N", "only if the stream has N events so far")        \
+    X(CORRELATION, "correlation", "ID", "what the event belongs to")          \
+    X(CAUSATION, "causation", "ID", "what caused the event")                  \
+    X(AFTER, "after", "TIME", "only what has that time or a later one")       \
+    X(BEFORE, "before", "TIME", "only what has an earlier time")              \
+    X(PRIORITY, "priority", "N", "greater ones are done first")               \
+    X(DELAY, "delay", "SECONDS", "not before so long from now")               \
+    X(ATTEMPTS, "attempts", "N", "how often it is tried (5)")                 \
+    X(BACKOFF, "backoff", "SECONDS",                                          \
+      "the pause after a failure, doubled after each more (1)")               \
+    X(DEPENDS, "depends", "ID,ID...", "tasks that must be completed first")   \
+    X(SESSION, "session", "ID", "the session that it belongs to")             \
+    X(AGENT, "agent", "ID", "the number of who claims it")                    \
+    X(LEASE, "lease", "SECONDS", "for how long it is claimed (60)")           \
+    X(WAIT, "wait", "SECONDS", "how long to wait for it")                     \
+    X(FATAL, "fatal", NULL, "and it shall not be tried again")                \
     X(SPEED, "speed", "X", "so many times as fast; 0: at once")               \
     X(ONCE, "once", NULL, "end with what is there, and do not follow")        \
     X(OUT, "out", "FILE", "write a MIDI file instead")                        \
@@ -115,6 +132,7 @@ struct call {
     char *input;                           /* what was read for "-" */
     luge_db *db;
     luge_txn *txn;
+    uint64_t made[2];                      /* what an action has made */
 };
 
 /* main.c: the tables. */
@@ -128,6 +146,8 @@ const char *call_text(const struct call *c, int argument);
 bool call_has(const struct call *c, enum option_number option);
 int call_number(const struct call *c, enum option_number option,
                 uint64_t otherwise, uint64_t *number);
+int call_time(const struct call *c, enum option_number option,
+              uint64_t *time_ns);   /* absent: *time_ns stays */
 int call_durability(const struct call *c, unsigned *begin_flags);
 int call_at(const struct call *c, uint64_t *seq, uint64_t *time_ns);
 int call_seq(const struct call *c, uint64_t *seq); /* --at; 0: now */
@@ -135,6 +155,21 @@ int call_open(struct call *c, unsigned open_flags);
 int call_tree(struct call *c, unsigned flags, luge_tree *tree);
 int call_read(struct call *c, luge_tree *tree);
 int call_end(struct call *c, int code);
+
+/* action.c: verbs whose second argument is an action.  What an action answers
+ * is a luge code or, if positive, an exit code. */
+struct action {
+    const char *name;
+    int least, most;                          /* words after it */
+    const char *words;                        /* their names, for the usage */
+    int (*look)(struct call *call);           /* in a read transaction */
+    int (*change)(luge_txn *txn, void *call); /* inside of luge_transact */
+    int (*run)(struct call *call);            /* the database is open */
+    const char *made; /* what call->made is, blanks between; NULL: nothing */
+};
+int call_action(struct call *c, const struct action *actions, size_t count);
+/* Argument NUMBER, counted from 0, as a number; an exit code. */
+int call_word_number(const struct call *c, int number, uint64_t *value);
 
 /* call.c: answers that are not data.  Each returns its exit code. */
 int say_usage(const struct verb *verb, const char *format, ...)
@@ -144,8 +179,16 @@ int say_no(int rc);    /* NOTFOUND is the answer "no"; else say_error */
 
 /* print.c: bytes for people and for programs. */
 void print_bytes(luge_bytes bytes);  /* one line, unprintable bytes escaped */
+/* The first line of BYTES, at most COLUMNS characters. */
+void print_start(luge_bytes bytes, int columns);
+void time_words(uint64_t time_ns, char *text, size_t size);
+/* "2026-11-21T07:30:54.25Z", or without Z in local time; a blank may stand for
+ * the T, and what is left out at the end is 0. */
+bool time_parse(const char *text, uint64_t *time_ns);
 void print_json(json_t *object);     /* one line; the reference is taken */
 void time_text(uint64_t time_ns, char *text, size_t size);
+/* The same, with RAW, which is JSON, as its last member. */
+void print_json_with(json_t *object, const char *name, luge_bytes raw);
 json_t *json_of_bytes(luge_bytes bytes);
 json_t *json_of_count(uint64_t number);
 /* The other way: bytes are the json's, or in MADE, the caller's. */
@@ -184,6 +227,9 @@ int verb_history(struct call *c);    /* history.c */
 int verb_import(struct call *c);     /* import.c */
 int verb_convo(struct call *c);      /* convo.c */
 int verb_play(struct call *c);       /* play.c */
+int verb_event(struct call *c);      /* event.c */
+int verb_task(struct call *c);       /* task.c */
+int verb_show(struct call *c);       /* show.c */
 int verb_bench(struct call *c);      /* bench.c */
 int verb_help(struct call *c);       /* help.c */
 int verb_version(struct call *c);

@@ -9,48 +9,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "convo.h"
 
 /* ---------------------------------------------------------------- words -- */
-
-void time_words(uint64_t time_ns, char *text, size_t size)
-{
-    time_t seconds = (time_t)(time_ns / 1000000000);
-    struct tm tm;
-
-    gmtime_r(&seconds, &tm);
-    strftime(text, size, "%Y-%m-%d %H:%M:%S", &tm);
-}
-
-void print_start(luge_bytes bytes, int columns)
-{
-    const unsigned char *p = bytes.data;
-    size_t at = 0;
-
-    for (; at < bytes.size && p[at] != '\n' && p[at] != '\r'; at++) {
-        if ((p[at] & 0xc0) == 0x80) continue;   /* inside of a character */
-        if (columns-- == 0) break;
-    }
-    print_bytes(luge_bytes_of(p, at));
-}
-
-const char *branch_state_word(unsigned state)
-{
-    static const char *const words[] = {"active", "merged", "pruned"};
-
-    return state < 3 ? words[state] : "unknown";
-}
-
-static const char *const reasons[] = {"alternative", "disagreement", "request",
-                                      "probabilistic", "divergence"};
-enum { REASONS = sizeof(reasons) / sizeof(reasons[0]) };
-
-const char *fork_reason_word(unsigned reason)
-{
-    return reason < REASONS ? reasons[reason] : "unknown";
-}
 
 static bool number_of(luge_bytes word, uint64_t *number)
 {
@@ -114,6 +76,8 @@ static const struct {
     {"tree", 1, 1, convo_tree, NULL, "CONVERSATION"},
     {"log", 1, 2, convo_log, NULL, "CONVERSATION [BRANCH|NODE]"},
     {"ancestors", 2, 3, convo_ancestors, NULL, "CONVERSATION WHAT [WITHOUT]"},
+    {"subtree", 2, 2, convo_subtree, NULL, "CONVERSATION WHAT"},
+    {"agents", 1, 1, convo_agents, NULL, "CONVERSATION"},
     {"common", 3, 3, convo_common, NULL, "CONVERSATION A B"},
     {"show", 2, 2, convo_show, NULL, "CONVERSATION BRANCH|NODE"},
     {"diff", 3, 3, convo_diff, NULL, "CONVERSATION A B"},

@@ -24,11 +24,6 @@ void context_print(const struct luge_context *c);
 
 /* ------------------------------------------------------ convo.c: words */
 
-/* "2026-11-21 06:00:00" */
-void time_words(uint64_t time_ns, char *text, size_t size);
-/* The first line of BYTES, at most COLUMNS characters. */
-void print_start(luge_bytes bytes, int columns);
-
 /* What WORD is called in the conversation: a branch's name, a node's label or
  * number.  node: the branch's head then; branch: the node's. */
 struct named {
@@ -40,9 +35,6 @@ int convo_named(luge_txn *txn, const struct luge_conversation *convo,
 
 /* "v,a,g"; an exit code. */
 int call_emotion(const struct call *c, struct luge_emotion *emotion);
-
-const char *branch_state_word(unsigned state);
-const char *fork_reason_word(unsigned reason);
 
 /* ------------------------------------------------------------- actions */
 
@@ -64,6 +56,8 @@ int convo_list(struct convo_call *v);
 int convo_tree(struct convo_call *v);       /* convo_tree.c */
 int convo_log(struct convo_call *v);
 int convo_ancestors(struct convo_call *v);
+int convo_subtree(struct convo_call *v);
+int convo_agents(struct convo_call *v);
 int convo_common(struct convo_call *v);
 int convo_show(struct convo_call *v);
 int convo_diff(struct convo_call *v);

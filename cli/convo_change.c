@@ -28,8 +28,8 @@ static int reason_of(const struct convo_call *v, uint8_t *reason)
 
     *reason = LUGE_REASON_ALTERNATIVE;
     if (!text) return 0;
-    for (unsigned i = 0; i <= LUGE_REASON_DIVERGENCE; i++)
-        if (!strcmp(text, fork_reason_word(i))) {
+    for (int i = 0; i <= LUGE_REASON_DIVERGENCE; i++)
+        if (!strcmp(text, luge_fork_reason_text(i))) {
             *reason = (uint8_t)i;
             return 0;
         }

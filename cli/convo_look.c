@@ -1,5 +1,5 @@
 /* cli/convo_look.c -- the actions of luge convo that look: list log ancestors
- * common show diff.
+ * subtree common show diff agents.
  *
  * What may be long can be cut with --limit.
  * Not here: the drawing (convo_tree.c), changes (convo_change.c).
@@ -83,7 +83,8 @@ static json_t *json_of_branch(const struct luge_branch *b, double score,
     json_t *object = json_pack(
         "{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
         "id", json_of_count(b->id), "name", json_of_bytes(b->name), "state",
-        branch_state_word(b->state), "reason", fork_reason_word(b->reason),
+        luge_branch_state_text(b->state), "reason",
+        luge_fork_reason_text(b->reason),
         "head", json_of_count(b->head), "base", json_of_count(b->base),
         "parent", json_of_count(b->parent), "nodes", json_of_count(b->nodes),
         "into", json_of_count(b->into), "merge", json_of_count(b->merge),
@@ -108,14 +109,14 @@ static int list_branch(struct convo_call *v, const struct luge_branch *b)
         return 0;
     }
     print_bytes(b->name);
-    printf("\t%s", branch_state_word(b->state));
+    printf("\t%s", luge_branch_state_text(b->state));
     if (b->into &&
         !luge_branch_get(v->c->txn, &v->convo, b->into, &into)) {
         fputs(" into ", stdout);
         print_bytes(into.name);
     }
     printf("\t%llu nodes\thead %llu\t%s", (unsigned long long)b->nodes,
-           (unsigned long long)b->head, fork_reason_word(b->reason));
+           (unsigned long long)b->head, luge_fork_reason_text(b->reason));
     if (count) printf("\tscore %.2f of %u", score, count);
     putchar('\t');
     print_start(b->description, 40);
@@ -136,6 +137,32 @@ int convo_list(struct convo_call *v)
         if (!rc) rc = list_branch(v, &b);
     }
     return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+int convo_agents(struct convo_call *v)
+{
+    char space[2][LUGE_CONVERSATION_NAME_SIZE_MAX];
+    struct luge_author a = {.name = {"", 0}};
+    int rc;
+
+    for (unsigned i = 0;; i++) {
+        rc = luge_author_after(v->c->txn, &v->convo, a.name, space[i % 2], &a);
+        if (rc) return rc == LUGE_NOTFOUND ? 0 : rc;
+        if (v->json) {
+            print_json(json_pack("{s:o, s:o, s:o, s:o}", "agent",
+                                 json_of_bytes(a.name), "kind",
+                                 json_of_bytes(a.kind), "created_ns",
+                                 json_of_count(a.created_ns), "metadata",
+                                 json_of_bytes(a.metadata)));
+            continue;
+        }
+        print_bytes(a.name);
+        putchar('\t');
+        print_bytes(a.kind);
+        putchar('\t');
+        print_bytes(a.metadata);
+        putchar('\n');
+    }
 }
 
 /* ------------------------------------------------------------------ log -- */
@@ -204,14 +231,14 @@ static int log_path(struct convo_call *v, uint64_t node, uint64_t limit)
     return rc;
 }
 
-/* Without a name: everything, parents before children. */
-static int log_all(struct convo_call *v, uint64_t limit)
+static int log_walk(struct convo_call *v, const struct luge_walk_options *o)
 {
-    struct luge_walk_options o = {.kind = LUGE_WALK_SUBTREE};
     struct luge_node n;
     luge_walk *walk;
-    int rc = luge_walk_open(v->c->txn, &v->convo, &o, &walk);
+    uint64_t limit;
+    int rc = limit_of(v, &limit);
 
+    if (!rc) rc = luge_walk_open(v->c->txn, &v->convo, o, &walk);
     if (rc) return rc;
     while (limit-- && !(rc = luge_walk_next(walk, &n)))
         show_line(v, &n);
@@ -219,28 +246,42 @@ static int log_all(struct convo_call *v, uint64_t limit)
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
+/* Without a name: everything, parents before children; or what was said at some
+ * time, in the order of times. */
+static int log_all(struct convo_call *v)
+{
+    struct luge_walk_options o = {.kind = LUGE_WALK_SUBTREE};
+    int rc = call_time(v->c, OPTION_AFTER, &o.from_ns);
+
+    if (!rc) rc = call_time(v->c, OPTION_BEFORE, &o.to_ns);
+    if (o.from_ns || o.to_ns) o.kind = LUGE_WALK_TIMES;
+    return rc ? rc : log_walk(v, &o);
+}
+
+int convo_subtree(struct convo_call *v)
+{
+    struct luge_walk_options o = {.kind = LUGE_WALK_SUBTREE};
+    struct named named;
+    int rc = convo_named(v->c->txn, &v->convo, v->word[0], &named);
+
+    if (rc) return rc;
+    o.node = named.node;
+    return log_walk(v, &o);
+}
+
 /* Through all parents, children before parents. */
 int convo_ancestors(struct convo_call *v)
 {
     struct luge_walk_options o = {.kind = LUGE_WALK_ANCESTORS};
     struct named named;
-    struct luge_node n;
-    luge_walk *walk;
-    uint64_t limit;
-    int rc = limit_of(v, &limit);
+    int rc = convo_named(v->c->txn, &v->convo, v->word[0], &named);
 
-    if (!rc) rc = convo_named(v->c->txn, &v->convo, v->word[0], &named);
     if (rc) return rc;
     o.node = named.node;
     if (v->words > 1)
         rc = convo_named(v->c->txn, &v->convo, v->word[1], &named);
     if (v->words > 1) o.without = named.node;
-    if (!rc) rc = luge_walk_open(v->c->txn, &v->convo, &o, &walk);
-    if (rc) return rc;
-    while (limit-- && !(rc = luge_walk_next(walk, &n)))
-        show_line(v, &n);
-    luge_walk_close(walk);
-    return rc == LUGE_NOTFOUND ? 0 : rc;
+    return rc ? rc : log_walk(v, &o);
 }
 
 int convo_common(struct convo_call *v)
@@ -270,7 +311,11 @@ int convo_log(struct convo_call *v)
     int rc = limit_of(v, &limit);
 
     if (rc) return rc;
-    if (!v->words) return log_all(v, limit);
+    if (!v->words) return log_all(v);
+    if (call_has(v->c, OPTION_AFTER) || call_has(v->c, OPTION_BEFORE))
+        return say_usage(v->c->verb, "--after and --before are for all of a "
+                         "conversation, not for '%s'",
+                         (const char *)v->word[0].data);
     rc = convo_named(v->c->txn, &v->convo, v->word[0], &named);
     return rc ? rc : log_path(v, named.node, limit);
 }

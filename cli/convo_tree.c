@@ -96,7 +96,7 @@ static int twig_print(struct twigs *t, const struct twig *twig,
     printf("  %llu node%s", (unsigned long long)b.nodes,
            b.nodes == 1 ? "" : "s");
     if (twig->base) printf(" from %llu", (unsigned long long)twig->base);
-    if (b.state) printf(", %s", branch_state_word(b.state));
+    if (b.state) printf(", %s", luge_branch_state_text(b.state));
     if (b.into && !luge_branch_get(txn, &t->v->convo, b.into, &into)) {
         fputs(" into ", stdout);
         print_bytes(into.name);

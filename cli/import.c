@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "convo.h"
 
@@ -21,6 +22,12 @@ int import_fail(struct import *import, int code, const char *format, ...)
     return code;
 }
 
+static int too_large(struct import *import, size_t size_max)
+{
+    return import_fail(import, LUGE_TOOBIG, "%s: more than %zu bytes",
+                       import->file, size_max);
+}
+
 static int read_stream(struct import *import, FILE *file, size_t size_max,
                        luge_bytes *bytes)
 {
@@ -32,11 +39,10 @@ static int read_stream(struct import *import, FILE *file, size_t size_max,
         if (size < room) break;
         if (size > size_max) {
             free(all);
-            return import_fail(import, LUGE_TOOBIG,
-                               "%s: more than %zu bytes", import->file,
-                               size_max);
+            return too_large(import, size_max);
         }
-        char *larger = realloc(all, room *= 2);
+        room = room < size_max / 2 ? 2 * room : size_max + 1;
+        char *larger = realloc(all, room);
         if (!larger) free(all);
         all = larger;
     }
@@ -56,7 +62,11 @@ int import_file(struct import *import, size_t size_max, luge_bytes *bytes)
     if (!file)
         return import_fail(import, LUGE_IO, "%s: %s", import->file,
                            strerror(errno));
-    int rc = read_stream(import, file, size_max, bytes);
+    struct stat st;
+    bool large = !fstat(fileno(file), &st) && st.st_size > 0 &&
+                 (size_t)st.st_size > size_max;
+    int rc = large ? too_large(import, size_max)
+                   : read_stream(import, file, size_max, bytes);
     if (file != stdin) fclose(file);
     return rc;
 }

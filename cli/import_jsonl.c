@@ -137,7 +137,7 @@ static int lines_read(struct import *import, struct messages *all,
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         size_t size = (size_t)((stop ? stop : end) - at);
         luge_bytes line = {at, size};
-        while (size && strchr(" \t\r", at[size - 1])) size--;
+        while (size && memchr(" \t\r", at[size - 1], 3)) size--;
         if (size) rc = line_read(import, all, line, number);
         at = stop ? stop + 1 : end;
     }

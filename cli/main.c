@@ -161,12 +161,14 @@ const struct verb verbs[] = {
     {"convo", "DIR ACTION [CONVERSATION] [WORD...]",
      OPTION(LIMIT) | OPTION(AUTHOR) | OPTION(TYPE) | OPTION(LABEL) |
          OPTION(REASON) | OPTION(JOIN) | OPTION(EMOTION) | OPTION(TIME) |
-         OPTION(DURABILITY) | OPTION(JSON),
+         OPTION(AFTER) | OPTION(BEFORE) | OPTION(DURABILITY) | OPTION(JSON),
      verb_convo,
      "look at conversations that fork, and change them",
      "list [CONVERSATION]: conversations, or branches of one.\n"
      "tree CONVERSATION: branches below those they forked from.\n"
-     "log CONVERSATION [WHAT]: nodes up to WHAT, the newest first; or all.\n"
+     "log CONVERSATION [WHAT]: nodes up to WHAT, the newest first; or all; or\n"
+     "those said --after, --before.  subtree CONVERSATION WHAT: what follows.\n"
+     "agents CONVERSATION: who speaks.\n"
      "ancestors CONVERSATION WHAT [WITHOUT]: through all parents, those of\n"
      "WITHOUT left out.  common CONVERSATION A B: the best common ancestors.\n"
      "show CONVERSATION WHAT: a node, its music and context; or at --time.\n"
@@ -204,6 +206,60 @@ const struct verb verbs[] = {
      "Prints the file's length before and after, what is still free in it\n"
      "(behind pages that forks and snapshots share), the bytes moved, and the\n"
      "longest time in microseconds that a writer may have had to wait.\n"},
+    {"event", "DIR ACTION [WORD...]",
+     OPTION(EXPECT) | OPTION(CORRELATION) | OPTION(CAUSATION) | OPTION(TYPE) |
+         OPTION(FROM) | OPTION(TO) | OPTION(AFTER) | OPTION(BEFORE) |
+         OPTION(REVERSE) | OPTION(LIMIT) | OPTION(PATH) | OPTION(DURABILITY) |
+         OPTION(JSON),
+     verb_event,
+     "append events to streams, read and follow them",
+     "append STREAM TYPE [PAYLOAD]: an event; prints its position and its\n"
+     "version in the stream.  A payload that is a JSON object or array is\n"
+     "kept as JSON.  With --expect, exit code 1 if the stream is elsewhere.\n"
+     "read [STREAM]: events in the order of their positions, or of their\n"
+     "times if only times are asked for.  --from and --to are versions of the\n"
+     "STREAM, or else positions.\n"
+     "follow [STREAM]: what is there, then what comes, as it comes.\n"
+     "streams: each with its last version and position.  types: their names.\n"
+     "state STREAM [VERSION]: the newest state that was kept of it.\n"
+     "keep STREAM VERSION STATE: keep one; what led to it need not be read.\n"
+     "projections: how far each has come.  reset PROJECTION POSITION: let it\n"
+     "go on from there.\n"
+     "export [STREAM]: JSON Lines.  import FILE: append such lines, or none.\n"
+     "The store is at --path, or else at events.\n"},
+    {"task", "DIR ACTION [WORD...]",
+     OPTION(PRIORITY) | OPTION(DELAY) | OPTION(ATTEMPTS) | OPTION(BACKOFF) |
+         OPTION(DEPENDS) | OPTION(SESSION) | OPTION(AGENT) | OPTION(LEASE) |
+         OPTION(WAIT) | OPTION(FATAL) | OPTION(ONCE) | OPTION(AUTHOR) |
+         OPTION(LIMIT) | OPTION(PATH) | OPTION(DURABILITY) | OPTION(JSON),
+     verb_task,
+     "publish tasks, do them, and see who does what",
+     "publish QUEUE [PAYLOAD]: a task; prints its number.\n"
+     "claim QUEUE: the next task: its number, the lease's number, and so on.\n"
+     "Exit code 1 if there is none within --wait.\n"
+     "heartbeat ID LEASE [STATUS], complete ID LEASE [RESULT],\n"
+     "fail ID LEASE [ERROR], release ID LEASE: go on, or end the claim.  Exit\n"
+     "code 1 if the lease is another's by now.\n"
+     "work QUEUE COMMAND: claim one after the other; run COMMAND in a shell,\n"
+     "the payload on its standard input; complete the task with what it\n"
+     "prints, or fail it with its exit code.  --once: until there is none.\n"
+     "wait ID: until it has ended; exit code 1 if it is not completed then.\n"
+     "list [STATE]: tasks; dead ones are the dead letters.  show ID: one.\n"
+     "counts: how many of each state.  cancel ID, revive ID: order it so.\n"
+     "forget SECONDS: remove what ended so long ago.\n"
+     "agents: who is registered, and is he alive?  end AGENT: no more; its\n"
+     "tasks are ready again.  reap [SECONDS]: end all that are gone, or have\n"
+     "been silent for so long.  sessions: what tasks and agents are for.\n"
+     "begin OBJECTIVE [STRATEGY]: a session; prints its number.\n"
+     "session ID STATE [ERROR]: another state.\n"
+     "All this is at --path, or else at tasks.\n"},
+    {"show", "DIR TREE [COLUMN...]",
+     OPTION(REVERSE) | OPTION(LIMIT) | OPTION(JSON), verb_show,
+     "print records of events, tasks and conversations as JSON",
+     "Of a tree that a model keeps, such as events/all, tasks/task or\n"
+     "songs/nocturne/nodes, one JSON object a line: what the record is, the\n"
+     "columns of its key, all its fields.  Only those whose keys begin with\n"
+     "the columns: luge show DIR tasks/task 17.  Exit code 1 if none is.\n"},
     {"salvage", "BROKEN DIR", OPTION(JSON), verb_salvage,
      "read everything readable out of a damaged database into a new one",
      "BROKEN must not be open, and stays as it is.  Every record is recovered\n"

@@ -4,6 +4,9 @@
  *       not printable UTF-8 is \xNN, a backslash is doubled.
  *   P2  In JSON, bytes are a string if they are UTF-8, else {"base64": "..."}.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +52,53 @@ void print_bytes(luge_bytes bytes)
         p += size;
         left -= size;
     }
+}
+
+void print_start(luge_bytes bytes, int columns)
+{
+    const unsigned char *p = bytes.data;
+    size_t at = 0;
+
+    for (; at < bytes.size && p[at] != '\n' && p[at] != '\r'; at++) {
+        if ((p[at] & 0xc0) == 0x80) continue;   /* inside of a character */
+        if (columns-- == 0) break;
+    }
+    print_bytes(luge_bytes_of(p, at));
+}
+
+/* ---------------------------------------------------------------- times -- */
+
+void time_words(uint64_t time_ns, char *text, size_t size)
+{
+    time_t seconds = (time_t)(time_ns / 1000000000);
+    struct tm tm;
+
+    gmtime_r(&seconds, &tm);
+    strftime(text, size, "%Y-%m-%d %H:%M:%S", &tm);
+}
+
+bool time_parse(const char *text, uint64_t *time_ns)
+{
+    static const char *const forms[] = {
+        "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M",
+        "%Y-%m-%d %H:%M", "%Y-%m-%d",
+    };
+    for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+        struct tm tm = {.tm_isdst = -1};
+        const char *rest = strptime(text, forms[i], &tm);
+        uint64_t ns = 0, unit = 100000000;
+        if (!rest) continue;
+        if (*rest == '.')
+            for (rest++; *rest >= '0' && *rest <= '9'; rest++, unit /= 10)
+                ns += (uint64_t)(*rest - '0') * unit;
+        bool utc = *rest == 'Z';
+        if (rest[utc]) continue;
+        time_t seconds = utc ? timegm(&tm) : mktime(&tm);
+        if (seconds < 0) return false;
+        *time_ns = (uint64_t)seconds * 1000000000 + ns;
+        return true;
+    }
+    return false;
 }
 
 /* ----------------------------------------------------------- programs -- */
@@ -155,6 +205,23 @@ void time_text(uint64_t time_ns, char *text, size_t size)
     gmtime_r(&seconds, &tm);
     strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(text, size, "%s.%09uZ", day, (unsigned)(time_ns % 1000000000));
+}
+
+void print_json_with(json_t *object, const char *name, luge_bytes raw)
+{
+    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    const char *at = raw.data;
+
+    if (!text) {
+        print_json(NULL);
+        return;
+    }
+    printf("%.*s,\"%s\":", (int)strlen(text) - 1, text, name);
+    for (size_t i = 0; i < raw.size; i++)       /* none is within a string */
+        if (at[i] != '\n' && at[i] != '\r') putchar(at[i]);
+    puts("}");
+    free(text);
+    json_decref(object);
 }
 
 int print_end(int code)

@@ -243,17 +243,38 @@ LUGE_API void luge_walk_close(luge_walk *walk);
 
 /* ------------------------------------------------------------ branches -- */
 
+/* name, value, the word that commands and JSON use */
+#define LUGE_BRANCH_STATES(X)                                                 \
+    X(ACTIVE, 0, "active")                                                    \
+    X(MERGED, 1, "merged")                                                    \
+    X(PRUNED, 2, "pruned")
+
 enum luge_branch_state {
-    LUGE_BRANCH_ACTIVE = 0, LUGE_BRANCH_MERGED = 1, LUGE_BRANCH_PRUNED = 2,
+#define X(name, value, text) LUGE_BRANCH_##name = value,
+    LUGE_BRANCH_STATES(X)
+#undef X
 };
 
+/* The word for STATE, "unknown" for none of them.  Static memory. */
+LUGE_API const char *luge_branch_state_text(int state);
+
+/* Explore an alternative; agents disagree: `agents`; a user asked for it; one
+ * of several tries: `probability`; of emotion: from_emotion, to_emotion. */
+#define LUGE_REASONS(X)                                                       \
+    X(ALTERNATIVE, 0, "alternative")                                          \
+    X(DISAGREEMENT, 1, "disagreement")                                        \
+    X(REQUEST, 2, "request")                                                  \
+    X(PROBABILISTIC, 3, "probabilistic")                                      \
+    X(DIVERGENCE, 4, "divergence")
+
 enum luge_fork_reason {
-    LUGE_REASON_ALTERNATIVE = 0,   /* explore an alternative */
-    LUGE_REASON_DISAGREEMENT = 1,  /* agents disagree: `agents` */
-    LUGE_REASON_REQUEST = 2,       /* a user asked for it */
-    LUGE_REASON_PROBABILISTIC = 3, /* one of several tries: `probability` */
-    LUGE_REASON_DIVERGENCE = 4,    /* of emotion: from_emotion, to_emotion */
+#define X(name, value, text) LUGE_REASON_##name = value,
+    LUGE_REASONS(X)
+#undef X
 };
+
+/* The word for REASON, "unknown" for none of them.  Static memory. */
+LUGE_API const char *luge_fork_reason_text(int reason);
 
 struct luge_branch {
     uint64_t id;

@@ -135,7 +135,7 @@ enum luge_event_query_flags {
 struct luge_event_query {
     luge_bytes stream, type;
     uint64_t position_from, position_to; /* from <= position < to */
-    uint64_t version_from, version_to;   /* of the stream, from and to alike */
+    uint64_t version_from, version_to;   /* of the stream, in the same way */
     uint64_t time_from_ns, time_to_ns;   /* from <= time < to */
     unsigned flags;
 };

@@ -23,6 +23,28 @@ const struct convo_evaluation convo_evaluation_default = {
 _Static_assert(sizeof(struct convo_branch) == 136, "no padding, and golden");
 _Static_assert(sizeof(struct convo_evaluation) == 40, "and golden");
 
+const char *luge_branch_state_text(int state)
+{
+    switch (state) {
+#define X(name, value, text) \
+    case value: return text;
+        LUGE_BRANCH_STATES(X)
+#undef X
+    default: return "unknown";
+    }
+}
+
+const char *luge_fork_reason_text(int reason)
+{
+    switch (reason) {
+#define X(name, value, text) \
+    case value: return text;
+        LUGE_REASONS(X)
+#undef X
+    default: return "unknown";
+    }
+}
+
 /* ------------------------------------------------------------- reading -- */
 
 static int branch_read(luge_txn *txn, const struct luge_conversation *convo,

@@ -45,6 +45,9 @@ int luge_events_open(luge_txn *txn, luge_bytes path, unsigned flags,
     if (!path.size)
         return model_fail(LUGE_INVALID, "a store needs a path");
     rc = open_tree(txn, path, "all", flags, &found.all);
+    if (rc == LUGE_NOTFOUND)
+        return model_fail(rc, "there are no events at %.*s", (int)path.size,
+                          (const char *)path.data);
     if (!rc) rc = open_tree(txn, path, "stream", flags, &found.stream);
     if (!rc) rc = open_tree(txn, path, "type", flags, &found.type);
     if (!rc) rc = open_tree(txn, path, "time", flags, &found.time);

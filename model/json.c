@@ -213,7 +213,7 @@ void json_raw(struct json *j, luge_bytes text)
 
 static void value_begins(struct json *j)
 {
-    if (j->comma) json_raw(j, luge_str(", "));
+    if (j->comma) json_raw(j, luge_str(","));
     j->comma = true;
 }
 
@@ -256,7 +256,7 @@ void json_name(struct json *j, const char *name)
 {
     value_begins(j);
     put_string(j, luge_str(name));
-    json_raw(j, luge_str(": "));
+    json_raw(j, luge_str(":"));
     j->comma = false;
 }
 
@@ -276,15 +276,15 @@ void json_i64(struct json *j, int64_t value)
     json_raw(j, luge_str(text));
 }
 
-/* Fifteen digits are enough for most and seventeen for all. */
-void json_double(struct json *j, double value)
+/* Six digits are enough for most and nine for all. */
+void json_float(struct json *j, float value)
 {
-    char text[40];
-    double back;
+    char text[24];
+    float back;
 
-    snprintf(text, sizeof(text), "%.15g", value);
-    if (sscanf(text, "%lf", &back) != 1 || back < value || back > value)
-        snprintf(text, sizeof(text), "%.17g", value);
+    snprintf(text, sizeof(text), "%.6g", (double)value);
+    if (sscanf(text, "%f", &back) != 1 || back < value || back > value)
+        snprintf(text, sizeof(text), "%.9g", (double)value);
     value_begins(j);
     json_raw(j, luge_str(isfinite(value) ? text : "null"));
 }
@@ -321,12 +321,19 @@ void json_bytes(struct json *j, luge_bytes value)
 
 void json_json(struct json *j, luge_bytes value)
 {
+    const char *p = value.data;
+
     if (json_check(value) >= 0) {
         json_bytes(j, value);
         return;
     }
     value_begins(j);
-    json_raw(j, value);
+    for (size_t at = 0; at < value.size;) {     /* within strings are none */
+        size_t run = at;
+        while (run < value.size && p[run] != '\n' && p[run] != '\r') run++;
+        json_raw(j, luge_bytes_of(p + at, run - at));
+        at = run + 1;
+    }
 }
 
 char *json_end(struct json *j)

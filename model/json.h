@@ -35,10 +35,10 @@ void json_close(struct json *j, char bracket);
 void json_name(struct json *j, const char *name);
 void json_u64(struct json *j, uint64_t value);
 void json_i64(struct json *j, int64_t value);
-void json_double(struct json *j, double value); /* null if not finite */
+void json_float(struct json *j, float value);   /* null if not finite */
 /* A string if it is UTF-8, else {"base64": "..."}. */
 void json_bytes(struct json *j, luge_bytes value);
-/* As it is if it is JSON, else as json_bytes. */
+/* As it is if it is JSON, without line ends; else as json_bytes. */
 void json_json(struct json *j, luge_bytes value);
 /* The text with a final zero, the caller's to model_free; or NULL. */
 char *json_end(struct json *j);

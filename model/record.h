@@ -79,35 +79,35 @@ void record_free(struct record_writer *w);
 /* ------------------------------------------------------------- showing -- */
 
 /* What a record's fields and a key's columns are called, so that any record can
- * be shown as JSON (show.c) without code of its own.  A part lies behind a
- * struct record_part. */
+ * be shown as JSON (show.c) without code of its own. */
 enum record_type {
-    RECORD_U8, RECORD_U16, RECORD_U32, RECORD_U64, RECORD_I32, RECORD_I64,
-    RECORD_F32, RECORD_F64,
-    RECORD_TIME,                /* u64, nanoseconds since 1970 */
-    RECORD_NAME,                /* u8, an index into names */
-    RECORD_TEXT,                /* a part: UTF-8 */
-    RECORD_BYTES,               /* a part */
-    RECORD_JSON,                /* a part that is JSON itself, or else bytes */
-    RECORD_U64S,                /* a part of u64 after u64 */
+    RECORD_U8, RECORD_I8, RECORD_U16, RECORD_I32, RECORD_U32, RECORD_U64,
+    RECORD_F32,
+    RECORD_EMOTION,             /* a struct luge_emotion */
+    RECORD_BYTES,               /* a struct record_part: text or bytes */
+    RECORD_JSON,                /* a part: JSON, or else bytes */
+    RECORD_U64S,                /* a part: u64 after u64 */
+    RECORD_CHORDS,              /* a part: of struct convo_chord */
 };
 
 struct record_field {
     const char *name;           /* NULL ends a list */
     uint16_t type;              /* of record_type */
     uint16_t at;                /* offset in the fixed struct, bytes */
-    const char *const *names;   /* of RECORD_NAME; ends with NULL */
+    const char *(*word)(int);   /* of a number that stands for a word */
 };
 
-/* The records of one tree.  Its keys are tuples.  If several kinds of record
- * share a tree, each has its own number or text as first column. */
+/* The pairs of one tree.  Its keys are tuples, its values records; nothing, if
+ * there are no fields; or one u64, if there are no defaults. */
 struct record_kind {
-    const char *name;           /* what one is called: "event" */
-    const char *tree;           /* the tree's name */
-    const char *first;          /* of text: the key's first column; or NULL */
-    const char *columns;        /* names of the key's columns, blanks between */
-    const struct record_head *defaults; /* NULL: the value is no record */
+    const char *tree;           /* the last part of the tree's name */
+    const char *name;           /* what a record is called: "event" */
+    const char *columns;        /* the key's, blanks between; # before a number,
+                                   - before one that is stored negative */
+    const struct record_head *defaults;
     const struct record_field *fields;
 };
+
+extern const struct record_kind record_kinds[]; /* ends with tree NULL */
 
 #endif

@@ -54,6 +54,9 @@ int luge_tasks_open(luge_txn *txn, luge_bytes path, unsigned flags,
     if (!path.size) return model_fail(LUGE_INVALID, "tasks need a path");
     for (size_t i = 0; i < sizeof(trees) / sizeof(*trees) && !rc; i++)
         rc = open_tree(txn, path, trees[i].name, flags, trees[i].tree);
+    if (rc == LUGE_NOTFOUND)
+        return model_fail(rc, "there are no tasks at %.*s", (int)path.size,
+                          (const char *)path.data);
     if (!rc) *tasks = t;
     return rc;
 }
@@ -190,6 +193,8 @@ int task_load(luge_txn *txn, const struct luge_tasks *tasks, uint64_t id,
     t->id = id;
     task_key(&key, id);
     rc = luge_get(txn, tasks->task, tuple_key(&key), &raw);
+    if (rc == LUGE_NOTFOUND)
+        return model_fail(rc, "there is no task %llu", (unsigned long long)id);
     if (!rc) rc = record_read(&task_default.head, raw, f);
     if (!rc) rc = record_part(raw, f->queue, &t->parts[TASK_QUEUE]);
     if (!rc) rc = record_part(raw, f->payload, &t->parts[TASK_PAYLOAD]);

@@ -127,6 +127,8 @@ int luge_agent_get(luge_txn *txn, const struct luge_tasks *tasks, uint64_t id,
 
     task_key(&key, id);
     rc = luge_get(txn, tasks->agent, tuple_key(&key), &raw);
+    if (rc == LUGE_NOTFOUND)
+        return model_fail(rc, "there is no agent %llu", (unsigned long long)id);
     if (!rc) rc = record_read(&agent_default.head, raw, &f);
     if (rc) return rc;
     *agent = (struct luge_agent){
@@ -337,6 +339,9 @@ int luge_session_get(luge_txn *txn, const struct luge_tasks *tasks, uint64_t id,
 
     task_key(&key, id);
     rc = luge_get(txn, tasks->session, tuple_key(&key), &raw);
+    if (rc == LUGE_NOTFOUND)
+        return model_fail(rc, "there is no session %llu",
+                          (unsigned long long)id);
     if (!rc) rc = record_read(&session_default.head, raw, &f);
     if (rc) return rc;
     *session = (struct luge_session){

@@ -33,7 +33,8 @@ luge put db song prelude
 is "put replaces" "$(luge get db song)" "prelude"
 code "get of a missing key" 1 luge get db nothing
 is "get of a missing key prints no data" "$out" ""
-like "get of a missing key says why" "$err" '^luge: NOTFOUND: .'
+is "get of a missing key says why" "$err" \
+    "luge: NOTFOUND: there is no such key, tree or position"
 code "del" 0 luge del db song
 code "get after del" 1 luge get db song
 code "del of a missing key" 1 luge del db song

@@ -34,7 +34,7 @@ enum {
     BATCH = 500, FIGURE_MS = 3000, REPLAYED = 1000000,
 };
 
-struct shared { _Atomic uint64_t appended, kills; };
+struct shared { _Atomic uint64_t appended, kills, stop; };
 
 struct crew {
     struct shared *shared;
@@ -261,8 +261,8 @@ static void judge(const struct crew *c)
 
 /* --------------------------------------------------------------- figures -- */
 
-static void append_for_ever(const struct crew *c, uint32_t number,
-                            unsigned flags, uint32_t batch)
+static void append_until_told(const struct crew *c, uint32_t number,
+                              unsigned flags, uint32_t batch)
 {
     struct luge_events events;
     luge_db *db = join(c, &events);
@@ -273,34 +273,40 @@ static void append_for_ever(const struct crew *c, uint32_t number,
         list[i] = (struct luge_event){
             .type = luge_str("note"),
             .payload = luge_bytes_of(payload, sizeof(payload))};
-    for (;;) {
+    while (!c->shared->stop) {
         FINE(luge_event_append_now(db, flags, &events,
                                    stream_name(name, number), LUGE_EVENT_ANY,
                                    list, batch, NULL));
         c->shared->appended += batch;
     }
+    FINE(luge_close(db));
+    _exit(0);
 }
 
 static double figure_append(struct crew *c, uint32_t writers, unsigned flags,
                             uint32_t batch)
 {
+    c->shared->stop = 0;
+    fflush(stdout);
     for (uint32_t i = 0; i < writers; i++) {
         c->pids[i] = fork();
         if (c->pids[i] < 0) die("fork");
         if (c->pids[i]) continue;
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        append_for_ever(c, i, flags, batch);
+        append_until_told(c, i, flags, batch);
     }
     for (uint64_t start = c->shared->appended;
          c->shared->appended < start + 2ull * writers * batch;)
-        nap_us(1000);           /* the first ones replay what a kill left */
+        nap_us(1000);
     uint64_t since = now_ns(), before = c->shared->appended;
     nap_us(FIGURE_MS * 1000);
     uint64_t count = c->shared->appended - before;
     double seconds = (double)(now_ns() - since) / 1e9;
+    c->shared->stop = 1;
     for (uint32_t i = 0; i < writers; i++) {
-        kill(c->pids[i], SIGKILL);
-        waitpid(c->pids[i], NULL, 0);
+        int status;
+        if (waitpid(c->pids[i], &status, 0) < 0 || status)
+            die("writer %u failed", i);
     }
     return (double)count / seconds;
 }
@@ -338,6 +344,8 @@ static void figures(struct crew *c)
     struct luge_event_query type = {.type = luge_str("note")};
     printf("16 writers, each event durable: %.0f events/s\n",
            figure_append(c, WRITERS, LUGE_TXN_FULL, 1));
+    printf("16 writers, 8 events in each durable append: %.0f events/s\n",
+           figure_append(c, WRITERS, LUGE_TXN_FULL, 8));
     printf("1 writer, batches of %d, no waiting: %.0f events/s\n", BATCH,
            figure_append(c, 1, LUGE_TXN_ASYNC, BATCH));
     printf("16 writers, batches of %d, no waiting: %.0f events/s\n", BATCH,

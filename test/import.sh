@@ -186,6 +186,15 @@ is "times" "$(convo talk.db log talk --json | head -3 |
     sed 's/.*"time_ns":\([0-9]*\),.*/\1/' | tr '\n' ' ')" \
     "1700000000000000000 1700000001500000000 1700000002250000000 "
 like "types" "$(convo talk.db show talk c)" '^type +question$'
+said() { convo talk.db "$@" --json | labels | tr '\n' ' '; }
+is "what was said at a time" "$(said log talk --after 2023-11-14T22:13:21Z \
+    --before 2023-11-14T22:13:22.25Z)" "b "
+is "in the order of times" "$(said log talk --before 2023-11-15)" "a b c "
+code "a time that is none" 2 convo talk.db log talk --after noon
+code "times of a branch" 2 convo talk.db log talk main --after 2023-11-15
+is "a subtree" "$(said subtree talk c)" "c 4 "
+is "agents" "$(convo talk.db agents talk | cut -f1 | tr '\n' ' ')" \
+    "amy bo cy "
 
 luge checksum talk.db >before
 bad() {                         # NAME CONTENT PATTERN
@@ -213,6 +222,7 @@ bad "a strange time" '{"id":"1","time":"noon",'"$m"'}\n' '1: time is neither'
 bad "an absurd time" '{"id":"1","time":1e300,'"$m"'}\n' '1: time is neither'
 bad "a name of two lines" '{"id":"1","author":"a\\nb","text":""}\n' \
     '1: an author'
+bad "zeros" '\0\0\n' '1: '
 bad "depth without end" "$(printf '[%.0s' $(seq 5000))" '1: '
 code "an empty file" 3 luge import jsonl talk.db /dev/null --path x
 code "no file" 3 luge import jsonl talk.db nowhere
@@ -331,6 +341,32 @@ for cut in 0 4 13 20 100 $((size - 5)) $((size - 1)); do
     is "cut after $cut bytes" "$code" 3
     like "the offset is said" "$err" 'cut.mid: MIDI file, offset [0-9]+: '
 done
+absurd() {                      # NAME BYTES PATTERN
+    printf "MThd\\0\\0\\0\\6\\0\\1\\0\\1\\0\\140$2" >absurd.mid
+    code "$1" 3 luge import midi music.db absurd.mid
+    like "says where" "$err" "absurd.mid: MIDI file, offset $3"
+}
+absurd "a track of 4 GiB" 'MTrk\377\377\377\377\0\377\57\0' '1[0-9]: '
+absurd "a text of 256 MiB" \
+    'MTrk\0\0\0\10\0\377\1\377\377\377\177x' '2[0-9]: '
+absurd "a number that does not end" \
+    'MTrk\0\0\0\7\377\377\377\377\377\377\177' '2[0-9]: '
+truncate -s 257M large.mid
+code "a file of 257 MiB" 3 luge import midi music.db large.mid
+like "is too large" "$err" 'TOOBIG: large.mid'
+truncate -s 5G large.jsonl
+code "messages of 5 GiB" 3 luge import jsonl music.db large.jsonl
+like "are too large" "$err" 'TOOBIG: large.jsonl'
+code "the same through a pipe" 3 sh -c 'head -c 270000000 /dev/zero |
+    "$LUGE" import midi music.db -'
+like "is too large" "$err" 'TOOBIG: -: more than 268435456 bytes'
+rm large.mid large.jsonl
+code "an author that is no UTF-8" 3 convo music.db append tune main x \
+    --author "$(printf '\377')"
+like "says so" "$err" 'INVALID: .*UTF-8'
+code "a name of 256 bytes" 3 convo music.db fork tune main \
+    "$(head -c 256 /dev/zero | tr '\0' x)"
+like "is too long" "$err" 'TOOBIG: '
 printf 'MThd\0\0\0\6\0\2\0\1\0\140' >two.mid
 code "format 2" 3 luge import midi music.db two.mid
 run luge import midi music.db tune.mid cut.mid --path x

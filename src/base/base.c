@@ -73,6 +73,11 @@ int luge_fail(int code, const char *file, int line, const char *format, ...)
     return code;
 }
 
+void base_forget(void)
+{
+    last_error = (struct luge_error){ .file = "" };
+}
+
 int base_code_of(int system_errno)
 {
     switch (system_errno) {

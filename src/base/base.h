@@ -41,6 +41,10 @@ int base_fail(int code, int system_errno, const char *file, int line,
 #define NOMEM() \
     base_fail(LUGE_NOMEM, 0, __FILE__, __LINE__, "the system gave no memory")
 
+/* The calling thread has no last failure: what was noted on the way to success
+ * would be taken for the reason of a later NOTFOUND, which has no sentence. */
+void base_forget(void);
+
 /* The luge code that fits a system errno. */
 int base_code_of(int system_errno);
 

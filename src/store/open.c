@@ -492,6 +492,7 @@ int luge_open(const char *path, const struct luge_options *options,
     db->flags = options->flags;
     db->durability = options->durability;
     *result = db;
+    base_forget();              /* files that need not be there */
     return 0;
 }
 

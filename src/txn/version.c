@@ -12,6 +12,7 @@ enum {
     TRIES_ALONE = 8,        /* before writers are asked to copy */
     TRIES_SOON = 200,       /* before it naps between them */
     TRY_NAP_US = 50,
+    PIN_TRIES_MAX = 1000,
     DYING_AGE_MIN = 64,
 };
 
@@ -200,7 +201,7 @@ static void checkpoint_version(struct env *e, struct version *v)
 int version_pin_checkpoint(struct env *e, u32 slot, struct version *v)
 {
     struct share_memory *m = e->share.m;
-    for (int i = 0; i < TRIES_MAX; i++) {
+    for (int i = 0; i < PIN_TRIES_MAX; i++) {
         checkpoint_version(e, v);
         atomic_store(&e->pins[slot].order, v->order);
         atomic_store(&m->slots[slot].seq, v->seq);
