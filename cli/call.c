@@ -112,32 +112,6 @@ int call_durability(const struct call *c, unsigned *begin_flags)
     return 0;
 }
 
-/* "2026-11-21T07:30:54.25Z", or without Z in local time; a blank may stand for
- * the T, and what is left out at the end is 0. */
-static bool parse_time(const char *text, uint64_t *time_ns)
-{
-    static const char *const forms[] = {
-        "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M",
-        "%Y-%m-%d %H:%M", "%Y-%m-%d",
-    };
-    for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
-        struct tm tm = {.tm_isdst = -1};
-        const char *rest = strptime(text, forms[i], &tm);
-        uint64_t ns = 0, unit = 100000000;
-        if (!rest) continue;
-        if (*rest == '.')
-            for (rest++; *rest >= '0' && *rest <= '9'; rest++, unit /= 10)
-                ns += (uint64_t)(*rest - '0') * unit;
-        bool utc = *rest == 'Z';
-        if (rest[utc]) continue;
-        time_t seconds = utc ? timegm(&tm) : mktime(&tm);
-        if (seconds < 0) return false;
-        *time_ns = (uint64_t)seconds * 1000000000 + ns;
-        return true;
-    }
-    return false;
-}
-
 int call_at(const struct call *c, uint64_t *seq, uint64_t *time_ns)
 {
     const char *text = c->options[OPTION_AT];
@@ -150,7 +124,7 @@ int call_at(const struct call *c, uint64_t *seq, uint64_t *time_ns)
     if (*text >= '0' && *text <= '9' && !*end && !errno && *seq) return 0;
     *seq = 0;
     if (!strcmp(text, "end")) *seq = UINT64_MAX;
-    else if (!parse_time(text, time_ns))
+    else if (!time_parse(text, time_ns))
         return say_usage(c->verb, "--at wants the number of a transaction, a "
                          "time like 2026-11-21T07:30:54Z, or end; not '%s'",
                          text);
