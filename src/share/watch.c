@@ -137,7 +137,7 @@ void share_watch_want(struct share_watch *w, u64 seq)
     atomic_compare_exchange_strong(&w->wanted, &nothing, seq);
 }
 
-static bool ring(struct share_watch *w)
+static bool raise_bell(struct share_watch *w)
 {
     if (!atomic_exchange(&w->asleep, 0)) return false;
     atomic_fetch_add(&w->bell, 1);
@@ -150,8 +150,8 @@ bool share_watch_ring(struct share *s, struct share_watch *w)
 {
     u64 wanted = atomic_load(&w->wanted);
     if (!atomic_load(&w->asleep)) return false;
-    if (s->m->failed) return ring(w);
-    return wanted && wanted <= share_watch_limit(s, w->when) && ring(w);
+    if (s->m->failed) return raise_bell(w);
+    return wanted && wanted <= share_watch_limit(s, w->when) && raise_bell(w);
 }
 
 bool share_watch_ring_all(struct share *s)
@@ -174,7 +174,7 @@ bool share_watch_look(struct share *s)
         if (atomic_load(&w->owner) != s->seat + 1) continue;
         if (atomic_load(&w->seq) < share_watch_limit(s, w->when) ||
             s->m->failed)
-            file = ring(w) || file;
+            file = raise_bell(w) || file;
     }
     return file;
 }
