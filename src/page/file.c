@@ -458,7 +458,7 @@ static int within_file(struct page_file *f, u64 first, u64 pages)
 
 int page_verify(struct page_file *f, u64 number)
 {
-    int rc = within_file_now(f, number, 1);
+    int rc = within_file(f, number, 1);
     if (rc) return rc;
     const struct page_head *page = (const struct page_head *)(const void *)(
         f->map.base + (number << f->map.page_shift));

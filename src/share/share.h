@@ -25,7 +25,7 @@ enum {
     SHARE_SEATS_MAX = 256,   /* processes; 64 bytes each */
     SHARE_SLOTS_MAX = 2048,  /* readers; 64 bytes each: 128 KiB of shm */
     SHARE_WATCHES_MAX = 256, /* subscribers; 128 bytes each */
-    SHARE_LAYOUT = 6,        /* raise with any change of these structs */
+    SHARE_LAYOUT = 7,        /* raise with any change of these structs */
     SHARE_PREFIX_MAX = 32,   /* bytes of a watch's prefix kept for writers */
     SHARE_NO_SLOT = 0xffffffff,
     SHARE_TAIL_BYTES = 128 << 10, /* about 700 small commits to a write */
@@ -119,7 +119,11 @@ struct share_memory {
      * not woken with who waits for the next. */
     _Atomic u32 durable_bell[2]; /* futex: rises when its sync is over */
     _Atomic u32 durable_waiters[2];
-    u8 pad2[24];
+    /* By the leader: how many commits the last sync covered, what it took, and
+     * how long the next may wait for those whom it let go (commit.c). */
+    _Atomic u64 sync_ended_ns;
+    _Atomic u32 sync_group, sync_took_us, gather_us;
+    u8 pad2[4];
 
     /* --- where we are; each only rises --- */
     _Atomic u64 committed;       /* by the holder of the turn */
@@ -260,8 +264,8 @@ void share_word_unlock(_Atomic u32 *word);
 /* --- syncing: share/turn.c --- */
 
 /* Become sync leader, or sleep until SEQ may be durable or a leader is due.
- * Returns 1: leader now, call share_lead and share_leader_done; 0: look
- * again. */
+ * Returns 1: leader now, call share_lead and share_leader_done; 0: it slept, or
+ * has nothing to wait for: look again. */
 int share_lead_or_wait(struct share *s, u64 seq);
 /* LEADER: a sync of all up to TARGET begins. */
 void share_lead(struct share *s, u64 target);

@@ -10,7 +10,8 @@
 #include "txn/env.h"
 #include "txn/reads.h"
 
-enum { OPEN_OPS_MAX = 1000 };
+enum { OPEN_OPS_MAX = 1000, GATHER_ANEW = 64,
+       GATHER_SYNC_US_MAX = 20000 };
 
 /* ------------------------------------------------------------ validate -- */
 
@@ -167,6 +168,29 @@ static int sync_failed(struct env *e)
                 luge_error_text(code));
 }
 
+/* Those whom the last sync let go are on their way back.  Without them there are
+ * two groups of half the size, each of which waits for the other's sync; so the
+ * leader waits until they have come, for a quarter of a sync at most, and for
+ * less and less if they do not come.  16 threads make 11.5 commits a sync, 8.1
+ * without (durable-t16).  A lone writer waits for nobody: if the last sync was
+ * of one commit, it was his, unless he slept through it. */
+static void gather(struct env *e, bool slept)
+{
+    struct share_memory *m = e->share.m;
+    u32 group = atomic_load(&m->sync_group), us = atomic_load(&m->gather_us);
+    u32 most = atomic_load(&m->sync_took_us) / 4;
+    if (group <= !slept) return;
+    if (atomic_load(&m->sync_number) % GATHER_ANEW == 0) us = most;
+    u64 end = atomic_load(&m->sync_ended_ns) + (u64)us * 1000;
+    u64 from = atomic_load(slept ? &m->committed : &m->durable), came;
+    bool late = os_monotonic_ns() >= end;
+    while ((came = atomic_load(&m->committed) - from) < group &&
+           os_monotonic_ns() < end)
+        os_yield();
+    if (!late)
+        atomic_store(&m->gather_us, 2 * came >= group ? most : us * 3 / 4);
+}
+
 /* We are the leader: one sync for all that the log's file has now. */
 static int lead(struct env *e)
 {
@@ -183,9 +207,13 @@ static int lead(struct env *e)
         atomic_store(&m->failed, (u32)-rc);
     } else {
         atomic_fetch_add_explicit(&m->syncs, 1, memory_order_relaxed);
-        share_figure_sync(&e->share, os_monotonic_ns() - start,
-                          now.written_seq -
-                              min_u64(durable, now.written_seq));
+        u64 took = os_monotonic_ns() - start;
+        u64 group = now.written_seq - min_u64(durable, now.written_seq);
+        share_figure_sync(&e->share, took, group);
+        atomic_store(&m->sync_took_us,
+                     (u32)min_u64(took / 1000, GATHER_SYNC_US_MAX));
+        atomic_store(&m->sync_group, (u32)min_u64(group, UINT32_MAX));
+        atomic_store(&m->sync_ended_ns, start + took);
         share_raise(&m->durable, now.written_seq);
         share_raise(&m->synced_segment, now.written.segment);
         share_show(&e->share);
@@ -200,9 +228,13 @@ int commit_wait(struct env *e, u64 seq)
     struct share_memory *m = e->share.m;
     int rc = atomic_load(&m->durable) < seq ? tail_flush(e, seq) : 0;
     if (rc) return rc;
+    bool slept = false;
     while (atomic_load(&m->durable) < seq) {
         if (atomic_load(&m->failed)) return sync_failed(e);
-        if (share_lead_or_wait(&e->share, seq)) (void)lead(e);
+        bool leads = share_lead_or_wait(&e->share, seq);
+        if (leads) gather(e, slept);
+        if (leads) (void)lead(e);
+        slept = !leads;
     }
     share_show(&e->share);
     return 0;
