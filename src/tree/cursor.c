@@ -13,6 +13,7 @@
 
 enum side { LEFT_SIDE, RIGHT_SIDE };
 
+enum { NEAR_CELLS = 8 };
 enum { PREFETCH_MAX = 1024 };  /* bytes a step: 16 lines; a core has about 20
                                   misses under way at once */
 
@@ -36,6 +37,26 @@ static void prefetch_begin(struct tree_cursor *c, enum side side)
     c->stride = bytes / c->path[0].page->count;
     if (c->stride > PREFETCH_MAX) c->stride = PREFETCH_MAX;
     c->ahead = walk_address(c->file, ref) + bytes - c->stride;
+}
+
+/* In the leaf that a seek led to, cells lie anywhere: the next ones are asked
+ * for together at the first step, and then one at each.  Of the leaf beside it
+ * nothing is wanted until it is near.  (range-10: RANGENEW M/s, RANGEOLD with
+ * neither.) */
+static void prefetch_near(struct tree_cursor *c, enum side to)
+{
+    const struct page_head *leaf = c->path[0].page;
+    u32 at = c->path[0].at, left = to == RIGHT_SIDE ? leaf->count - 1u - at
+                                                    : at;
+    u32 from = c->steps ? NEAR_CELLS : 1;
+    c->steps = 1;
+    if (left < NEAR_CELLS) prefetch_begin(c, to);
+    for (u32 i = from; i <= NEAR_CELLS && i <= left; i++) {
+        const u8 *cell = node_leaf_cell(leaf, to == RIGHT_SIDE ? at + i
+                                                               : at - i);
+        __builtin_prefetch(cell);
+        __builtin_prefetch(cell + 64);
+    }
 }
 
 /* Down from path[level], whose place is set, along one edge to a leaf. */
@@ -75,8 +96,9 @@ int tree_next(struct tree_cursor *c)
     u32 at = c->path[0].at + 1;
     if (unlikely(at >= c->path[0].page->count))
         return leaf_beside(c, RIGHT_SIDE);
-    tree_cursor_prefetch(c);
     c->path[0].at = at;
+    if (c->ahead) tree_cursor_prefetch(c);
+    else prefetch_near(c, RIGHT_SIDE);
     return 0;
 }
 
@@ -84,8 +106,9 @@ int tree_prev(struct tree_cursor *c)
 {
     if (unlikely(!c->depth)) return LUGE_NOTFOUND;
     if (unlikely(c->path[0].at == 0)) return leaf_beside(c, LEFT_SIDE);
-    tree_cursor_prefetch(c);
     c->path[0].at--;
+    if (c->ahead) tree_cursor_prefetch(c);
+    else prefetch_near(c, LEFT_SIDE);
     return 0;
 }
 
@@ -140,11 +163,9 @@ int tree_seek(struct tree_cursor *c, struct page_file *f, page_ref root,
               enum luge_seek seek, luge_bytes key)
 {
     const struct page_head *n = NULL;
-    bool down = seek == LUGE_LAST || seek == LUGE_LE || seek == LUGE_LT;
-    enum side side = down ? LEFT_SIDE : RIGHT_SIDE;
     c->file = f;
     c->depth = 0;
-    c->stride = 0;
+    c->steps = c->stride = 0;
     c->ahead = NULL;
     if (root == PAGE_NONE) return LUGE_NOTFOUND;
     int rc = walk_root(f, root, &n);
@@ -152,10 +173,9 @@ int tree_seek(struct tree_cursor *c, struct page_file *f, page_ref root,
     c->depth = n->level + 1;
     c->path[n->level].page = n;
     if (seek == LUGE_FIRST || seek == LUGE_LAST)
-        rc = seek_edge(c, down ? RIGHT_SIDE : LEFT_SIDE);
+        rc = seek_edge(c, seek == LUGE_LAST ? RIGHT_SIDE : LEFT_SIDE);
     else
         rc = seek_key(c, seek, key);
-    if (!rc) prefetch_begin(c, side);
     return rc;
 }
 

@@ -78,6 +78,7 @@ int tree_diff(struct page_file *f, page_ref a, page_ref b, tree_diff_fn fn,
 struct tree_cursor {
     struct page_file *file;
     int depth;                       /* levels in use; 0: unpositioned */
+    u32 steps;                       /* since the seek; no more than matter */
     u32 stride;                      /* bytes to prefetch at each step */
     const u8 *ahead;                 /* where, in the leaf that comes next */
     struct {
@@ -120,24 +121,6 @@ static inline void tree_cursor_prefetch(struct tree_cursor *c)
     const u8 *piece = c->ahead;
     c->ahead = piece - c->stride;
     for (u32 i = 0; i < c->stride; i += 64) __builtin_prefetch(piece + i);
-}
-
-/* tree_next and tree_cursor_value, with the usual case in place. */
-static inline int tree_cursor_step(struct tree_cursor *c)
-{
-    u32 at = c->path[0].at + 1;
-    if (unlikely(!c->depth || at >= c->path[0].page->count))
-        return tree_next(c);
-    tree_cursor_prefetch(c);
-    c->path[0].at = at;
-    return 0;
-}
-static inline int tree_cursor_read(const struct tree_cursor *c,
-                                   luge_bytes *value)
-{
-    if (unlikely(node_leaf_value(c->path[0].page, c->path[0].at, value)))
-        return tree_cursor_value(c, value);
-    return 0;
 }
 
 /* Call EACH for every reference from PAGE: children, then extents.  For the

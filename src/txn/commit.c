@@ -168,8 +168,8 @@ static int sync_failed(struct env *e)
                 luge_error_text(code));
 }
 
-/* Those whom the last sync let go are on their way back.  Without them there are
- * two groups of half the size, each of which waits for the other's sync; so the
+/* Those whom the last sync let go are on their way back.  Without them there
+ * are two groups of half the size, each waiting for the other's sync; so the
  * leader waits until they have come, for a quarter of a sync at most, and for
  * less and less if they do not come.  16 threads make 11.5 commits a sync, 8.1
  * without (durable-t16).  A lone writer waits for nobody: if the last sync was
