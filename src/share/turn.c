@@ -18,7 +18,7 @@
 #include "share/share.h"
 
 enum {
-    TURN_SPINS = 200,          /* about 5 us: a commit takes 2 to 20 */
+    TURN_SPINS = 1000,         /* some 20 us: a commit takes 1 to 20 */
     TURN_NAP_MS = 10,          /* between looks at the owner */
     TURN_STOPPED_MS = 100,     /* a stopped owner is left alone this long */
     LEADER_NAP_MS = 20,
@@ -64,20 +64,30 @@ static int inherit(struct share *s, u32 word, enum share_turn_how *how)
     return 1;
 }
 
+static bool spin_for_word(_Atomic u32 *word, u32 mine)
+{
+    for (int i = 0; i < TURN_SPINS; i++) {
+        u32 now = atomic_load_explicit(word, memory_order_relaxed);
+        if (!now && atomic_compare_exchange_strong(word, &now, mine))
+            return true;
+        relax();
+    }
+    return false;
+}
+
+/* Who was woken spins again: meanwhile the one who woke him has begun his next
+ * commit, and were he to sleep at once, each commit would cost the other a wake
+ * (two threads that put: 0.18 M/s, and 0.7 with it). */
 int share_word_lock(_Atomic u32 *word, u32 wait_ms)
 {
     u64 start = 0;
-    for (int i = 0; i < TURN_SPINS; i++) {
-        u32 nobody = 0;
-        if (atomic_compare_exchange_strong(word, &nobody, 1)) return 0;
-        relax();
-    }
-    while (atomic_exchange(word, 2)) {
+    for (u32 mine = 1; !spin_for_word(word, mine); mine = 2) {
         u64 now = os_monotonic_ns();
         if (!start) start = now;
         if (now - start >= (u64)wait_ms * 1000000)
             return fail(LUGE_BUSY, "another thread of this process held the "
                         "turn for %u ms", wait_ms);
+        if (!atomic_exchange(word, 2)) return 0;
         os_futex_wait(word, 2, TURN_NAP_MS);
     }
     return 0;
@@ -97,10 +107,32 @@ static bool spin(struct share *s)
     return false;
 }
 
+/* Until WORD is another one: a short while only. */
+static void spin_while(struct share *s, u32 word)
+{
+    for (int i = 0; i < TURN_SPINS; i++) {
+        if (atomic_load_explicit(&s->m->turn, memory_order_relaxed) != word)
+            return;
+        relax();
+    }
+}
+
+/* Sleep while WORD stands, or a little longer.  1: the turn became ours. */
+static int sleep_for_turn(struct share *s, u32 word, enum share_turn_how *how)
+{
+    if (!(word & SHARE_WAITERS) &&
+        !atomic_compare_exchange_strong(&s->m->turn, &word,
+                                        word | SHARE_WAITERS))
+        return 0;
+    word |= SHARE_WAITERS;
+    os_futex_wait(&s->m->turn, word, TURN_NAP_MS);
+    return atomic_load(&s->m->turn) == word && inherit(s, word, how);
+}
+
 static int wait_for_turn(struct share *s, u32 wait_ms, u64 end,
                          enum share_turn_how *how)
 {
-    for (;;) {
+    do {
         u32 word = atomic_load(&s->m->turn);
         u32 mine = share_turn_taken(word, s->seat) | SHARE_WAITERS;
         if (!share_turn_owner(word)) {
@@ -108,18 +140,11 @@ static int wait_for_turn(struct share *s, u32 wait_ms, u64 end,
                 return 0;
             continue;
         }
-        if (!(word & SHARE_WAITERS) &&
-            !atomic_compare_exchange_strong(&s->m->turn, &word,
-                                            word | SHARE_WAITERS))
-            continue;
-        word |= SHARE_WAITERS;
-        os_futex_wait(&s->m->turn, word, TURN_NAP_MS);
-        if (atomic_load(&s->m->turn) == word && inherit(s, word, how))
+        spin_while(s, word);
+        if (atomic_load(&s->m->turn) == word && sleep_for_turn(s, word, how))
             return 0;
-        if (os_monotonic_ns() > end)
-            return fail(LUGE_BUSY, "another writer held the turn for %u ms",
-                        wait_ms);
-    }
+    } while (os_monotonic_ns() <= end);
+    return fail(LUGE_BUSY, "another writer held the turn for %u ms", wait_ms);
 }
 
 int share_turn_take(struct share *s, u32 wait_ms, enum share_turn_how *how)
