@@ -37,33 +37,48 @@ int share_alone(struct share *s, bool *alone)
     return rc;
 }
 
-/* Read the first BYTES of the memory of former processes, if there is one. */
-static bool read_old(struct share *s, const char *path,
-                     struct share_memory *old, size_t bytes)
+/* The one word of the old memory that is believed in, because it can only cause
+ * more work. */
+static bool was_in_doubt(struct share *s, const char *path)
 {
+    struct share_memory old;
     struct os_file *file = NULL;
-    if (s->os->open(s->os, path, OS_READ, &file)) return false;
-    int rc = s->os->read(file, old, bytes, 0);
+    size_t head = offsetof(struct share_memory, committed);
+    int rc = s->os->open(s->os, path, OS_READ, &file);
+    if (rc) return false;
+    rc = s->os->read(file, &old, head, 0);
     s->os->close(file);
-    return !rc && !memcmp(old->magic, "lugeshm", 8) &&
-           old->layout == SHARE_LAYOUT;
+    if (rc || memcmp(old.magic, "lugeshm", 8) || old.layout != SHARE_LAYOUT)
+        return false;
+    return old.failed || old.in_doubt;
 }
 
-/* A doubt is believed, because it can only cause more work, and a tail is
+/* Is there a tail of this database in the memory of former processes?  It is
  * judged by whoever puts it to use (txn/tail.c). */
-static int keep_old(struct share *s, const char *path)
+static bool read_tail(struct share *s, const char *path,
+                      const u8 instance[16], struct share_tail *tail)
 {
-    struct share_memory *m = s->m, *old = base_alloc(sizeof *old);
-    if (!old) return NOMEM();
-    if (read_old(s, path, old, offsetof(struct share_memory, committed)))
-        m->in_doubt = old->failed || old->in_doubt;
-    if (read_old(s, path, old, sizeof *old)) {
-        m->tail_segment = old->tail_segment;
-        m->tail_offset = old->tail_offset;
-        memcpy(m->tail, old->tail, sizeof m->tail);
-    }
-    base_free(old);
-    return 0;
+    u8 head[offsetof(struct share_memory, tail_at) + 8];
+    struct os_file *file = NULL;
+    if (s->os->open(s->os, path, OS_READ, &file)) return false;
+    int rc = s->os->read(file, head, sizeof head, 0);
+    u64 at = load64(head + offsetof(struct share_memory, tail_at));
+    if (!rc) rc = s->os->read(file, tail, sizeof *tail, at);
+    s->os->close(file);
+    return !rc && !memcmp(head, "lugeshm", 8) &&
+           !memcmp(head + offsetof(struct share_memory, instance), instance,
+                   16) &&
+           !memcmp(tail->magic, "lugetail", 8);
+}
+
+static void keep_old(struct share *s, const char *path,
+                     const u8 instance[16])
+{
+    struct share_memory *m = s->m;
+    m->in_doubt = was_in_doubt(s, path);
+    if (!read_tail(s, path, instance, &m->tail))
+        memset(&m->tail, 0, sizeof m->tail);
+    memcpy(m->tail.magic, "lugetail", 8);
 }
 
 /* Under another name first: until it is ready the old one keeps all it has. */
@@ -87,8 +102,7 @@ int share_create(struct share *s, const char *path, const u8 instance[16],
     if (rc) return rc;
     struct share_memory *m = s->m;
     memset(m, 0, sizeof *m);
-    rc = keep_old(s, path);
-    if (rc) return rc;
+    keep_old(s, path, instance);
     m->layout = SHARE_LAYOUT;
     m->bytes = sizeof *m;
     memcpy(m->instance, instance, 16);
@@ -96,6 +110,7 @@ int share_create(struct share *s, const char *path, const u8 instance[16],
     m->arena_at = head;
     m->arena_bytes = arena_bytes;
     m->arena = head;
+    m->tail_at = offsetof(struct share_memory, tail);
     memcpy(m->magic, "lugeshm", 8);
     return s->os->rename(s->os, fresh, path);
 }

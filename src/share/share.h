@@ -91,6 +91,16 @@ struct share_watch {
 };
 _Static_assert(sizeof(struct share_watch) == 128, "two cache lines");
 
+/* The one part of shared memory that must survive all processes, of any build
+ * (format.md 8). */
+struct share_tail {
+    char magic[8];               /* "lugetail" */
+    _Atomic u64 segment, offset; /* of the log: where bytes[0] belongs */
+    u64 reserved;
+    u8 bytes[SHARE_TAIL_BYTES];  /* frames; any of them may be wrong */
+};
+_Static_assert(offsetof(struct share_tail, bytes) == 32, "format.md 8");
+
 struct share_memory {
     char magic[8];               /* "lugeshm" */
     u32 layout, bytes;           /* SHARE_LAYOUT, sizeof(struct share_memory) */
@@ -98,7 +108,8 @@ struct share_memory {
     u8 boot[16];
     u64 arena_at;                /* offset of the first arena in the file */
     u64 arena_bytes;             /* and its size at first */
-    u8 pad0[64];
+    u64 tail_at;                 /* offset of `tail`, whatever the layout */
+    u8 pad0[56];
 
     /* --- the turn: who may land --- */
     _Atomic u32 turn;            /* share_turn_owner, a count, SHARE_WAITERS */
@@ -157,10 +168,10 @@ struct share_memory {
     struct share_watch watches[SHARE_WATCHES_MAX];
 
     /* --- what the log's file does not have yet: txn/tail.c.  TURN --- */
-    _Atomic u64 tail_segment, tail_offset;  /* where tail[0] belongs */
-    u8 pad5[48];
-    u8 tail[SHARE_TAIL_BYTES];
+    struct share_tail tail;
 };
+_Static_assert(offsetof(struct share_memory, instance) == 16, "format.md 8");
+_Static_assert(offsetof(struct share_memory, tail_at) == 64, "format.md 8");
 
 /* The word of the turn: seat + 1 of its holder (0: nobody), how often it was
  * taken, whether it was stolen and nobody has dealt with that, and whether

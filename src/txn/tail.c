@@ -46,10 +46,10 @@ static u8 *find_room(struct env *e, struct txn_head *next, u32 size)
         next->log.offset + need > next->tail_limit)
         return NULL;
     if (!at) {
-        atomic_store(&m->tail_segment, segment);
-        atomic_store(&m->tail_offset, next->written.offset);
+        atomic_store(&m->tail.segment, segment);
+        atomic_store(&m->tail.offset, next->written.offset);
     }
-    return m->tail + at;
+    return m->tail.bytes + at;
 }
 
 int tail_append(struct env *e, struct ops *ops, struct txn_head *next,
@@ -84,7 +84,7 @@ int tail_write(struct env *e, struct txn_head *h)
 {
     if (h->written.offset == h->log.offset) return 0;
     assert(h->written.segment == h->log.segment);
-    int rc = log_write(&e->log, &h->written, &h->log, e->share.m->tail);
+    int rc = log_write(&e->log, &h->written, &h->log, e->share.m->tail.bytes);
     if (!rc) h->written = h->log;
     return rc;
 }
@@ -133,17 +133,17 @@ int tail_flush(struct env *e, u64 seq)
 int tail_recover(struct env *e, const struct log_position *end, bool *more)
 {
     struct share_memory *m = e->share.m;
-    u64 skip = end->offset - atomic_load(&m->tail_offset), bytes = 0;
+    u64 skip = end->offset - atomic_load(&m->tail.offset), bytes = 0;
     struct log_position to = *end;
     *more = false;
-    if (atomic_load(&m->tail_segment) != end->segment ||
+    if (atomic_load(&m->tail.segment) != end->segment ||
         skip >= SHARE_TAIL_BYTES)
         return 0;
     int rc = log_segment_bytes(&e->log, end->segment, &bytes);
     if (rc || bytes < end->offset) return rc;
-    to.offset += log_frames_at(&e->log, end, m->tail + skip,
+    to.offset += log_frames_at(&e->log, end, m->tail.bytes + skip,
                                min_u64(SHARE_TAIL_BYTES - skip,
                                        bytes - end->offset));
     *more = to.offset > end->offset;
-    return *more ? log_write(&e->log, end, &to, m->tail + skip) : 0;
+    return *more ? log_write(&e->log, end, &to, m->tail.bytes + skip) : 0;
 }
