@@ -175,7 +175,8 @@ struct luge_options {
                                    takes by itself for luge_history.h, unless
                                    the database says otherwise; default: none
                                    are taken, for each keeps what is replaced
-                                   after it */
+                                   after it; UINT64_MAX: not by this process,
+                                   whatever the database says */
     void *platform;             /* leave NULL.  Tests put a simulator here */
 };
 

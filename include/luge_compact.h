@@ -9,7 +9,8 @@
  *   for a slice of 4 MiB at most (or for one large value), some milliseconds.
  *   What does not move is what a fork or a snapshot shares: each such page has
  *   one place and many parents.  The free pages between them stay in the file
- *   as holes: they take no blocks of the disk, and are used again.
+ *   as holes: they take no blocks of the disk, and are used again.  Nor does
+ *   what a reader of an older version still sees.
  *   The file is cut when no other process has it open; until then its end is a
  *   hole, too.
  */

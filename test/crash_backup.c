@@ -141,12 +141,13 @@ static int write_one(luge_txn *txn, void *context)
     return rc;
 }
 
-static void write_on(uint32_t number, uint64_t stream)
+static void write_on(uint32_t number, uint64_t stream, pid_t parent)
 {
     struct luge_options options = {.durability = LUGE_ASYNC};
     struct dice d = dice_of(setting.seed, stream);
     luge_db *mine;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
     good(luge_open(path, &options, &mine), "a writer opens");
     while (!atomic_load(&shared->stop)) {
         struct writing w = {.seed = dice_next(&d)};
@@ -166,9 +167,9 @@ static void start_writer(uint32_t number)
     static uint64_t stream = 100;
     stream++;
     fflush(NULL);
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
     if (pid < 0) die("fork");
-    if (!pid) write_on(number, stream);
+    if (!pid) write_on(number, stream, parent);
     writers[number] = pid;
 }
 
@@ -422,9 +423,15 @@ static void compaction(void)
         atomic_store(&shared->longest_us[i], 0);
     good(luge_stat(db, &s), "stat");
     uint64_t before = s.pages_total, start = now_ns();
-    good(luge_compact(db, NULL, NULL, &done), "compact");
-    double ms = (double)(now_ns() - start) / 1e6;
-    good(luge_stat(db, &s), "stat");
+    double ms = 0;
+    /* A writer that does not get on pins what he began at. */
+    for (int i = 0; i < 50 && s.pages_total > before - before / 4; i++) {
+        if (i) nap_us(100000);
+        start = now_ns();
+        good(luge_compact(db, NULL, NULL, &done), "compact");
+        ms = (double)(now_ns() - start) / 1e6;
+        good(luge_stat(db, &s), "stat");
+    }
     for (uint32_t i = 0; i < setting.writers; i++)
         if (shared->longest_us[i] > longest) longest = shared->longest_us[i];
     printf("compacted from %llu to %llu pages in %.1f ms, %llu slices: the "
@@ -432,7 +439,7 @@ static void compaction(void)
            (unsigned long long)before, (unsigned long long)s.pages_total, ms,
            (unsigned long long)done.slices, (double)done.longest_us / 1000,
            (double)longest / 1000);
-    must(s.pages_total < before, "B4, it shrinks");
+    must(s.pages_total <= before - before / 4, "B4, it shrinks");
     must(longest < 2000000, "B4, nobody waits for long");
     good(luge_check(db, NULL, NULL), "check");
 }

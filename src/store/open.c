@@ -535,8 +535,11 @@ static int close_env(struct store_env *s)
         rc = commit_sync(e);
         if (!rc && gate) rc = share_alone(&e->share, &alone);
         if (!rc && alone && !e->temporary &&
-            !(e->options.flags & LUGE_READ_ONLY))
+            !(e->options.flags & LUGE_READ_ONLY)) {
+            /* Processes may come and go before their caretakers look. */
+            (void)history_tend(e);
             rc = checkpoint_write(e, 0, e->options.busy_timeout_ms);
+        }
     } else {
         rc = LUGE_BROKEN;
     }

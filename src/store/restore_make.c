@@ -248,6 +248,7 @@ static int recover(struct restore *r)
 {
     luge_db *db = NULL;
     struct luge_options how = {.flags = LUGE_MUST_EXIST,
+                               .history_bytes = UINT64_MAX, /* no commits */
                                .platform = r->options->platform};
     int rc = luge_open(r->e->path, &how, &db);
     return rc ? rc : luge_close(db);

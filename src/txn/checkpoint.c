@@ -20,7 +20,7 @@ enum {
     THEFTS_MAX = 8,
     WORTH_PAGES = 256,          /* smaller files are left as they are */
     PASSES_MAX = 256,           /* of a stripe each (compact.c) */
-    FUTILE_PASSES_MAX = 2,
+    FUTILE_PASSES_MAX = 3,
 };
 
 int superblock_write(struct env *e, const struct superblock *s)
@@ -191,6 +191,7 @@ static int punch_end(struct env *e, u64 count)
 static int free_old(struct env *e)
 {
     struct txn_head next = *env_head(e);
+    e->arena->work.mixed_age = UINT32_MAX;         /* look at all of HELD */
     int rc = version_reclaim_pages(e, UINT64_MAX);
     if (!rc) rc = space_tidy(&e->space);
     if (!rc) rc = punch_end(e, next.space.page_count);

@@ -86,7 +86,7 @@ static int make_plan(struct env *e, struct publish_moves *m)
 static bool is_worth(const struct space_state *st, const struct compact *c)
 {
     u64 freed = space_free_pages(st);
-    return freed && st->page_count > c->pages_min &&
+    return freed > MARGIN_PAGES && st->page_count > c->pages_min &&
            freed * c->share >= st->page_count;
 }
 
@@ -144,7 +144,8 @@ int compact_pass(struct env *e, struct compact *c)
     if (!rc) rc = all_slices(e, &m, c);
     base_free(m.moves);
     base_buffer_free(&m.keys);
-    return rc ? rc : m.moved > 0;
+    /* What is at the end may be dying: a checkpoint later it is gone. */
+    return rc ? rc : m.count > 0 || !c->pages_min;
 }
 
 /* --------------------------------------------------------------- holes -- */

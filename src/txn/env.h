@@ -449,7 +449,7 @@ int checkpoint_compact(struct env *e, struct compact *c, u32 wait_ms);
 /* --- compact.c --- */
 
 /* Move pages from the end of the file into holes before it; the next checkpoint
- * frees their places.  1: something moved. */
+ * frees their places, and makes room for more.  0: there is nothing to do. */
 int compact_pass(struct env *e, struct compact *c);
 /* The blocks of what is free, wherever it is, go back to the file system, and
  * it may be taken again. */

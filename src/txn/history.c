@@ -222,17 +222,18 @@ static int tend(struct env *e, struct taken_list *list)
     int rc = list_taken(e, list, &policy);
     u64 every = policy.history_bytes ? policy.history_bytes
                                      : e->options.history_bytes;
-    if (rc || !every || every == UINT64_MAX) return rc;
-    rc = claim(e, list, every, &mine);
-    if (rc || !mine) return rc;
-    rc = take(e);
-    return rc ? rc : thin(e, list, &policy);
+    if (!rc && every && policy.history_bytes != UINT64_MAX)
+        rc = claim(e, list, every, &mine);
+    if (!rc && mine) rc = take(e);
+    /* Also when none are taken any more: the log behind them goes. */
+    return rc || !list->count ? rc : thin(e, list, &policy);
 }
 
 int history_tend(struct env *e)
 {
     struct taken_list list = {0};
     struct txn_head now;
+    if (e->options.history_bytes == UINT64_MAX) return 0;
     head_copy(e, &now);
     if (now.log_total - e->history_looked < LOOK_BYTES) return 0;
     e->history_looked = now.log_total;
