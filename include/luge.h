@@ -224,7 +224,8 @@ LUGE_API int luge_txn_next_id(luge_txn *txn, uint64_t *id);
 /* ------------------------------------------------------- transactions -- */
 
 enum luge_begin_flags {
-    LUGE_READ = 0,         /* a snapshot; never blocks, never conflicts */
+    LUGE_READ = 0,         /* a snapshot; never waits for a transaction, never
+                              conflicts */
     LUGE_WRITE = 1 << 0,   /* optimistic: validated at commit */
     LUGE_TURN = 1 << 1,    /* a write transaction that holds the turn from the
                               start: others wait, and it never conflicts; but

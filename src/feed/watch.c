@@ -18,8 +18,8 @@
 
 enum {
     NAP_MS = 200,
-    REST_SHARE_NS = 100000,     /* waking and looking takes 10 to 40 us */
-    REST_NS_MAX = 10000000,
+    REST_SHARE_NS = 400000,     /* waking and looking takes 10 to 40 us */
+    REST_NS_MAX = 30000000,
 };
 
 /* ---------------------------------------------------------------- open -- */

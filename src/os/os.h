@@ -1,8 +1,8 @@
 /* os/os.h -- the platform as a table of functions: files, maps, locks, time.
  *
  * Holds:
- *   O1  Every byte that must survive a crash goes through os_write; nothing is
- *       ever stored into a mapping of the page file or the log.
+ *   O1  What must survive a power loss goes through os_write; nothing
+ *       is ever stored into a mapping of the page file or the log.
  *   O2  Short reads and writes and EINTR are dealt with here.
  *   O3  A failing call returns a luge code (fail_errno noted), never -1.
  * A simulator (os/sim.c) is just another platform: files are memory, unsynced
