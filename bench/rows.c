@@ -79,9 +79,10 @@ const struct row rows[] = {
     LOAD("delete-half", "delete a random half, 1,000 a transaction, a sync",
          work_delete, .base = BASE_COPY),
 
+    /* So long that tables in memory are flushed and checkpoints written. */
     PUT("put-async-t1", "random puts, a transaction each", .threads = 1,
-        .memory = true, .grow = true),
-    PUT("put-async-t2", "the same with 2 threads", .threads = 2),
+        .memory = true, .grow = true, .window = 8),
+    PUT("put-async-t2", "the same with 2 threads", .threads = 2, .window = 8),
     PUT("put-async-p4", "the same with 4 processes", .processes = 4,
         .needs = CAN_PROCESSES),
 
