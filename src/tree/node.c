@@ -7,6 +7,8 @@
  */
 #include "tree/node.h"
 
+enum { EQUALS_MAX = 8 };       /* as many lines as a core can wait for */
+
 /* ---------------------------------------------------------------- heads -- */
 
 /* Four heads, unaligned.  The compiler makes SSE2 or NEON of it. */
@@ -140,6 +142,16 @@ u32 node_branch_find(const struct page_head *n, luge_bytes key)
     return equal_heads_bound(n, heads, at, h, rest, 1);
 }
 
+/* The cells of one head are asked for together, before a search among them waits
+ * for one after the other (get-60-t1: 1.03 M/s, 0.96 without). */
+static void prefetch_equals(const struct page_head *n, const u32 *heads,
+                            u32 at, u32 h)
+{
+    u32 end = at + EQUALS_MAX < n->count ? at + EQUALS_MAX : n->count;
+    for (; at < end && heads[at] == h; at++)
+        __builtin_prefetch(node_leaf_cell(n, at));
+}
+
 bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at)
 {
     int side = prefix_compare(n, key);
@@ -151,6 +163,7 @@ bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at)
     const u32 *heads = slots_as_heads(n, 0);
     u32 lo = *at = heads_below(heads, count, h);
     if (lo == count || heads[lo] != h) return false;
+    if (lo + 1 < count && heads[lo + 1] == h) prefetch_equals(n, heads, lo, h);
     int c = leaf_compare(n, lo, rest);
     if (c < 0) {                                 /* others of this head? */
         lo = *at = equal_heads_bound(n, heads, lo, h, rest, 0);
