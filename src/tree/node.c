@@ -142,8 +142,8 @@ u32 node_branch_find(const struct page_head *n, luge_bytes key)
     return equal_heads_bound(n, heads, at, h, rest, 1);
 }
 
-/* The cells of one head are asked for together, before a search among them waits
- * for one after the other (get-60-t1: 1.03 M/s, 0.96 without). */
+/* The cells of one head are asked for together, before a search among them
+ * waits for one after the other (get-60-t1: 1.03 M/s, 0.96 without). */
 static void prefetch_equals(const struct page_head *n, const u32 *heads,
                             u32 at, u32 h)
 {
