@@ -116,7 +116,7 @@ static bool choose(struct env *e, u64 want, struct version *v)
 }
 
 /* Was V still reachable when our pin became visible?  The ring is asked behind
- * the floor: when versions are forgotten, the floor goes back (version_close). */
+ * the floor: when versions are forgotten, that goes back (version_close). */
 static bool still_there(struct env *e, const struct version *v)
 {
     if (atomic_load(&e->share.m->floor) > v->base) return false;
