@@ -486,7 +486,9 @@ static void survivor_comes(enum kind kind)
 
 static void let_stand(pid_t pid, struct dice *d, enum kind kind)
 {
+    int status;
     ptrace(PTRACE_DETACH, pid, 0, SIGSTOP);
+    waitpid(pid, &status, WUNTRACED);       /* else it might come too late */
     run.stopped++;
     survivor_comes(kind);
     tell_commits(d, 1 + dice_below(d, 4));

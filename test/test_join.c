@@ -198,6 +198,77 @@ static void a_shadow_outlives_its_log(void **state)
     munmap(stage, 4096);
 }
 
+/* ------------------------------------------- a record that never landed -- */
+
+static int put_one(const char *path, const char *key, unsigned flags)
+{
+    luge_db *db;
+    struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str(key), luge_str("v")};
+    CHILD_ANSWERS(0, luge_open(path, &all_in_log, &db));
+    CHILD_ANSWERS(0, luge_apply(db, flags, &op, 1));
+    CHILD_ANSWERS(0, luge_close(db));
+    return 0;
+}
+
+static int copy_into(const char *from, const char *to)
+{
+    char bytes[4096];
+    size_t n;
+    FILE *in = fopen(from, "r"), *out = fopen(to, "r+");
+    CHILD_MUST(in && out);
+    while ((n = fread(bytes, 1, sizeof bytes, in)))
+        CHILD_MUST(fwrite(bytes, 1, n, out) == n);
+    fclose(in);
+    CHILD_MUST(!fclose(out));
+    return 0;
+}
+
+static int die_with_the_turn(struct rig *r)
+{
+    luge_db *db;
+    luge_txn *txn;
+    CHILD_ANSWERS(0, luge_open(r->path, &all_in_log, &db));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_TURN, &txn));
+    kill(getpid(), SIGKILL);
+    return 1;
+}
+
+/* Somebody dies with the turn, and a record is in our log's file behind the end,
+ * as if he had appended it: it is that of a copy, whose log has the same end. */
+static int be_beside_one_who_died(struct rig *r)
+{
+    luge_db *db;
+    char copy[700], from[800], to[800];
+    struct luge_op before = {LUGE_OP_PUT, LUGE_MAIN, luge_str("before"),
+                             luge_str("v")};
+    struct luge_op after = {LUGE_OP_PUT, LUGE_MAIN, luge_str("after"),
+                            luge_str("v")};
+    snprintf(copy, sizeof copy, "%s/copy", r->base);
+    snprintf(from, sizeof from, "%s/log/0000000001", copy);
+    snprintf(to, sizeof to, "%s/log/0000000001", r->path);
+    CHILD_ANSWERS(0, luge_open(r->path, &all_in_log, &db));
+    CHILD_ANSWERS(0, luge_apply(db, LUGE_TXN_FULL, &before, 1));
+    tree_copy(r->path, copy);
+    CHILD_MUST(in_child(die_with_the_turn, r) == 1000 + SIGKILL);
+    CHILD_MUST(!put_one(copy, "never", LUGE_TXN_FULL));
+    CHILD_MUST(!copy_into(from, to));
+    CHILD_ANSWERS(0, luge_apply(db, LUGE_TXN_ASYNC, &after, 1));
+    kill(getpid(), SIGKILL);
+    return 1;
+}
+
+/* The next commit takes its place, though it only goes to shared memory. */
+static void a_record_that_never_landed(void **state)
+{
+    CHILD_WITH_THREADS();
+    struct rig *r = *state;
+    assert_int_equal(in_child(be_beside_one_who_died, r), 1000 + SIGKILL);
+    rig_open(r, NULL);
+    now_holds(r, LUGE_MAIN, "before", "v");
+    now_holds(r, LUGE_MAIN, "never", NULL);
+    now_holds(r, LUGE_MAIN, "after", "v");
+}
+
 int main(void)
 {
 #define CLOSED(test)                                                          \
@@ -205,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLOSED(many_come_after_a_death), CLOSED(a_long_log_behind_a_turn),
         CLOSED(a_shadow_outlives_its_log),
+        CLOSED(a_record_that_never_landed),
     };
     return cmocka_run_group_tests_name("join", tests, NULL, NULL);
 }

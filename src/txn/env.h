@@ -205,6 +205,8 @@ struct env {
     u64 floor_before;                   /* TURN: of version_open */
     bool failed_open;                   /* TURN: the last commit was so, and
                                            failed */
+    bool end_unsure;                    /* TURN: behind the head's end the log's
+                                           file may have another's record */
     _Atomic u32 pinning;                /* readers that tried in vain */
 
     /* readers of this process */

@@ -538,6 +538,7 @@ static int refresh(struct env *e)
     if (share_turn_stolen(&e->share)) rc = takeover_theft(e);
     if (rc) return rc;
     if (head_is_ours(e, env_head(e))) return 0;
+    e->end_unsure = true;
     rc = tail_settle(e);
     if (!rc) rc = forget_lineage(e);
     if (!rc) rc = takeover_space(e);
