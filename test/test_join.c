@@ -233,8 +233,8 @@ static int die_with_the_turn(struct rig *r)
     return 1;
 }
 
-/* Somebody dies with the turn, and a record is in our log's file behind the end,
- * as if he had appended it: it is that of a copy, whose log has the same end. */
+/* Somebody dies with the turn, and a record is in our log's file behind the
+ * end, as if he had appended it: that of a copy, whose log has the same end. */
 static int be_beside_one_who_died(struct rig *r)
 {
     luge_db *db;
