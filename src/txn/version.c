@@ -237,7 +237,7 @@ static u64 newest_pin(struct env *e)
     u64 newest = 0;
     for (u32 i = 0; i < high; i++)
         newest = max_u64(newest, atomic_load_explicit(&e->pins[i].order,
-                                                      memory_order_relaxed));
+                                                      memory_order_acquire));
     return newest;
 }
 
@@ -307,7 +307,7 @@ static u64 needed_by(struct env *e, const struct dying_frame *f)
     u32 high = atomic_load(&e->slots_high);
     for (u32 i = 0; i < high; i++) {
         u64 order = atomic_load_explicit(&e->pins[i].order,
-                                         memory_order_relaxed);
+                                         memory_order_acquire);
         if (order && f->birth <= order && order < f->death)
             return order;                                          /* E1 */
     }
@@ -319,7 +319,7 @@ static bool pin_stands(struct env *e, u64 order)
     u32 high = atomic_load(&e->slots_high);
     for (u32 i = 0; i < high; i++)
         if (atomic_load_explicit(&e->pins[i].order,
-                                 memory_order_relaxed) == order)
+                                 memory_order_acquire) == order)
             return true;
     return false;
 }
