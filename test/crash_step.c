@@ -4,7 +4,9 @@
  *
  * A worker is followed with ptrace to a system call of its commit (or its
  * checkpoint), then some instructions further; there it is stopped or killed.
- * Another process goes on meanwhile, and looks at everything.
+ * Another process goes on meanwhile, and looks at everything.  Often it was
+ * alone before, and the tail of the log in shared memory only; or the worker
+ * was, and the other one comes when that is stopped or dead (txn/tail.c).
  *   T1  It never waits longer than a second, even for a stopped holder.
  *   T2  What the worker was told is what happened: landed, or not at all.
  *   T3  All or nothing of each transaction; values stay what they were; and
@@ -38,23 +40,27 @@ enum {
     ROUNDS_MAX = 100000,
     SHARED_KEYS = 60, SHARED_SIZE = 700, SURVIVOR_KEYS = 12,
     LARGE_SIZE = 150000,
+    TAIL_KEYS = 5,
     STEPS_FEW = 100, STEPS_SOME = 1500, STEPS_MAX = 6000,
+    STEPS_ALONE = 20000,            /* no system call in all of the commit */
     WAIT_MAX_MS = 1000, PATIENCE_S = 30,
     SKIP = 77,
 };
 
 /* What the worker of a round does between the two marks. */
 enum kind { APPLY, APPLY_ASYNC, TURN, LARGE, MANY, TREES, CHECKPOINT, LOOK,
-            KINDS };
+            ALONE, KINDS };
 static const char *kind_names[] = {"apply", "apply-async", "turn", "large",
-                                   "many", "trees", "checkpoint", "look"};
+                                   "many", "trees", "checkpoint", "look",
+                                   "alone"};
 
 enum known { NEVER_TRIED, UNKNOWN, LANDED, NOTHING };
-enum command { IDLE, COMMIT, VERIFY, LEAVE };
+enum command { IDLE, COMMIT, COMMIT_ASYNC, VERIFY, LEAVE };
 
 /* Shared by all processes; outlives each of them. */
 struct board {
-    _Atomic int command, worker_rc, worker_done;
+    _Atomic int command, worker_rc, worker_done, worker_may_leave;
+    _Atomic uint64_t tail_round;    /* the worker was told that it landed */
     uint64_t commit_count, longest_ns, round;
     char defect[400];
     uint8_t known[ROUNDS_MAX];
@@ -91,7 +97,8 @@ static luge_db *open_db(void)
 {
     struct luge_options o = {.checkpoint_bytes = 1 << 20,
                              .log_keep_bytes = 1 << 20,
-                             .cache_bytes = 1 << 20};
+                             .cache_bytes = 1 << 20,
+                             .sync_interval_ms = 1000};
     luge_db *db;
     must(luge_open(run.path, &o, &db), "luge_open");
     return db;
@@ -153,7 +160,7 @@ static int transaction(luge_db *db, uint64_t round, enum kind kind)
 {
     luge_txn *txn;
     unsigned flags = kind == TURN ? LUGE_TURN : LUGE_WRITE;
-    if (kind == APPLY_ASYNC) flags |= LUGE_TXN_ASYNC;
+    if (kind == APPLY_ASYNC || kind == ALONE) flags |= LUGE_TXN_ASYNC;
     int rc = luge_begin(db, flags, &txn);
     if (rc == LUGE_CONFLICT) defect("T2: nothing was begun, yet a conflict");
     if (rc) return rc;
@@ -174,6 +181,19 @@ static int look(luge_db *db)
     return luge_commit(txn);
 }
 
+/* What the worker does alone before the one commit that is followed. */
+static void fill_tail(luge_db *db, uint64_t round)
+{
+    char key[40];
+    for (int i = 0; i < TAIL_KEYS; i++) {
+        sprintf(key, "tail %d", i);
+        struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str(key),
+                             luge_bytes_of(&round, sizeof round)};
+        must(luge_apply(db, LUGE_TXN_ASYNC, &op, 1), "a commit alone");
+    }
+    run.board->tail_round = round;
+}
+
 static void mark(void)
 {
     (void)syscall(SYS_getppid);
@@ -184,6 +204,7 @@ static int work(uint64_t round, enum kind kind)
     luge_db *db = open_db();
     if (kind == CHECKPOINT)
         must(transaction(db, round, APPLY), "the commit before");
+    if (kind == ALONE) fill_tail(db, round);
     if (ptrace(PTRACE_TRACEME, 0, 0, 0)) return SKIP;
     raise(SIGSTOP);
     mark();
@@ -195,13 +216,15 @@ static int work(uint64_t round, enum kind kind)
     run.board->worker_done = 1;
     if (rc == LUGE_BROKEN) defect("the worker broke: %s",
                                   luge_last_error()->text);
+    /* Who is stopped while it closes may keep others from opening. */
+    while (kind == ALONE && !run.board->worker_may_leave) nap_us(100);
     must(luge_close(db), "luge_close of the worker");
     return 0;
 }
 
 /* ------------------------------------------------------------ survivor -- */
 
-static void commit_one(luge_db *db)
+static void commit_one(luge_db *db, unsigned flags)
 {
     char keys[SURVIVOR_KEYS][40], value[SHARED_SIZE];
     struct luge_op ops[SURVIVOR_KEYS];
@@ -216,7 +239,7 @@ static void commit_one(luge_db *db)
             luge_bytes_of(value, sizeof value)};
     }
     uint64_t from = now_ns();
-    must(luge_apply(db, 0, ops, SURVIVOR_KEYS), "the survivor's commit");
+    must(luge_apply(db, flags, ops, SURVIVOR_KEYS), "the survivor's commit");
     uint64_t took = now_ns() - from;
     if (took > b->longest_ns) b->longest_ns = took;
     if (took > WAIT_MAX_MS * (uint64_t)1000000)
@@ -249,6 +272,21 @@ static void verify_equal(luge_txn *txn, const char *prefix, uint64_t *number)
     }
     if (rc != LUGE_NOTFOUND) must(rc, "a step of a cursor");
     luge_cursor_close(c);
+}
+
+static void verify_tail(luge_txn *txn)
+{
+    char key[40];
+    uint64_t round;
+    luge_bytes v;
+    for (int i = 0; i < TAIL_KEYS && run.board->tail_round; i++) {
+        sprintf(key, "tail %d", i);
+        must(luge_get(txn, LUGE_MAIN, luge_str(key), &v), "a tail's read");
+        memcpy(&round, v.data, sizeof round);
+        if (round != run.board->tail_round)
+            defect("T2: '%s' of round %llu landed and is gone", key,
+                   (unsigned long long)run.board->tail_round);
+    }
 }
 
 static void verify_round(luge_txn *txn, uint64_t round, bool settled)
@@ -291,6 +329,7 @@ static void verify(luge_db *db, bool settled)
     uint64_t n = 0;
     must(luge_begin(db, LUGE_READ, &txn), "a snapshot");
     verify_equal(txn, "many ", &n);
+    verify_tail(txn);
     verify_equal(txn, "survivor ", &n);
     if (b->commit_count && n != b->commit_count)
         defect("T2: the survivor's commit %llu is gone, %llu is there",
@@ -309,7 +348,8 @@ static int survive(void)
     b->command = IDLE;
     for (;;) {
         int command = b->command;
-        if (command == COMMIT) commit_one(db);
+        if (command == COMMIT) commit_one(db, 0);
+        if (command == COMMIT_ASYNC) commit_one(db, LUGE_TXN_ASYNC);
         if (command == VERIFY) verify(db, b->worker_done);
         if (command == LEAVE) must(luge_close(db), "luge_close");
         if (command != IDLE) b->command = IDLE;
@@ -425,23 +465,46 @@ static void worker_ended(pid_t pid, bool waited, enum kind kind)
     run.refused += rc != 0;
 }
 
+/* Full or not. */
+static void tell_commits(struct dice *d, uint32_t count)
+{
+    while (count--) tell(dice_chance(d, 50) ? COMMIT : COMMIT_ASYNC);
+}
+
+static void survivor_leaves(void)
+{
+    tell(LEAVE);
+    waitpid(run.survivor, NULL, 0);
+}
+
+/* The one who left, so that the worker was alone. */
+static void survivor_comes(enum kind kind)
+{
+    if (kind == ALONE) start_survivor();
+    run.board->worker_may_leave = 1;
+}
+
 static void let_stand(pid_t pid, struct dice *d, enum kind kind)
 {
+    int status;
     ptrace(PTRACE_DETACH, pid, 0, SIGSTOP);
+    waitpid(pid, &status, WUNTRACED);       /* else it might come too late */
     run.stopped++;
-    for (uint32_t i = dice_below(d, 4); i + 1; i--) tell(COMMIT);
+    survivor_comes(kind);
+    tell_commits(d, 1 + dice_below(d, 4));
     tell(VERIFY);
     kill(pid, SIGCONT);
     worker_ended(pid, false, kind);
 }
 
-static void let_die(pid_t pid)
+static void let_die(pid_t pid, struct dice *d, enum kind kind)
 {
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
     run.killed++;
+    survivor_comes(kind);
     run.board->worker_done = 1;
-    tell(COMMIT);
+    tell_commits(d, 1);
 }
 
 /* Returns SKIP, or 0. */
@@ -454,10 +517,11 @@ static int one_round(uint64_t round)
     uint64_t calls = most ? dice_below(&d, (uint32_t)most + 1) : UINT32_MAX;
     uint64_t steps = dice_below(&d, dice_chance(&d, 50)   ? STEPS_FEW
                                     : dice_chance(&d, 60) ? STEPS_SOME
+                                    : kind == ALONE       ? STEPS_ALONE
                                                           : STEPS_MAX);
     bool stop = dice_chance(&d, 60);
     b->round = round;
-    b->worker_done = b->worker_rc = 0;
+    b->worker_done = b->worker_rc = b->worker_may_leave = 0;
     b->known[round] = kind == CHECKPOINT ? LANDED
                       : kind == LOOK     ? NEVER_TRIED
                                          : UNKNOWN;
@@ -466,20 +530,26 @@ static int one_round(uint64_t round)
                (unsigned long long)round, kind_names[kind],
                (unsigned long long)calls, (unsigned long long)steps,
                stop ? "stop" : "kill");
+    if (kind == ALONE) survivor_leaves();
+    else if (dice_chance(&d, 50)) tell_commits(&d, dice_below(&d, 4));
     pid_t pid = start(work, round, kind);
     int rc = follow(pid, calls, most ? steps : 0, &seen);
-    if (rc == SKIP) return SKIP;
+    if (rc == SKIP) {
+        survivor_comes(kind);
+        return SKIP;
+    }
     if (!most) run.syscalls[kind] = seen;
     if (b->defect[0]) lost("the worker:");
     if (rc) lost("the worker went its own way.");
     if (!most) {
         ptrace(PTRACE_DETACH, pid, 0, 0);
+        survivor_comes(kind);
         worker_ended(pid, false, kind);
         run.finished++;
     } else if (stop) {
         let_stand(pid, &d, kind);
     } else {
-        let_die(pid);
+        let_die(pid, &d, kind);
     }
     tell(VERIFY);
     if (!dice_chance(&d, 15)) return 0;
@@ -526,8 +596,7 @@ int main(int argc, char **argv)
     start_survivor();
     int rc = 0;
     for (uint64_t i = 1; i <= run.rounds && !rc; i++) rc = one_round(i);
-    tell(LEAVE);
-    waitpid(run.survivor, NULL, 0);
+    survivor_leaves();
     scratch_remove(base);
     if (rc) {
         printf("skip 1 crash_step: children cannot be traced here\n");

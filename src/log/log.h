@@ -167,6 +167,9 @@ void log_scan_begin(struct log_scan *scan, struct log *log,
                     const struct log_position *end);
 int log_next(struct log_scan *scan, struct log_frame *frame);
 void log_scan_end(struct log_scan *scan);
+/* Does the file have a frame that continues the log at AT?  True also if that
+ * cannot be told. */
+bool log_goes_on(struct log *log, const struct log_position *at);
 /* The log has grown: go on to END, which was NULL or an earlier one. */
 void log_scan_extend(struct log_scan *scan, const struct log_position *end);
 /* The position of the first frame of segment NUMBER and its first seq. */

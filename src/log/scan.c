@@ -252,3 +252,15 @@ int log_next(struct log_scan *scan, struct log_frame *frame)
     scan->at.offset += round_up(LOG_FRAME_HEAD + frame->payload.size, 8);
     return 0;
 }
+
+bool log_goes_on(struct log *log, const struct log_position *at)
+{
+    struct log_scan scan;
+    struct log_frame frame;
+    log_scan_begin(&scan, log, at, NULL);
+    int rc = log_next(&scan, &frame);
+    log_scan_end(&scan);
+    /* A segment that does not count yet may still grow. */
+    if (scan.at.segment != at->segment) log_forget(log, scan.at.segment);
+    return rc != LUGE_NOTFOUND;
+}

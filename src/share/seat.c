@@ -186,7 +186,7 @@ int share_sit(struct share *s)
         if (os_process_state(seat->pid, &seat->start_time, &state))
             seat->start_time = 0;
         seat->trim = s->m->turn_generation;   /* nothing of ours is afloat */
-        seat->write_base = 0;
+        seat->shadow = 0;
         bury_predecessor(s, i);
         /* A dead predecessor's line may still be counted. */
         if (!atomic_exchange(&seat->taken, 1))
@@ -240,6 +240,16 @@ bool share_arena_used(struct share *s, u64 generation)
         const struct share_seat *seat = &s->m->seats[i];
         if (seat->taken && (generation - seat->trim) % SHARE_ARENAS_MAX == 0 &&
             pins_its_turn(s, i) && share_seat_lives(s, i))
+            return true;
+    }
+    return false;
+}
+
+bool share_shadowed(const struct share *s)
+{
+    for (u32 i = 0; i < SHARE_SEATS_MAX; i++) {
+        const struct share_seat *seat = &s->m->seats[i];
+        if (atomic_load(&seat->taken) && atomic_load(&seat->shadow))
             return true;
     }
     return false;

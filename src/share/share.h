@@ -25,7 +25,7 @@ enum {
     SHARE_SEATS_MAX = 256,   /* processes; 64 bytes each */
     SHARE_SLOTS_MAX = 2048,  /* readers; 64 bytes each: 128 KiB of shm */
     SHARE_WATCHES_MAX = 256, /* subscribers; 128 bytes each */
-    SHARE_LAYOUT = 7,        /* raise with any change of these structs */
+    SHARE_LAYOUT = 8,        /* raise with any change of these structs */
     SHARE_PREFIX_MAX = 32,   /* bytes of a watch's prefix kept for writers */
     SHARE_NO_SLOT = 0xffffffff,
     SHARE_TAIL_BYTES = 128 << 10, /* about 700 small commits to a write */
@@ -48,7 +48,8 @@ struct share_seat {              /* one line of cache */
     u64 start_time;              /* of that pid, from the system's table */
     _Atomic u64 trim;            /* generation of the arena that it works in,
                                     or did last; it knows of older thefts */
-    _Atomic u64 write_base;      /* oldest snapshot of a write transaction */
+    _Atomic u64 shadow;          /* 1: readers may have segments of the log
+                                    mapped: they are not used again */
     u8 pad[64 - 32];
 };
 _Static_assert(sizeof(struct share_seat) == 64, "a cache line");
@@ -234,6 +235,19 @@ u64 share_arena_place(const struct share *s, u64 generation);
 bool share_arena_used(struct share *s, u64 generation);
 /* Make sure that [AT, AT + BYTES) of the shared file has blocks. */
 int share_grow(struct share *s, u64 at, u64 bytes);
+
+/* From now on segments of the log that we have mapped stay as they are; or they
+ * need not any more. */
+static inline void share_shadow(struct share *s, bool stays)
+{
+    atomic_store(&s->m->seats[s->seat].shadow, stays);
+}
+static inline bool share_shadows(const struct share *s)
+{
+    return atomic_load(&s->m->seats[s->seat].shadow) != 0;
+}
+/* Has anybody asked for that, perhaps one that died since? */
+bool share_shadowed(const struct share *s);
 
 /* Is SEAT's process alive?  Ours counts as alive. */
 bool share_seat_lives(struct share *s, u32 seat);

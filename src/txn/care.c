@@ -116,6 +116,7 @@ static void *caretaker(void *context)
         look_at_file(e);
         (void)care_now(e); /* it fails again for whoever commits, and tells */
         bell_look(e);
+        head_tend(e);
         share_figure_rate(&e->share);
         share_figure_pins(&e->share);
         if (os_monotonic_ns() - reaped_ns > (u64)IDLE_MS * 1000000) {

@@ -334,13 +334,14 @@ int checkpoint_write(struct env *e, u32 share, u32 wait_ms)
 /* ------------------------------------------------------------ the log -- */
 
 /* TURN: the oldest segment becomes the next one, or goes.  A robbed writer may
- * still have a write under way to those he knew: they only go. */
+ * still have a write under way to those he knew, and who reads a shadow has
+ * some mapped (head.c): they only go. */
 static int retire(struct env *e, u64 oldest, u64 newest, u64 tainted)
 {
     int rc = head_may_write(e);
     if (!rc) rc = log_exists(&e->log, newest + 1);
     if (rc && rc != LUGE_NOTFOUND) return rc;
-    rc = !rc || oldest <= tainted
+    rc = !rc || oldest <= tainted || share_shadowed(&e->share)
              ? log_remove(&e->log, oldest)
              : log_recycle(&e->log, oldest, newest + 1);
     return rc == LUGE_NOTFOUND ? 0 : rc;

@@ -98,7 +98,7 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
         return rc;
     }
     /* Cannot fail from here (H3). */
-    e->failed_open = false;
+    e->failed_open = e->end_unsure = false;
     struct version v = {
         next.seq, 2 * next.seq + publish, view->catalog.root,
         view->catalog.count, publication, next.log, view_near(view), 0,

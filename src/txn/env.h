@@ -135,7 +135,7 @@ struct publish_list {       /* the frames being published, children first */
 struct shadow_frames {       /* of a shadow (head.c), some perhaps twice */
     page_ref *refs;
     size_t count;
-    u64 tag;
+    u64 tag, order;                     /* of the last one that was made */
 };
 
 struct env_options {
@@ -205,6 +205,8 @@ struct env {
     u64 floor_before;                   /* TURN: of version_open */
     bool failed_open;                   /* TURN: the last commit was so, and
                                            failed */
+    bool end_unsure;                    /* TURN: behind the head's end the log's
+                                           file may have another's record */
     _Atomic u32 pinning;                /* readers that tried in vain */
 
     /* readers of this process */
@@ -321,6 +323,8 @@ void head_init_arena(struct env *e, const struct txn_head *first);
 /* Make a version that may be shown readable by this process.  SLOT is the
  * reader's, for a pin meanwhile. */
 int head_catch_up(struct env *e, u32 slot);
+/* Now and then: what nobody here can come to read any more may go. */
+void head_tend(struct env *e);
 /* First in the directory: where the last complete record behind AT ends, AT
  * being behind SEQ.  What only the tail had is in the log's file then. */
 int head_find_end(struct env *e, const struct log_position *at, u64 seq,

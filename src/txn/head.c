@@ -13,7 +13,10 @@
  */
 #include "txn/env.h"
 
-enum { CATCH_UP_MS = 20 };
+enum {
+    CATCH_UP_MS = 20,
+    LOG_OTHERS = 4,             /* segments open beside those of a shadow */
+};
 
 /* --------------------------------------------------------------- arena -- */
 
@@ -299,7 +302,7 @@ static int replay_frame(struct replay *r, const struct log_frame *frame)
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
-static int shadow_list(struct env *e)
+static int shadow_list(struct env *e, u64 order)
 {
     const struct page_work *w = &e->work;
     page_ref *refs = base_alloc((w->frame_count + 1) * sizeof *refs);
@@ -307,7 +310,7 @@ static int shadow_list(struct env *e)
     if (w->frame_count)
         memcpy(refs, w->frames, w->frame_count * sizeof *refs);
     base_free(e->shadow.refs);
-    e->shadow = (struct shadow_frames){refs, w->frame_count, w->tag};
+    e->shadow = (struct shadow_frames){refs, w->frame_count, w->tag, order};
     return 0;
 }
 
@@ -316,7 +319,7 @@ static int replay_land(struct replay *r)
     struct env *e = r->e;
     int rc = view_flush(&r->view);
     if (!rc) rc = head_prepare(e, &r->view);
-    if (!rc && r->shadow) rc = shadow_list(e);
+    if (!rc && r->shadow) rc = shadow_list(e, 2 * r->seq);
     if (rc) return rc;
     struct version v = {r->seq, 2 * r->seq, r->view.catalog.root,
                         r->view.catalog.count,
@@ -339,26 +342,60 @@ static bool replay_should_land(const struct replay *r)
                e->options.cache_bytes;
 }
 
-/* Large values of a shadow stand in the mapped log: the segment must stay. */
-static int shadow_hold(struct env *e, const struct log_scan *scan)
+static bool shadow_holds(const struct env *e, u64 number)
 {
     for (u32 i = 0; i < e->held_count; i++)
-        if (e->held[i] == scan->segment) return 0;
-    if (e->held_count == ARRAY_COUNT(e->held) - 4)
-        return fail(LUGE_BUSY, "too much of the log is not yet published");
-    int rc = log_segment_get(&e->log, scan->segment->number,
-                             &e->held[e->held_count]);
-    if (!rc) e->held_count++;
+        if (e->held[i]->number == number) return true;
+    return false;
+}
+
+static int shadow_hold(struct env *e, const u64 *numbers, size_t count,
+                       bool *fits)
+{
+    size_t more = 0;
+    int rc = 0;
+    for (size_t i = 0; i < count; i++) more += !shadow_holds(e, numbers[i]);
+    *fits = e->held_count + more <= ARRAY_COUNT(e->held) - LOG_OTHERS;
+    for (size_t i = 0; i < count && *fits && !rc; i++) {
+        if (shadow_holds(e, numbers[i])) continue;
+        rc = log_segment_get(&e->log, numbers[i], &e->held[e->held_count]);
+        if (!rc) e->held_count++;
+    }
     return rc;
 }
 
-/* Once nobody in this process reads anything, no shadow is needed. */
+/* Large values of a shadow stand in the mapped log: its segments must stay.  We
+ * say so, and look at the oldest one there is afterwards; who drops that does
+ * it the other way round (checkpoint.c).  *gone: he was faster, and what is in
+ * it is published. */
+static int shadow_hold_all(struct env *e, const struct txn_head *h, bool *gone,
+                           bool *fits)
+{
+    struct txn_head now;
+    u64 *numbers;
+    size_t count;
+    share_shadow(&e->share, true);
+    head_copy(e, &now);
+    *gone = now.log_oldest > h->published_log.segment;
+    if (*gone) return 0;
+    int rc = log_list(&e->log, h->published_log.segment, h->log.segment,
+                      &numbers, &count);
+    if (!rc) rc = shadow_hold(e, numbers, count, fits);
+    base_free(numbers);
+    return rc;
+}
+
+/* Once nobody in this process reads a shadow, nor may yet come to do so: the
+ * floor must have passed it before the pins are looked at. */
 static void shadow_let_go(struct env *e)
 {
     u32 high = atomic_load(&e->slots_high);
+    if (!share_shadows(&e->share) || atomic_load(&e->floor) <= e->shadow.order)
+        return;
     for (u32 i = 0; i < high; i++)
         if (atomic_load(&e->pins[i].order)) return;
     while (e->held_count) log_segment_put(&e->log, e->held[--e->held_count]);
+    share_shadow(&e->share, false);
 }
 
 static void shadow_abandon(struct env *e, struct view *view)
@@ -378,8 +415,7 @@ int head_replay(struct env *e, const struct log_position *at,
     int rc = 0;
     log_scan_begin(&scan, &e->log, at, end);
     while (!rc && !(rc = log_next(&scan, &frame))) {
-        if (shadow) rc = shadow_hold(e, &scan);
-        if (!rc) rc = replay_frame(&r, &frame);
+        rc = replay_frame(&r, &frame);
         if (rc || !r.whole) continue;
         r.at = last->log = scan.at;
         last->seq = frame.seq;
@@ -457,7 +493,7 @@ static int forget_lineage(struct env *e)
     int rc = e->head.seq ? publish_forget(e, e->head.order + 1) : 0;
     lineage_is_empty(e);
     e->space.limbo_count = 0;
-    if (e->held_count) shadow_let_go(e);
+    shadow_let_go(e);
     return rc;
 }
 
@@ -502,6 +538,7 @@ static int refresh(struct env *e)
     if (share_turn_stolen(&e->share)) rc = takeover_theft(e);
     if (rc) return rc;
     if (head_is_ours(e, env_head(e))) return 0;
+    e->end_unsure = true;
     rc = tail_settle(e);
     if (!rc) rc = forget_lineage(e);
     if (!rc) rc = takeover_space(e);
@@ -606,17 +643,20 @@ static int catch_up_with_turn(struct env *e)
 /* A shadow: the log since the published version, replayed in this process's
  * memory only, for readers who cannot have the turn because an application
  * holds it.  The lineage it makes is nobody's (serial 0): whoever takes the
- * turn next begins again from what is published. */
-static int shadow_build(struct env *e, u32 slot)
+ * turn next begins again from what is published.  *fits: it is not too long. */
+static int shadow_build(struct env *e, u32 slot, bool *fits)
 {
     struct share_memory *m = e->share.m;
     struct txn_head now, last;
+    bool gone = false;
     head_copy(e, &now);
     atomic_store(&m->slots[slot].pin, now.publication);
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&m->floor) > now.publication) return 0;      /* again */
     int rc = forget_lineage(e);
-    if (rc) return rc;
+    e->head.seq = 0;
+    if (!rc) rc = shadow_hold_all(e, &now, &gone, fits);
+    if (rc || gone || !*fits) return rc;
     e->serial = 0;
     last = now;
     adopt_published(e, &now);
@@ -627,13 +667,30 @@ static int shadow_build(struct env *e, u32 slot)
     return rc;
 }
 
-static int catch_up_alone(struct env *e, u32 slot)
+static int catch_up_alone(struct env *e, u32 slot, bool *fits)
 {
     int rc = share_word_lock(&e->head_lock, e->options.busy_timeout_ms);
     if (rc) return rc;
-    rc = shadow_build(e, slot);
+    rc = shadow_build(e, slot, fits);
     version_unpin(e, slot);
     share_word_unlock(&e->head_lock);
+    return rc;
+}
+
+/* Until the turn is ours, or whoever has it has published. */
+static int catch_up_patiently(struct env *e)
+{
+    struct txn_head first, now;
+    u64 end = os_monotonic_ns() +
+              (u64)e->options.busy_timeout_ms * 1000000;
+    int rc;
+    head_copy(e, &first);
+    do {
+        rc = catch_up_with_turn(e);
+        if (rc != LUGE_BUSY) return rc;
+        head_copy(e, &now);
+        if (now.publication != first.publication) return 0;
+    } while (os_monotonic_ns() < end);
     return rc;
 }
 
@@ -646,12 +703,22 @@ static int settled(struct env *e)
     return now.written_seq == now.seq ? LUGE_BUSY : tail_flush(e, now.seq);
 }
 
+void head_tend(struct env *e)
+{
+    if (!share_shadows(&e->share) || share_word_lock(&e->head_lock, 0)) return;
+    version_reclaim_frames(e);
+    shadow_let_go(e);
+    share_word_unlock(&e->head_lock);
+}
+
 int head_catch_up(struct env *e, u32 slot)
 {
     struct share_memory *m = e->share.m;
+    bool fits = true;
     int rc = catch_up_with_turn(e);
     if (rc == LUGE_BUSY) rc = settled(e);
-    if (rc == LUGE_BUSY) rc = catch_up_alone(e, slot);
+    if (rc == LUGE_BUSY) rc = catch_up_alone(e, slot, &fits);
+    if (!fits) rc = catch_up_patiently(e);
     u64 seq = atomic_load(&m->committed);
     if (!rc && atomic_load(&m->shown) < seq) rc = commit_wait(e, seq);
     return rc;

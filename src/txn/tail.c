@@ -16,6 +16,9 @@
  *       it begins anew only behind a flip that has moved `written`.
  *   A4  The memory of dead processes is not trusted: what it has must continue
  *       the chain of the log's sums from where the file ends (log.h L1).
+ *   A5  Who died between append and flip left a record behind the head's end.
+ *       It never happened, so the next one takes its place in the file: in the
+ *       tail it would leave it there, and recovery would find the wrong one.
  * After a power loss the tail is gone, or continues the log: both may be.
  * Not here: when to sync; who reads the log.
  */
@@ -45,6 +48,8 @@ static u8 *find_room(struct env *e, struct txn_head *next, u32 size)
     if (next->written.segment != segment || at + need > SHARE_TAIL_BYTES ||
         next->log.offset + need > next->tail_limit)
         return NULL;
+    if (!at && e->end_unsure && log_goes_on(&e->log, &next->log))
+        return NULL;                                               /* A5 */
     if (!at) {
         atomic_store(&m->tail.segment, segment);
         atomic_store(&m->tail.offset, next->written.offset);

@@ -254,23 +254,35 @@ int txn_begin_checkpoint(struct env *e, struct luge_txn **result)
     return 0;
 }
 
+/* *robbed: we were stopped meanwhile, and nothing has begun. */
+static int pin_published(struct luge_txn *txn, struct txn_head *head,
+                         bool *robbed)
+{
+    struct env *e = txn->env;
+    int rc = head_take_turn(e, e->options.busy_timeout_ms);
+    *robbed = false;
+    if (rc) return rc;
+    rc = publish_head(e);
+    if (!rc) rc = tail_settle(e);
+    *head = *env_head(e);
+    if (!rc) version_pin_head(e, txn->slot);
+    if (!rc) rc = head_may_write(e);    /* else it may have come late */
+    if (!rc) begin_view(txn, &e->head);
+    else version_unpin(e, txn->slot);
+    *robbed = rc && !share_turn_mine(&e->share);
+    head_release_turn(e);
+    return rc;
+}
+
 int txn_begin_published(struct env *e, struct luge_txn **result,
                         struct txn_head *head)
 {
     struct luge_txn *txn;
+    bool robbed;
     int rc = take_reader(e, &txn);
     if (rc) return rc;
-    rc = head_take_turn(e, e->options.busy_timeout_ms);
-    if (!rc) {
-        rc = publish_head(e);
-        if (!rc) rc = tail_settle(e);
-        *head = *env_head(e);
-        if (!rc) version_pin_head(e, txn->slot);
-        if (!rc) rc = head_may_write(e);    /* else it may have come late */
-        if (!rc) begin_view(txn, &e->head);
-        head_release_turn(e);
-    }
-    if (rc) version_unpin(e, txn->slot);
+    do rc = pin_published(txn, head, &robbed);
+    while (robbed);
     if (rc) give_idle(txn);
     else *result = txn;
     return rc;

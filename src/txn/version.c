@@ -115,11 +115,15 @@ static bool choose(struct env *e, u64 want, struct version *v)
     return have || have_own;
 }
 
-/* Was V still reachable when our pin became visible? */
+/* Was V still reachable when our pin became visible?  The ring is asked behind
+ * the floor: when versions are forgotten, that goes back (version_close). */
 static bool still_there(struct env *e, const struct version *v)
 {
     if (atomic_load(&e->share.m->floor) > v->base) return false;
-    return (v->order & 1) || atomic_load(&e->floor) <= v->order;
+    if (v->order & 1) return true;
+    return atomic_load(&e->floor) <= v->order &&
+           atomic_load(&e->ring[(v->place / 2 - 1) % VERSION_RING].seq) ==
+               v->seq;
 }
 
 /* 0, or LUGE_BUSY: it passed meanwhile. */
@@ -233,7 +237,7 @@ static u64 newest_pin(struct env *e)
     u64 newest = 0;
     for (u32 i = 0; i < high; i++)
         newest = max_u64(newest, atomic_load_explicit(&e->pins[i].order,
-                                                      memory_order_relaxed));
+                                                      memory_order_acquire));
     return newest;
 }
 
@@ -263,6 +267,7 @@ void version_close(struct env *e)
 
 void version_forget_own(struct env *e)
 {
+    /* First: who has chosen one already must find it gone (still_there). */
     for (u32 i = 0; i < VERSION_RING; i++) atomic_store(&e->ring[i].seq, 0);
     e->head.seq = 0;                    /* whoever has the turn next replays */
     e->failed_open = true;
@@ -302,7 +307,7 @@ static u64 needed_by(struct env *e, const struct dying_frame *f)
     u32 high = atomic_load(&e->slots_high);
     for (u32 i = 0; i < high; i++) {
         u64 order = atomic_load_explicit(&e->pins[i].order,
-                                         memory_order_relaxed);
+                                         memory_order_acquire);
         if (order && f->birth <= order && order < f->death)
             return order;                                          /* E1 */
     }
@@ -314,7 +319,7 @@ static bool pin_stands(struct env *e, u64 order)
     u32 high = atomic_load(&e->slots_high);
     for (u32 i = 0; i < high; i++)
         if (atomic_load_explicit(&e->pins[i].order,
-                                 memory_order_relaxed) == order)
+                                 memory_order_acquire) == order)
             return true;
     return false;
 }
