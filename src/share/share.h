@@ -123,8 +123,10 @@ struct share_memory {
     /* --- the sync leader --- */
     _Atomic u32 leader;          /* 0, or seat + 1 */
     _Atomic u32 failed;          /* luge code (positive) of a failed sync */
-    _Atomic u64 sync_target;     /* what the sync under way will cover */
-    _Atomic u32 sync_number;     /* of the sync begun last */
+    _Atomic u64 sync_target;     /* what the sync under way, or the last, will
+                                    cover: twice, and the last bit of its
+                                    number */
+    u8 pad2[4];
     _Atomic u32 in_doubt;        /* 1: a sync failed, and no recovery has
                                     written anew what it left (recover.c) */
     /* By the last bit of the sync's number: who waits for the one under way is
@@ -135,7 +137,7 @@ struct share_memory {
      * how long the next may wait for those whom it let go (commit.c). */
     _Atomic u64 sync_ended_ns;
     _Atomic u32 sync_group, sync_took_us, gather_us;
-    u8 pad2[4];
+    u8 pad3[4];
 
     /* --- where we are; each only rises --- */
     _Atomic u64 committed;       /* by the holder of the turn */
@@ -153,12 +155,12 @@ struct share_memory {
     _Atomic u32 attached;        /* processes */
     _Atomic u32 slots_high;      /* slots ever used: scan no further */
     _Atomic u32 watches_high;    /* watches below it may be owned; 0: none */
-    u8 pad3[4];
+    u8 pad4[4];
     _Atomic u64 log_oldest;      /* older segments are or will be recycled */
 
     /* --- counters for people --- */
     _Atomic u64 commits, conflicts, syncs, checkpoints, takeovers, thefts;
-    u8 pad4[16];
+    u8 pad5[16];
     _Atomic u64 sync_us[LUGE_HISTOGRAM], group[LUGE_HISTOGRAM];
     _Atomic u64 rate_at_ns, rate_commits, rate;
     _Atomic u64 history_total;   /* length of the log at the newest snapshot of

@@ -228,12 +228,12 @@ static void depose(struct share *s)
 int share_lead_or_wait(struct share *s, u64 seq)
 {
     struct share_memory *m = s->m;
-    u32 number = atomic_load(&m->sync_number);
-    u32 which = (number + (atomic_load(&m->sync_target) < seq)) & 1;
+    u64 target = atomic_load(&m->sync_target);
+    u32 which = (u32)(target + (target / 2 < seq)) & 1;
     u32 bell = atomic_load(&m->durable_bell[which]);
     if (atomic_load(&m->durable) >= seq || atomic_load(&m->failed)) return 0;
     if (try_lead(s)) return 1;
-    if (atomic_load(&m->sync_number) != number) return 0;
+    if (atomic_load(&m->sync_target) != target) return 0;
     atomic_fetch_add(&m->durable_waiters[which], 1);
     os_futex_wait(&m->durable_bell[which], bell, LEADER_NAP_MS);
     atomic_fetch_sub(&m->durable_waiters[which], 1);
@@ -243,8 +243,8 @@ int share_lead_or_wait(struct share *s, u64 seq)
 
 void share_lead(struct share *s, u64 target)
 {
-    atomic_store(&s->m->sync_target, target);
-    atomic_fetch_add(&s->m->sync_number, 1);
+    u64 last = atomic_load(&s->m->sync_target);
+    atomic_store(&s->m->sync_target, 2 * target + (~last & 1));
 }
 
 static void ring(struct share *s, u32 which, u32 count)
@@ -263,14 +263,15 @@ void share_ring_durable(struct share *s)
 /* Of those who wait for the next sync, one must lead it. */
 void share_leader_done(struct share *s)
 {
-    u32 mine = s->seat + 1, number = atomic_load(&s->m->sync_number);
+    u32 mine = s->seat + 1;
+    u32 number = (u32)atomic_load(&s->m->sync_target) & 1;
     atomic_compare_exchange_strong(&s->m->leader, &mine, 0);
     if (atomic_load(&s->m->failed)) {
         share_ring_durable(s);
         return;
     }
-    ring(s, (number + 1) & 1, 1);
-    ring(s, number & 1, 0x7fffffff);
+    ring(s, !number, 1);
+    ring(s, number, 0x7fffffff);
 }
 
 void share_raise(_Atomic u64 *word, u64 value)

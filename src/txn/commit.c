@@ -180,7 +180,7 @@ static void gather(struct env *e, bool slept)
     u32 group = atomic_load(&m->sync_group), us = atomic_load(&m->gather_us);
     u32 most = atomic_load(&m->sync_took_us) / 4;
     if (group <= !slept) return;
-    if (atomic_load(&m->sync_number) % GATHER_ANEW == 0) us = most;
+    if (atomic_load(&m->syncs) % GATHER_ANEW == 0) us = most;
     u64 end = atomic_load(&m->sync_ended_ns) + (u64)us * 1000;
     u64 from = atomic_load(slept ? &m->committed : &m->durable), came;
     bool late = os_monotonic_ns() >= end;
