@@ -400,3 +400,26 @@ void fake_hostile(struct page_file *f)
     f->hostile = true;
     memset(f->map.checked, 0, f->pages_max / 8 + 8);
 }
+
+/* ----------------------------------------------------- reading ahead -- */
+
+/* Every look finds that it waited: cursors read ahead wherever they go. */
+u64 os_thread_waits(void)
+{
+    static _Atomic u64 waits;
+    return atomic_fetch_add(&waits, 1000);
+}
+
+void page_will_need(struct page_file *f, page_ref first, u64 count)
+{
+    if (f->hostile) return;
+    die_if(first >= f->page_high || count > f->page_high - first,
+           "a page was asked for that was never written");
+}
+
+bool page_will_need_all(struct page_file *f, page_ref *next, u64 count)
+{
+    (void)f;
+    *next += count;
+    return *next <= 2 * count;
+}

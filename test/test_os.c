@@ -629,6 +629,59 @@ static void a_read_map_shows_growth_and_takes_no_store(void **unused)
     os->unmap(os, NULL, size);
 }
 
+static u32 resident(const u8 *base, u64 pages)
+{
+    unsigned char in_memory[512] = {0};
+    u32 count = 0;
+    assert_true(pages <= sizeof in_memory);
+    assert_int_equal(mincore((void *)(uintptr_t)base, pages * 4096, in_memory),
+                     0);
+    for (u64 i = 0; i < pages; i++) count += in_memory[i] & 1;
+    return count;
+}
+
+static void advice_says_what_a_touch_reads(void **unused)
+{
+    (void)unused;
+    static u8 bytes[MIB(2)];
+    struct os_file *f = open_new("f");
+    const u8 *base = NULL;
+    memset(bytes, 7, sizeof bytes);
+    assert_int_equal(os->write(f, bytes, sizeof bytes, 0), 0);
+    assert_int_equal(os->sync(f), 0);
+    int fd = open(in_folder("f"), O_RDONLY);
+    assert_true(fd >= 0);
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    close(fd);
+    assert_int_equal(os->map_read(f, MIB(4), &base), 0);
+    os->advise(os, base, MIB(4), OS_RANDOM);
+    bool evicted = resident(base, 512) == 0;    /* not in a tmpfs */
+    u64 waits = os_thread_waits();
+    assert_int_equal(base[MIB(1) + 5], 7);
+    if (evicted) {
+        assert_int_equal(os_thread_waits(), waits + 1);
+        assert_true(resident(base, 512) < 32);
+    }
+    /* All of a range, and of one that begins within a page or ends behind the
+     * file, however far the device reads ahead by itself. */
+    os->advise(os, base + 7, MIB(3), OS_WILL_NEED);
+    for (int i = 0; i < 2000 && resident(base, 512) < 512; i++)
+        os_sleep_us(1000);
+    assert_int_equal(resident(base, 512), 512);
+    os->advise(os, base, MIB(4), OS_SEQUENTIAL);
+    for (u64 at = 0; at < MIB(2); at += 4096) assert_int_equal(base[at], 7);
+    os->unmap(os, base, MIB(4));
+    os->close(f);
+}
+
+static void memory_has_a_size(void **unused)
+{
+    (void)unused;
+    u64 physical = (u64)sysconf(_SC_PHYS_PAGES) * (u64)sysconf(_SC_PAGESIZE);
+    assert_true(os_memory_bytes() > MIB(1));
+    assert_true(os_memory_bytes() <= physical);
+}
+
 static void a_map_beyond_reason_is_an_error(void **unused)
 {
     (void)unused;
@@ -1174,6 +1227,8 @@ int main(void)
         TEST(a_file_size_limit_is_an_error_and_no_signal),
         TEST(a_full_disk_is_an_error_and_passes),
         TEST(a_read_map_shows_growth_and_takes_no_store),
+        TEST(advice_says_what_a_touch_reads),
+        TEST(memory_has_a_size),
         TEST(a_map_beyond_reason_is_an_error),
         TEST(a_shared_map_and_a_futex_join_processes),
         TEST(a_futex_wait_ends),

@@ -153,8 +153,11 @@ int log_segment_map(struct log *log, struct log_segment *segment)
                        (unsigned long long)segment->number,
                        (unsigned long long)segment->size);
     pthread_mutex_lock(&log->lock);
-    if (!segment->base)
+    bool fresh = !segment->base;
+    if (fresh)
         rc = log->os->map_read(segment->file, segment->size, &segment->base);
+    if (!rc && fresh)
+        log->os->advise(log->os, segment->base, segment->size, OS_SEQUENTIAL);
     pthread_mutex_unlock(&log->lock);
     return rc;
 }

@@ -38,6 +38,7 @@ enum {
     LOCK_POLL_FIRST_US = 20,
     LOCK_POLL_LAST_US = 5000,
     LIMIT_RECHECK_NS = 4000000,  /* a tick of the coarse clock */
+    ADVISE_PIECE = 256 << 10,
     RANDOM_PIECE = 256,          /* getrandom gives that much in one piece */
 };
 
@@ -433,6 +434,29 @@ static int linux_map_read(struct os_file *file, u64 size, const u8 **base)
     return 0;
 }
 
+/* madvise wants whole pages of the system; what lies behind the file's end is
+ * no error to it.  WILLNEED reads no more of a range than the device's
+ * read-ahead or its largest transfer, and says nothing of the rest: in pieces.
+ */
+static void linux_advise(struct os *os, const u8 *at, u64 size,
+                         enum os_advice advice)
+{
+    static const int kernels[] = {
+        [OS_RANDOM] = MADV_RANDOM,
+        [OS_SEQUENTIAL] = MADV_SEQUENTIAL,
+        [OS_WILL_NEED] = MADV_WILLNEED,
+    };
+    (void)os;
+    u64 before = (uintptr_t)at % (u64)sysconf(_SC_PAGESIZE);
+    u64 piece = advice == OS_WILL_NEED ? ADVISE_PIECE : UINT64_MAX;
+    u8 *from = (u8 *)(uintptr_t)(at - before);
+    size += before;
+    for (u64 done = 0, n; done < size; done += n) {
+        n = min_u64(size - done, piece);
+        (void)madvise(from + done, n, kernels[advice]);
+    }
+}
+
 static int linux_map_shared(struct os_file *file, u64 size, u8 **base)
 {
     return map(linux_of(file), size, PROT_READ | PROT_WRITE, 0, base);
@@ -692,6 +716,7 @@ struct os *os_native(void)
         .punch = linux_punch,
         .allocate = linux_allocate,
         .map_read = linux_map_read,
+    .advise = linux_advise,
         .map_shared = linux_map_shared,
         .unmap = linux_unmap,
         .stat = linux_stat,

@@ -26,6 +26,13 @@ enum os_open_flags {
     OS_EXCLUSIVE = 4,  /* with OS_CREATE: LUGE_EXISTS if it is there */
 };
 
+/* How a map_read will be read. */
+enum os_advice {
+    OS_RANDOM,         /* here and there: read what is touched, nothing more */
+    OS_SEQUENTIAL,     /* from front to back: read far ahead */
+    OS_WILL_NEED,      /* this range soon: begin to read it, do not wait */
+};
+
 struct os_stat {
     u64 size;
     u64 device, inode;
@@ -61,6 +68,8 @@ struct os {
     /* A read-only shared mapping of the file's first SIZE bytes; may extend
      * far beyond the end of the file.  Growth shows without remapping. */
     int (*map_read)(struct os_file *, u64 size, const u8 **base);
+    /* A hint about SIZE bytes at AT, within a map_read; never fails. */
+    void (*advise)(struct os *, const u8 *at, u64 size, enum os_advice);
     /* A shared writable mapping of the first SIZE bytes (coordination only). */
     int (*map_shared)(struct os_file *, u64 size, u8 **base);
     void (*unmap)(struct os *, const void *base, u64 size);
@@ -111,6 +120,11 @@ void os_futex_wake(_Atomic u32 *word, u32 count);
 int os_notify_open(const char *path, int *descriptor);
 void os_notify_drain(int descriptor);
 void os_notify_close(int descriptor);
+/* The memory that this process may use, files' pages included: the machine's,
+ * or what a control group allows. */
+u64 os_memory_bytes(void);
+/* How often this thread waited for the device because it touched a map. */
+u64 os_thread_waits(void);
 void os_sleep_us(u32 us);
 void os_yield(void);
 

@@ -509,6 +509,16 @@ static int sim_map_read(struct os_file *file, u64 size, const u8 **base)
     return end_file(file, rc);
 }
 
+/* All of its maps are in memory. */
+static void sim_advise(struct os *os, const u8 *at, u64 size,
+                       enum os_advice advice)
+{
+    (void)os;
+    (void)at;
+    (void)size;
+    (void)advice;
+}
+
 static void sim_unmap(struct os *os, const void *base, u64 size)
 {
     struct sim *s = sim_of(os);
@@ -824,6 +834,7 @@ static const struct os sim_table = {
     .resize = sim_resize,
     .allocate = sim_allocate,
     .map_read = sim_map_read,
+    .advise = sim_advise,
     .map_shared = sim_map_shared,
     .unmap = sim_unmap,
     .stat = sim_stat,

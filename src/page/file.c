@@ -23,6 +23,10 @@ static void clear_bit(_Atomic u64 *words, u64 bit)
                               memory_order_relaxed);
 }
 
+/* A large value may have left memory since it was checked: to ask for it costs
+ * 1 us, and each page that is then touched one by one 100 us. */
+enum { EXTENT_ASK_BYTES = 256 << 10 };
+
 static const u64 map_sizes[] = {
     (u64)16 << 40, (u64)4 << 40, (u64)1 << 40, (u64)128 << 30,
     (u64)16 << 30, (u64)2 << 30,
@@ -51,6 +55,7 @@ static int map_file(struct page_file *f)
         rc = f->os->map_read(f->file, f->map_bytes, &f->map.base);
         if (!rc) break;
     }
+    if (!rc) f->os->advise(f->os, f->map.base, f->map_bytes, OS_RANDOM);
     return rc;
 }
 
@@ -478,6 +483,31 @@ int page_first_touch(struct page_file *f, page_ref ref)
     return rc;
 }
 
+/* Not within_file_now: nobody touches what is asked for here in vain. */
+void page_will_need(struct page_file *f, page_ref first, u64 count)
+{
+    u64 end = atomic_load_explicit(&f->map.page_count, memory_order_relaxed);
+    if (first >= end || count > end - first) return;
+    f->os->advise(f->os, f->map.base + (first << f->map.page_shift),
+                  count << f->map.page_shift, OS_WILL_NEED);
+}
+
+bool page_will_need_all(struct page_file *f, page_ref *next, u64 count)
+{
+    u64 end = atomic_load_explicit(&f->map.page_count, memory_order_relaxed);
+    u64 memory = atomic_load_explicit(&f->memory_bytes, memory_order_relaxed);
+    if (!memory) {
+        memory = os_memory_bytes();
+        atomic_store_explicit(&f->memory_bytes, memory, memory_order_relaxed);
+    }
+    if (*next >= end || end << f->map.page_shift > memory / 2)
+        return false;
+    count = min_u64(count, end - *next);
+    page_will_need(f, *next, count);
+    *next += count;
+    return true;
+}
+
 /* -------------------------------------------------------- large values -- */
 
 /* Two references may name one first page and different sizes, in a malformed
@@ -555,7 +585,10 @@ int page_extent_read(struct page_file *f, const struct page_extent *extent,
     int rc = extent_within_file(f, extent);
     if (rc) return rc;
     value->data = f->map.base + (extent->first << f->map.page_shift);
-    if (extent_checked(f, extent)) return 0;
+    bool checked = extent_checked(f, extent);
+    if (!checked || extent->size >= EXTENT_ASK_BYTES)
+        page_will_need(f, extent->first, page_extent_pages(f, extent->size));
+    if (checked) return 0;
     if (page_extent_sum(*value) != extent->sum)
         return CORRUPT("the large value at page %llu fails its checksum",
                        (unsigned long long)extent->first);

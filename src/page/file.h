@@ -40,6 +40,7 @@ struct page_file {
     const char *spill_directory;  /* NULL: nothing spills */
     struct os_spill *spill;
     _Atomic u64 next_tag;
+    _Atomic u64 memory_bytes;     /* os_memory_bytes; 0: not asked yet */
 };
 
 static inline u64 page_frame_tag(const struct page_file *f, page_ref ref)

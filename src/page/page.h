@@ -148,6 +148,13 @@ int page_extent_write(struct page_work *w, luge_bytes value,
 /* The bytes of a large value.  Checked at first touch.  Errors: CORRUPT. */
 int page_extent_read(struct page_file *f, const struct page_extent *extent,
                      luge_bytes *value);
+/* The published pages [first, first + count) will be read soon: begin to read
+ * them.  A hint: numbers that no file has are ignored. */
+void page_will_need(struct page_file *f, page_ref first, u64 count);
+/* Somebody is about to read most of the file, in another order: begin to read
+ * COUNT pages from *next on, and move it.  False, and nothing is done: all was
+ * asked for, or the file would fill more than half of memory. */
+bool page_will_need_all(struct page_file *f, page_ref *next, u64 count);
 int page_extent_drop(struct page_work *w, const struct page_extent *extent);
 
 u32 page_bytes(const struct page_file *f);

@@ -218,6 +218,7 @@ static int proof_page(struct tree_proof *p, page_ref ref,
     int rc = proof_seen(p, ref, 1, n->birth, 0);
     if (!rc) rc = node_validate(n, p->page_bytes, !page_is_private(ref));
     if (rc) return rc;
+    if (n->level) walk_will_need(p->file, n, 0, n->count);
     p->totals->branch_pages += n->level != 0;
     p->totals->leaf_pages += n->level == 0;
     return rc;

@@ -81,6 +81,10 @@ struct tree_cursor {
     u32 steps;                       /* since the seek; no more than matter */
     u32 stride;                      /* bytes to prefetch at each step */
     const u8 *ahead;                 /* where, in the leaf that comes next */
+    u32 leaves, look_at;             /* entered since the seek; cursor.c: C3 */
+    u32 window, asked;               /* leaves to ask for; asked for and to */
+    u64 waits;                       /* come; when it last looked */
+    page_ref sweep;                  /* asked for in the file's order */
     struct {
         const struct page_head *page;
         u32 at;                      /* slot or child index */
