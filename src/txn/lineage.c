@@ -41,7 +41,8 @@ int lineage_pin_stands(struct view *v, const struct view_pin *pin)
 {
     u8 space[PIN_KEY];
     luge_bytes value;
-    if (v->pins_in == PAGE_NONE || pin->number > v->pins_upto) return 0;
+    /* What the replay makes first may get the number of what it began at. */
+    if (v->pins_in == PAGE_NONE || pin->number >= v->pins_upto) return 0;
     int rc = tree_get(v->file, v->pins_in, lineage_pin_key(space, pin),
                       &value);
     if (rc != LUGE_NOTFOUND) return rc;

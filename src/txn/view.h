@@ -69,7 +69,7 @@ struct view {
     /* Landing: make T (NULL: everything) pages of the file.  Else NULL. */
     int (*freeze)(void *context, struct view *v, struct view_tree *t);
     void *freezer;                  /* its context */
-    /* Of the past, begun at a snapshot: a pin up to `pins_upto` was there then,
+    /* Of the past, begun at a snapshot: a pin below `pins_upto` was there then,
      * and may be read if the catalog PINS_IN, of now, has it.  NONE: any. */
     page_ref pins_in;
     u64 pins_upto;
