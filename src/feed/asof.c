@@ -32,6 +32,20 @@ struct asof {
 
 /* --------------------------------------------------------------- bases -- */
 
+/* The next snapshot of everything behind NAME, which becomes its name. */
+static int whole_after(struct view *v, u8 *name, size_t *size,
+                       struct snapshot_record *s)
+{
+    luge_bytes path;
+    int rc;
+    do {
+        rc = lineage_snapshot_after(v, luge_bytes_of(name, *size), name, size);
+        if (!rc)
+            rc = lineage_snapshot_get(v, luge_bytes_of(name, *size), s, &path);
+    } while (!rc && !s->pin);
+    return rc;
+}
+
 /* The newest snapshot of everything before BELOW, if it is newer than *b.  It
  * is of the middle of its commit: the rest is replayed. */
 static int look_at_snapshots(struct view *v, u64 below, struct base *b,
@@ -39,14 +53,10 @@ static int look_at_snapshots(struct view *v, u64 below, struct base *b,
 {
     u8 name[LUGE_NAME_SIZE_MAX];
     size_t size = 0;
+    struct snapshot_record s;
     int rc;
-    while (!(rc = lineage_snapshot_after(v, luge_bytes_of(name, size), name,
-                                         &size))) {
-        struct snapshot_record s;
-        luge_bytes path;
-        rc = lineage_snapshot_get(v, luge_bytes_of(name, size), &s, &path);
-        if (rc) return rc;
-        if (!s.pin || s.seq >= below || (*found && s.seq <= b->seq)) continue;
+    while (!(rc = whole_after(v, name, &size, &s))) {
+        if (s.seq >= below || (*found && s.seq <= b->seq)) continue;
         *found = true;
         b->kind = BASE_SNAPSHOT;
         b->seq = s.seq;
@@ -336,15 +346,10 @@ static int oldest_snapshot(struct view *v, u64 from, u64 *seq)
 {
     u8 name[LUGE_NAME_SIZE_MAX];
     size_t size = 0;
+    struct snapshot_record s;
     int rc;
-    while (!(rc = lineage_snapshot_after(v, luge_bytes_of(name, size), name,
-                                         &size))) {
-        struct snapshot_record s;
-        luge_bytes path;
-        rc = lineage_snapshot_get(v, luge_bytes_of(name, size), &s, &path);
-        if (rc) return rc;
-        if (s.pin && s.seq > from && s.seq < *seq) *seq = s.seq;
-    }
+    while (!(rc = whole_after(v, name, &size, &s)))
+        if (s.seq > from && s.seq < *seq) *seq = s.seq;
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 

@@ -126,7 +126,7 @@ static bool still_there(struct env *e, const struct version *v)
                v->seq;
 }
 
-/* 0, or LUGE_BUSY: it passed meanwhile. */
+/* NOTFOUND: there is none yet, or it passed meanwhile: once more. */
 static int try_pin(struct env *e, u32 slot, struct version *v)
 {
     struct share_memory *m = e->share.m;
