@@ -1248,7 +1248,7 @@ static int twin_file_step(struct twin *t, const struct step *s, u64 *sum)
         rc = os->lock_test(f, s->letter % 4, 1 + s->flags % 3, &held);
         *sum = held;
         return rc;
-    default: return os->sync_start(f, 0, size);
+    default: return os->sync_part(f, 0, size);
     }
 }
 

@@ -316,13 +316,20 @@ static int linux_sync(struct os_file *file)
     return 0;
 }
 
-/* WRITE alone: the flags that wait would also take the file's pending error
- * and keep it from the fdatasync that must report it. */
-static int linux_sync_start(struct os_file *file, u64 offset, u64 size)
+/* The flags that wait take the file's pending error, which the fdatasync
+ * after it does not report again. */
+static int linux_sync_part(struct os_file *file, u64 offset, u64 size)
 {
+    struct linux_file *f = linux_of(file);
     if (!in_file_range(offset, size)) return 0;
-    (void)sync_file_range(linux_of(file)->descriptor, (off_t)offset,
-                          (off_t)size, SYNC_FILE_RANGE_WRITE);
+    while (sync_file_range(f->descriptor, (off_t)offset, (off_t)size,
+                           SYNC_FILE_RANGE_WRITE |
+                               SYNC_FILE_RANGE_WAIT_AFTER)) {
+        if (errno == EINTR) continue;
+        if (errno == EIO || errno == ENOSPC || errno == EDQUOT)
+            return FAIL_PATH("sync_file_range", f->path);
+        return 0;                             /* cannot: sync does it all */
+    }
     return 0;
 }
 
@@ -710,7 +717,7 @@ struct os *os_native(void)
         .write = linux_write,
         .writev = linux_writev,
         .sync = linux_sync,
-        .sync_start = linux_sync_start,
+        .sync_part = linux_sync_part,
         .size = linux_size,
         .resize = linux_resize,
         .punch = linux_punch,

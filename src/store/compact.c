@@ -39,7 +39,7 @@ int luge_compact(luge_db *db,
 {
     struct env *e = &db->store->env;
     struct compacting c = {.e = e, .progress = progress, .context = context};
-    struct compact compact = {.share = UINT32_MAX, .tell = tell,
+    struct compact compact = {.holes = HOLES_ALL, .tell = tell,
                               .context = &c};
     int rc = env_usable(e), measured = 0;
     if (!rc && (db->flags & LUGE_READ_ONLY))

@@ -538,7 +538,7 @@ static int close_env(struct store_env *s)
             !(e->options.flags & LUGE_READ_ONLY)) {
             /* Processes may come and go before their caretakers look. */
             (void)history_tend(e);
-            rc = checkpoint_write(e, 0, e->options.busy_timeout_ms);
+            rc = checkpoint_write(e, HOLES_ALL, e->options.busy_timeout_ms);
         }
     } else {
         rc = LUGE_BROKEN;

@@ -199,7 +199,7 @@ int luge_checkpoint(luge_db *db)
     if (rc) return rc;
     struct env *e = &db->store->env;
     u64 start = slow_start(db);
-    rc = checkpoint_write(e, 4, e->options.busy_timeout_ms);
+    rc = checkpoint_write(e, HOLES_MOST, e->options.busy_timeout_ms);
     return slow_end(db, start, "checkpoint", 0, rc);
 }
 

@@ -77,7 +77,7 @@ int care_now(struct env *e)
     if (!rc && e->threaded) rc = prepare_segment(e);
     /* What it freezes, a checkpoint need not write any more. */
     if (!rc) rc = history_tend(e);
-    if (!rc && checkpoint_due(e)) rc = checkpoint_write(e, 2, 0);
+    if (!rc && checkpoint_due(e)) rc = checkpoint_write(e, HOLES_LONG, 0);
     if (rc == LUGE_BUSY) rc = 0;              /* another one writes it */
     return rc;
 }

@@ -19,6 +19,9 @@ enum {
     SLACK_BYTES = 256 << 10,
     THEFTS_MAX = 8,
     WORTH_PAGES = 256,          /* smaller files are left as they are */
+    PARTS_MAX = 1024,           /* written back one after the other */
+    PART_BYTES_MIN = 128 << 10,
+    MOVE_PERCENT = 75,          /* of the file is free: its end moves down */
     PASSES_MAX = 256,           /* of a stripe each (compact.c) */
     FUTILE_PASSES_MAX = 3,
 };
@@ -228,12 +231,29 @@ static int settle(struct env *e, const struct superblock *s, u64 log_total)
 
 /* What did not reach the device may be gone from memory too: after a failed
  * sync nobody may go on but by recovery. */
-static int sync_pages(struct env *e)
+static int synced(struct env *e, int rc)
 {
-    int rc = e->os->sync(e->db);
     if (!rc) return 0;
     atomic_store(&e->share.m->failed, (u32)-rc);
     share_ring_durable(&e->share);
+    return rc;
+}
+
+static int sync_pages(struct env *e)
+{
+    return synced(e, e->os->sync(e->db));
+}
+
+/* A commit's sync of the log waits behind all that the device was asked to
+ * write: it is asked for a part at a time (docs/why/checkpoint.md).  Whoever
+ * closes has nobody to be kind to. */
+static int write_back(struct env *e)
+{
+    u64 size = 0;
+    int rc = e->has_gate ? 0 : e->os->size(e->db, &size);
+    u64 part = round_up(max_u64(size / PARTS_MAX, PART_BYTES_MIN), 4096);
+    for (u64 at = 0; at < size && !rc; at += part)
+        rc = synced(e, e->os->sync_part(e->db, at, part));
     return rc;
 }
 
@@ -266,8 +286,8 @@ static int steps(struct env *e)
     if (!rc) rc = prepare(e, &s, &log_total);
     if (rc == LUGE_NOTFOUND) return 0;
     if (!rc) rc = commit_wait(e, s.seq);
-    if (rc) return rc;
-    rc = sync_pages(e);
+    if (!rc) rc = write_back(e);
+    if (!rc) rc = sync_pages(e);
     /* A slot half written is the older one: the other stays good. */
     if (!rc) rc = superblock_write(e, &s);
     if (!rc) rc = sync_pages(e);
@@ -304,7 +324,13 @@ static int compact(struct env *e, struct compact *c)
         if (rc) break;
         futile = pages_now(e) < before ? 0 : futile + 1;
     }
-    if (!rc) rc = compact_end(e, c);
+    return rc ? rc : compact_end(e);
+}
+
+static int give_back(struct env *e, struct compact *c)
+{
+    int rc = c->percent < 100 ? compact(e, c) : 0;
+    if (!rc) rc = compact_holes(e, c->holes);
     /* The checkpoint itself stands. */
     return rc == LUGE_CONFLICT ? 0 : rc;
 }
@@ -318,16 +344,19 @@ int checkpoint_compact(struct env *e, struct compact *c, u32 wait_ms)
     if (!rc) {
         (void)share_reap(&e->share);     /* the dead pin nothing */
         rc = checkpoint_now(e);
-        if (!rc && c->share) rc = compact(e, c);
+        if (!rc) rc = give_back(e, c);
         e->os->unlock(e->share.lock_file, SHARE_LOCK_CHECKPOINT);
     }
     pthread_mutex_unlock(&e->checkpoint_lock);
     return rc;
 }
 
-int checkpoint_write(struct env *e, u32 share, u32 wait_ms)
+int checkpoint_write(struct env *e, enum compact_holes holes, u32 wait_ms)
 {
-    struct compact c = {.share = share, .pages_min = WORTH_PAGES};
+    struct compact c = {
+        .percent = holes == HOLES_NONE || e->has_gate ? 100 : MOVE_PERCENT,
+        .pages_min = WORTH_PAGES, .holes = holes,
+    };
     return checkpoint_compact(e, &c, wait_ms);
 }
 

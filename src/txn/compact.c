@@ -21,7 +21,10 @@
 enum {
     STRIPE_PAGES = 1 << 16,     /* 256 MiB between two checkpoints */
     MARGIN_PAGES = 64,          /* free below the limit, for what leads there */
-    PUNCH_RUNS_MAX = 8192,      /* in one turn, some 2 us each */
+    PUNCH_RUNS = 64,            /* in one turn, some 2 us each */
+    PUNCH_PAGES = 512,          /* in one turn: 2 MiB, some 2 ms */
+    PUNCH_TURNS_MAX = 1024,
+    KEEP_PERCENT = 25,          /* free, as part of what is in use */
 };
 
 /* ---------------------------------------------------------------- plan -- */
@@ -87,7 +90,7 @@ static bool is_worth(const struct space_state *st, const struct compact *c)
 {
     u64 freed = space_free_pages(st);
     return freed > MARGIN_PAGES && st->page_count > c->pages_min &&
-           freed * c->share >= st->page_count;
+           freed * 100 >= c->percent * st->page_count;
 }
 
 /* As far down as what is free would reach if it lay at the end, nearly.  0: it
@@ -150,47 +153,98 @@ int compact_pass(struct env *e, struct compact *c)
 
 /* --------------------------------------------------------------- holes -- */
 
-static int punch_runs(struct env *e, const struct space_run *runs,
-                      size_t count)
+/* What is free gives its blocks back, where it is: a longest run first, some
+ * pages in each turn. */
+struct holes {
+    struct env *e;
+    u64 keep;                   /* parts of a hundred of what is in use */
+    u64 given;                  /* pages, so far */
+    u32 turns;
+    size_t count;
+    struct space_run runs[PUNCH_RUNS];
+};
+
+/* TURN: the pages of queue Q from number AT on, as it has them, and *AT behind
+ * those that one turn should give back. */
+static void take_holes(struct holes *h, u32 q, u64 *at)
 {
+    struct space_run run;
+    u64 first = 0, from = *at, end = from + PUNCH_PAGES;
+    h->count = 0;
+    while (first < end && h->count < PUNCH_RUNS &&
+           space_pop(&h->e->space, q, &run)) {
+        u64 low = from > first ? min_u64(from - first, run.pages) : 0;
+        u64 high = min_u64(run.pages, end - first);
+        if (low < high)
+            h->runs[h->count++] = (struct space_run){
+                .first = run.first + low, .pages = (u32)(high - low),
+            };
+        first += high;
+        *at = max_u64(first, from);
+    }
+}
+
+static int punch_taken(struct holes *h)
+{
+    struct env *e = h->e;
     u64 page = e->options.page_bytes;
     int rc = head_may_write(e);
-    for (size_t i = 0; i < count && !rc; i++)
-        rc = e->os->punch(e->db, runs[i].first * page, runs[i].pages * page);
+    for (size_t i = 0; i < h->count && !rc; i++) {
+        rc = e->os->punch(e->db, h->runs[i].first * page,
+                          h->runs[i].pages * page);
+        h->given += h->runs[i].pages;
+    }
     return rc;
 }
 
-static int longest_first(const void *a, const void *b)
+/* TURN: they stay free.  Meanwhile they are taken: a thief of the turn would
+ * leave them alone. */
+static int punch_some(struct holes *h, u32 q, u64 *at)
 {
-    const struct space_run *x = a, *y = b;
-    return (x->pages < y->pages) - (x->pages > y->pages);
-}
-
-/* TURN: the free pages give their blocks back and stay free.  Meanwhile they
- * are taken: a thief of the turn would leave them alone. */
-static int punch_free(struct env *e)
-{
+    struct env *e = h->e;
     struct head_mark mark;
-    struct space_run *runs = NULL;
-    size_t count = 0;
     head_mark(e, &mark);
-    int rc = space_set_aside(&e->space, 0, &runs, &count);
-    if (count) qsort(runs, count, sizeof *runs, longest_first);
-    if (!rc) rc = punch_runs(e, runs, min_u64(count, PUNCH_RUNS_MAX));
-    base_free(runs);
+    take_holes(h, q, at);
+    int rc = punch_taken(h);
     if (!share_turn_mine(&e->share)) return rc;
     e->arena->work = mark.space;
     e->space.limbo_count = mark.limbo;
     return rc;
 }
 
-/* What pages cannot move out of the way of, a snapshot of somebody who stands
- * still, is full of small holes (crash_reader: 3.1 x the live data without
- * this, 2.1 x with it). */
-static int punch_holes(struct env *e, struct compact *c)
+static bool holes_are_worth(const struct holes *h)
 {
-    if (!e->os->punch || !is_worth(&e->arena->work, c)) return 0;
-    return punch_free(e);
+    const struct space_state *st = &h->e->arena->work;
+    u64 freed = space_free_pages(st);
+    return freed > h->given + MARGIN_PAGES && h->turns < PUNCH_TURNS_MAX &&
+           (freed - h->given) * 100 > h->keep * (st->page_count - freed);
+}
+
+static int punch_queue(struct holes *h, u32 q)
+{
+    struct env *e = h->e;
+    u64 at = 0;
+    bool more = true;
+    while (more) {
+        int rc = head_take_turn(e, e->options.busy_timeout_ms);
+        if (rc) return rc;
+        more = holes_are_worth(h) && at < e->arena->work.queue[q].pages;
+        if (more) rc = punch_some(h, q, &at);
+        head_release_turn(e);
+        if (rc) return rc;
+        h->turns++;
+    }
+    return 0;
+}
+
+int compact_holes(struct env *e, enum compact_holes which)
+{
+    struct holes h = {.e = e, .keep = which == HOLES_ALL ? 0 : KEEP_PERCENT};
+    if (!e->os->punch || which == HOLES_NONE) return 0;
+    int rc = punch_queue(&h, SPACE_MANY);
+    if (!rc && which != HOLES_LONG) rc = punch_queue(&h, SPACE_FEW);
+    if (!rc && which != HOLES_LONG) rc = punch_queue(&h, SPACE_ONE);
+    return rc;
 }
 
 /* TURN: all that is free may be taken again. */
@@ -206,12 +260,11 @@ static int lower_end(struct env *e)
     return rc ? rc : head_flip(e, &next, true);
 }
 
-int compact_end(struct env *e, struct compact *c)
+int compact_end(struct env *e)
 {
     int rc = head_take_turn(e, e->options.busy_timeout_ms);
     if (rc) return rc;
-    rc = punch_holes(e, c);
-    if (!rc) rc = lower_end(e);
+    rc = lower_end(e);
     head_release_turn(e);
     return rc;
 }

@@ -435,14 +435,23 @@ int bell_file(struct env *e, char *path, size_t size);
 
 /* --- checkpoint.c, recover.c --- */
 
-/* SHARE: if a SHARE-th of the file or more is free, pages at its end are moved
- * down and the end is given back; 0: never.  BUSY if another process has been
- * at it for longer than WAIT_MS. */
-int checkpoint_write(struct env *e, u32 share, u32 wait_ms);
+/* Which of the free runs give their blocks back afterwards. */
+enum compact_holes {
+    HOLES_NONE,
+    HOLES_LONG,         /* long ones, but a quarter of what is in use */
+    HOLES_MOST,         /* the shortest too, but a quarter */
+    HOLES_ALL,
+};
+
+/* And if nearly all of the file is free, what is at its end moves down, unless
+ * HOLES_NONE, or this process is about to close.  BUSY if another process has
+ * been at it for longer than WAIT_MS. */
+int checkpoint_write(struct env *e, enum compact_holes holes, u32 wait_ms);
 
 /* The same, with what became of it. */
 struct compact {
-    u32 share;
+    u32 percent;                /* of the file must be free to move pages */
+    enum compact_holes holes;
     u64 pages_min;              /* a smaller file is left as it is */
     u64 moved, slices, longest_ns;      /* pages, turns, the longest of them */
     int (*tell)(struct compact *so_far);        /* or NULL; not 0 ends it */
@@ -455,9 +464,10 @@ int checkpoint_compact(struct env *e, struct compact *c, u32 wait_ms);
 /* Move pages from the end of the file into holes before it; the next checkpoint
  * frees their places, and makes room for more.  0: there is nothing to do. */
 int compact_pass(struct env *e, struct compact *c);
-/* The blocks of what is free, wherever it is, go back to the file system, and
- * it may be taken again. */
-int compact_end(struct env *e, struct compact *c);
+/* What is free in front of it and behind may be taken again. */
+int compact_end(struct env *e);
+/* Blocks of what is free, wherever it is, go back to the file system. */
+int compact_holes(struct env *e, enum compact_holes which);
 int recover_create(struct env *e);     /* a new database's files */
 int recover_write_conf(struct env *e); /* from now on there is a database */
 int recover_open(struct env *e);       /* first in the directory */
