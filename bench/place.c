@@ -8,6 +8,7 @@
 #include <fts.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -184,6 +185,40 @@ static int evict_one(void *context, FTSENT *entry)
 }
 
 int place_evict(const char *dir) { return walk(dir, evict_one, NULL); }
+
+/* What of a file of SIZE bytes the page cache has. */
+static int cached(int fd, size_t size, u64 *bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t count = (size + page - 1) / page;
+    unsigned char *has = count ? calloc(count, 1) : NULL;
+    void *map = has ? mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0)
+                    : MAP_FAILED;
+    int rc = map == MAP_FAILED ? -1 : mincore(map, size, has);
+
+    for (size_t i = 0; i < count && !rc; i++) *bytes += (has[i] & 1) * page;
+    if (map != MAP_FAILED) munmap(map, size);
+    free(has);
+    return count ? rc : 0;
+}
+
+static int cached_one(void *context, FTSENT *entry)
+{
+    int fd, rc;
+
+    if (entry->fts_info != FTS_F) return 0;
+    fd = open(entry->fts_path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return bench_fail_errno("open", entry->fts_path);
+    rc = cached(fd, (size_t)entry->fts_statp->st_size, context);
+    close(fd);
+    return rc ? bench_fail_errno("mincore", entry->fts_path) : 0;
+}
+
+int place_cached(const char *dir, u64 *bytes)
+{
+    *bytes = 0;
+    return walk(dir, cached_one, bytes);
+}
 
 u64 place_device_bytes(const char *dir)
 {

@@ -31,6 +31,10 @@ int place_settle(const char *dir);
 /* Drop DIR's files from the page cache. */
 int place_evict(const char *dir);
 
+/* What the page cache holds of DIR's files; those of an engine that reads past
+ * it are not there. */
+int place_cached(const char *dir, u64 *bytes);
+
 /* Wait until nobody writes to the device below DIR, 10 seconds at most. */
 void place_still(const char *dir);
 

@@ -21,6 +21,7 @@ struct run;
     X(OPEN, "open", "ms", false)                                              \
     X(PEAK, "peak_memory", "MiB", false)                                      \
     X(ANONYMOUS, "anonymous_memory", "MiB", false)                            \
+    X(WORKING, "working_memory", "MiB", false)                                \
     X(DISK, "disk", "MiB", false)                                             \
     X(DISK_BUSY, "disk_after_churn", "MiB", false)                            \
     X(DISK_CLOSED, "disk_after_close", "MiB", false)                          \

@@ -72,6 +72,7 @@ int work_replay(struct run *run);
 int work_open(struct run *run);
 int work_open_cold(struct run *run);
 int work_open_killed(struct run *run);
+int work_memory(struct run *run);
 int work_churn(struct run *run);
 int work_stuck_reader(struct run *run);
 int work_device_bytes(struct run *run);

@@ -106,6 +106,42 @@ int work_open_killed(struct run *run)
     return work_open(run);
 }
 
+/* ------------------------------------------------------------- memory -- */
+
+static int get_each(struct run *run, void *session)
+{
+    struct order order = order_of(run->records, run->seed);
+    u8 key[KEY_SIZE_MAX];
+    struct head head;
+
+    for (u64 i = 0; i < run->records; i++) {
+        u64 index = order_at(&order, i);
+        if (run->engine->get(session, shape_key(run->row->shape, key, index),
+                             &head))
+            return -1;
+        if (head.index != index) return bench_fail("a read is wrong");
+    }
+    return 0;
+}
+
+/* What the machine has less of: memory of the process, and of the page cache
+ * what the engine's files fill.  Some keep their records in the one, some in
+ * the other, and some in both. */
+int work_memory(struct run *run)
+{
+    void *session;
+    u64 bytes;
+
+    if (place_evict(run->dir)) return -1;
+    if (run_open(run) || run->engine->session_open(run->db, &session))
+        return -1;
+    if (get_each(run, session) || place_cached(run->dir, &bytes)) return -1;
+    bytes += meter_memory("RssAnon");
+    run_set(run, METRIC_WORKING, (double)bytes / MIB);
+    run->engine->session_close(session);
+    return run_close(run);
+}
+
 /* -------------------------------------------------------------- churn -- */
 
 /* Overwrite every record; of a random quarter delete and insert again. */

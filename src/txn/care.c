@@ -38,6 +38,9 @@ static int prepare_segment(struct env *e)
     u64 bytes = segment->size;
     log_segment_put(&e->log, segment);
     if (now.log.offset < bytes / 2) return 0;
+    rc = checkpoint_recycle(e);
+    if (!rc) rc = log_exists(&e->log, now.log.segment + 1);
+    if (rc != LUGE_NOTFOUND) return rc;
     rc = log_prepare(&e->log, min_u64(max_u64(bytes * 2, LOG_SEGMENT_MIN),
                                       LOG_SEGMENT_MAX));
     if (!rc) rc = head_take_turn(e, e->options.busy_timeout_ms);

@@ -387,14 +387,15 @@ static int oldest_but(struct env *e, u64 oldest, u64 *next)
     return rc;
 }
 
-/* TURN: drop the oldest segment, if nobody needs it any more. */
-static int drop_oldest(struct env *e, u64 bytes, bool *needed)
+/* TURN: drop the oldest segment, if nobody needs it any more and the log has
+ * SPARE bytes more than anybody needs. */
+static int drop_oldest(struct env *e, u64 bytes, u64 spare, bool *needed)
 {
     struct txn_head next = *env_head(e);
     u64 oldest = next.log_oldest;
     int rc = 0;
     *needed = oldest >= next.checkpoint_log.segment;
-    if (!*needed) rc = keep_needs(e, oldest, bytes, needed);
+    if (!*needed) rc = keep_needs(e, oldest, bytes, spare, needed);
     if (rc || *needed) return rc;
     rc = oldest_but(e, oldest, &next.log_oldest);
     if (!rc) rc = head_flip(e, &next, false);
@@ -404,16 +405,29 @@ static int drop_oldest(struct env *e, u64 bytes, bool *needed)
     return retire(e, oldest, next.log.segment, next.log_tainted);
 }
 
+static int drop_one(struct env *e, u64 spare, bool *needed)
+{
+    u64 bytes = log_bytes(&e->log);
+    int rc = head_take_turn(e, e->options.busy_timeout_ms);
+    if (rc) return rc;
+    rc = drop_oldest(e, bytes, spare, needed);
+    head_release_turn(e);
+    return rc;
+}
+
+/* What the time until the next checkpoint will recycle stays: to fill a new
+ * segment with zeros first is to write the log twice. */
 int checkpoint_tend_log(struct env *e)
 {
+    u64 spare = e->has_gate ? 0 : e->options.checkpoint_bytes;
     bool needed = false;
     int rc = 0;
-    while (!rc && !needed) {
-        u64 bytes = log_bytes(&e->log);
-        rc = head_take_turn(e, e->options.busy_timeout_ms);
-        if (rc) return rc;
-        rc = drop_oldest(e, bytes, &needed);
-        head_release_turn(e);
-    }
+    while (!rc && !needed) rc = drop_one(e, spare, &needed);
     return rc;
+}
+
+int checkpoint_recycle(struct env *e)
+{
+    bool needed;
+    return drop_one(e, 0, &needed);
 }

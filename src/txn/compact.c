@@ -24,7 +24,7 @@ enum {
     PUNCH_RUNS = 64,            /* in one turn, some 2 us each */
     PUNCH_PAGES = 512,          /* in one turn: 2 MiB, some 2 ms */
     PUNCH_TURNS_MAX = 1024,
-    KEEP_PERCENT = 25,          /* free, as part of what is in use */
+    KEEP_PERCENT = 12,          /* free, as part of what is in use */
 };
 
 /* ---------------------------------------------------------------- plan -- */

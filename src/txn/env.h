@@ -438,8 +438,8 @@ int bell_file(struct env *e, char *path, size_t size);
 /* Which of the free runs give their blocks back afterwards. */
 enum compact_holes {
     HOLES_NONE,
-    HOLES_LONG,         /* long ones, but a quarter of what is in use */
-    HOLES_MOST,         /* the shortest too, but a quarter */
+    HOLES_LONG,         /* long ones, but an eighth of what is in use */
+    HOLES_MOST,         /* the shortest too, but an eighth */
     HOLES_ALL,
 };
 
@@ -471,8 +471,11 @@ int compact_holes(struct env *e, enum compact_holes which);
 int recover_create(struct env *e);     /* a new database's files */
 int recover_write_conf(struct env *e); /* from now on there is a database */
 int recover_open(struct env *e);       /* first in the directory */
-/* Drop segments and prepare the next one. */
+/* Drop segments that nobody will need. */
 int checkpoint_tend_log(struct env *e);
+/* The log's next segment is to be one that nobody needs any more, if there is
+ * such a one. */
+int checkpoint_recycle(struct env *e);
 
 /* The first bytes of pages 0 and 1 (format.md 2). */
 struct superblock {

@@ -130,7 +130,8 @@ static int read_wishes(struct env *e, struct keep_policy *policy, u64 *lowest)
     return rc == LUGE_NOTREE ? 0 : rc;
 }
 
-int keep_needs(struct env *e, u64 oldest, u64 bytes, bool *needed)
+int keep_needs(struct env *e, u64 oldest, u64 bytes, u64 spare,
+               bool *needed)
 {
     struct keep_policy policy = {0};
     u64 lowest;
@@ -139,7 +140,8 @@ int keep_needs(struct env *e, u64 oldest, u64 bytes, bool *needed)
     u64 hold = policy.hold_bytes ? policy.hold_bytes : KEEP_HOLD_BYTES;
     u64 keep = policy.keep_bytes ? policy.keep_bytes
                                  : e->options.log_keep_bytes;
-    *needed = (policy.flags & KEEP_ALL) || bytes <= keep;
+    *needed = (policy.flags & KEEP_ALL) ||
+              bytes <= keep + min_u64(keep, spare);
     if (*needed || bytes > hold) return 0;
     *needed = held_by_watch(e, oldest);
     return *needed ? 0 : held_by_record(e, &policy, lowest, oldest, needed);

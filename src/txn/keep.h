@@ -60,7 +60,8 @@ static inline bool keep_is_automatic(luge_bytes snapshot)
     return snapshot.size >= size &&
            !memcmp(snapshot.data, KEEP_SNAPSHOT_PREFIX, size);
 }
-/* TURN: may the log's segment OLDEST not go yet, the log having BYTES? */
-int keep_needs(struct env *e, u64 oldest, u64 bytes, bool *needed);
+/* TURN: may the log's segment OLDEST not go yet, the log having BYTES, of which
+ * SPARE may be more than is to be kept, and twice as much at most? */
+int keep_needs(struct env *e, u64 oldest, u64 bytes, u64 spare, bool *needed);
 
 #endif
