@@ -2,9 +2,10 @@
  *
  * What holds here:
  *   What is dropped is used again before the file grows, and a checkpoint gives
- *   the end of the file back once more than a half (luge_checkpoint: a quarter)
- *   is free.  luge_compact does so whatever is free, at once, while others read
- *   and write.
+ *   the blocks of what is free beyond an eighth of what is in use back to the
+ *   file system: the file keeps its length, and takes less of the disk.  Once
+ *   three quarters of it are free, it becomes shorter.  luge_compact makes it
+ *   so whatever is free, at once, while others read and write.
  *   Pages at the end of the file move into free ones before it.  A writer waits
  *   for a slice of 4 MiB at most (or for one large value), some milliseconds.
  *   What does not move is what a fork or a snapshot shares: each such page has

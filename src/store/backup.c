@@ -334,7 +334,8 @@ static int checkpoint(struct backup *b)
 {
     struct txn_head now;
     for (u32 i = 0; i < CHECKPOINTS_MAX; i++) {
-        int rc = checkpoint_write(b->e, HOLES_NONE, b->e->options.busy_timeout_ms);
+        int rc = checkpoint_write(b->e, HOLES_NONE,
+                                  b->e->options.busy_timeout_ms);
         if (rc) return rc;
         head_copy(b->e, &now);
         if (now.checkpoint_publication >= b->head.publication)

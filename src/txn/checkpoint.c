@@ -10,7 +10,8 @@
  * Whoever checkpoints holds an OFD lock until the end: a stopped process keeps
  * others from checkpointing, not from committing, and cannot come back later to
  * overwrite a newer superblock.
- * Not here: reading superblocks back (recover.c), moving pages (compact.c).
+ * Not here: reading superblocks back (recover.c), moving pages (compact.c),
+ * holes (holes.c).
  */
 #include "txn/keep.h"
 
@@ -330,7 +331,7 @@ static int compact(struct env *e, struct compact *c)
 static int give_back(struct env *e, struct compact *c)
 {
     int rc = c->percent < 100 ? compact(e, c) : 0;
-    if (!rc) rc = compact_holes(e, c->holes);
+    if (!rc) rc = holes_give_back(e, c->holes);
     /* The checkpoint itself stands. */
     return rc == LUGE_CONFLICT ? 0 : rc;
 }
@@ -351,7 +352,7 @@ int checkpoint_compact(struct env *e, struct compact *c, u32 wait_ms)
     return rc;
 }
 
-int checkpoint_write(struct env *e, enum compact_holes holes, u32 wait_ms)
+int checkpoint_write(struct env *e, enum holes holes, u32 wait_ms)
 {
     struct compact c = {
         .percent = holes == HOLES_NONE || e->has_gate ? 100 : MOVE_PERCENT,

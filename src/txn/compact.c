@@ -9,9 +9,7 @@
  * So the walk of all trees, which takes time in proportion to their size, holds
  * up nobody, and what does takes time in proportion to the slice.
  * What pins of forks and snapshots share does not move: it has many parents.
- * The holes before it give their blocks back, which the file's length does not
- * show.
- * Not here: how a page moves (tree/move.c).
+ * Not here: how a page moves (tree/move.c); the holes that stay (holes.c).
  */
 #include <stdlib.h>
 
@@ -21,10 +19,6 @@
 enum {
     STRIPE_PAGES = 1 << 16,     /* 256 MiB between two checkpoints */
     MARGIN_PAGES = 64,          /* free below the limit, for what leads there */
-    PUNCH_RUNS = 64,            /* in one turn, some 2 us each */
-    PUNCH_PAGES = 512,          /* in one turn: 2 MiB, some 2 ms */
-    PUNCH_TURNS_MAX = 1024,
-    KEEP_PERCENT = 12,          /* free, as part of what is in use */
 };
 
 /* ---------------------------------------------------------------- plan -- */
@@ -149,102 +143,6 @@ int compact_pass(struct env *e, struct compact *c)
     base_buffer_free(&m.keys);
     /* What is at the end may be dying: a checkpoint later it is gone. */
     return rc ? rc : m.count > 0 || !c->pages_min;
-}
-
-/* --------------------------------------------------------------- holes -- */
-
-/* What is free gives its blocks back, where it is: a longest run first, some
- * pages in each turn. */
-struct holes {
-    struct env *e;
-    u64 keep;                   /* parts of a hundred of what is in use */
-    u64 given;                  /* pages, so far */
-    u32 turns;
-    size_t count;
-    struct space_run runs[PUNCH_RUNS];
-};
-
-/* TURN: the pages of queue Q from number AT on, as it has them, and *AT behind
- * those that one turn should give back. */
-static void take_holes(struct holes *h, u32 q, u64 *at)
-{
-    struct space_run run;
-    u64 first = 0, from = *at, end = from + PUNCH_PAGES;
-    h->count = 0;
-    while (first < end && h->count < PUNCH_RUNS &&
-           space_pop(&h->e->space, q, &run)) {
-        u64 low = from > first ? min_u64(from - first, run.pages) : 0;
-        u64 high = min_u64(run.pages, end - first);
-        if (low < high)
-            h->runs[h->count++] = (struct space_run){
-                .first = run.first + low, .pages = (u32)(high - low),
-            };
-        first += high;
-        *at = max_u64(first, from);
-    }
-}
-
-static int punch_taken(struct holes *h)
-{
-    struct env *e = h->e;
-    u64 page = e->options.page_bytes;
-    int rc = head_may_write(e);
-    for (size_t i = 0; i < h->count && !rc; i++) {
-        rc = e->os->punch(e->db, h->runs[i].first * page,
-                          h->runs[i].pages * page);
-        h->given += h->runs[i].pages;
-    }
-    return rc;
-}
-
-/* TURN: they stay free.  Meanwhile they are taken: a thief of the turn would
- * leave them alone. */
-static int punch_some(struct holes *h, u32 q, u64 *at)
-{
-    struct env *e = h->e;
-    struct head_mark mark;
-    head_mark(e, &mark);
-    take_holes(h, q, at);
-    int rc = punch_taken(h);
-    if (!share_turn_mine(&e->share)) return rc;
-    e->arena->work = mark.space;
-    e->space.limbo_count = mark.limbo;
-    return rc;
-}
-
-static bool holes_are_worth(const struct holes *h)
-{
-    const struct space_state *st = &h->e->arena->work;
-    u64 freed = space_free_pages(st);
-    return freed > h->given + MARGIN_PAGES && h->turns < PUNCH_TURNS_MAX &&
-           (freed - h->given) * 100 > h->keep * (st->page_count - freed);
-}
-
-static int punch_queue(struct holes *h, u32 q)
-{
-    struct env *e = h->e;
-    u64 at = 0;
-    bool more = true;
-    while (more) {
-        int rc = head_take_turn(e, e->options.busy_timeout_ms);
-        if (rc) return rc;
-        more = holes_are_worth(h) && at < e->arena->work.queue[q].pages;
-        if (more) rc = punch_some(h, q, &at);
-        head_release_turn(e);
-        if (rc) return rc;
-        h->turns++;
-    }
-    return 0;
-}
-
-int compact_holes(struct env *e, enum compact_holes which)
-{
-    struct holes h = {.e = e, .keep = which == HOLES_ALL ? 0 : KEEP_PERCENT};
-    if (!e->os->punch || which == HOLES_NONE) return 0;
-    int rc = punch_queue(&h, SPACE_MANY);
-    if (!rc && which != HOLES_LONG) rc = punch_queue(&h, SPACE_FEW);
-    if (!rc && which != HOLES_LONG) rc = punch_queue(&h, SPACE_ONE);
-    return rc;
 }
 
 /* TURN: all that is free may be taken again. */

@@ -436,7 +436,7 @@ int bell_file(struct env *e, char *path, size_t size);
 /* --- checkpoint.c, recover.c --- */
 
 /* Which of the free runs give their blocks back afterwards. */
-enum compact_holes {
+enum holes {
     HOLES_NONE,
     HOLES_LONG,         /* long ones, but an eighth of what is in use */
     HOLES_MOST,         /* the shortest too, but an eighth */
@@ -446,12 +446,12 @@ enum compact_holes {
 /* And if nearly all of the file is free, what is at its end moves down, unless
  * HOLES_NONE, or this process is about to close.  BUSY if another process has
  * been at it for longer than WAIT_MS. */
-int checkpoint_write(struct env *e, enum compact_holes holes, u32 wait_ms);
+int checkpoint_write(struct env *e, enum holes holes, u32 wait_ms);
 
 /* The same, with what became of it. */
 struct compact {
     u32 percent;                /* of the file must be free to move pages */
-    enum compact_holes holes;
+    enum holes holes;
     u64 pages_min;              /* a smaller file is left as it is */
     u64 moved, slices, longest_ns;      /* pages, turns, the longest of them */
     int (*tell)(struct compact *so_far);        /* or NULL; not 0 ends it */
@@ -466,8 +466,11 @@ int checkpoint_compact(struct env *e, struct compact *c, u32 wait_ms);
 int compact_pass(struct env *e, struct compact *c);
 /* What is free in front of it and behind may be taken again. */
 int compact_end(struct env *e);
+
+/* --- holes.c --- */
+
 /* Blocks of what is free, wherever it is, go back to the file system. */
-int compact_holes(struct env *e, enum compact_holes which);
+int holes_give_back(struct env *e, enum holes which);
 int recover_create(struct env *e);     /* a new database's files */
 int recover_write_conf(struct env *e); /* from now on there is a database */
 int recover_open(struct env *e);       /* first in the directory */

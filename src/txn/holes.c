@@ -1,0 +1,111 @@
+/* txn/holes.c -- what is free gives its blocks back to the file system, where
+ * it is.
+ *
+ * The longest runs first, and some pages in each turn; the file keeps its
+ * length, and what was given back stays free.  Which runs have no blocks any
+ * more nobody remembers: asking again costs a call.
+ * docs/why/checkpoint.md has what this costs and saves.
+ * Not here: making the file shorter (compact.c), when (checkpoint.c).
+ */
+#include "txn/env.h"
+
+enum {
+    PUNCH_RUNS = 64,            /* in one turn, some 2 us each */
+    PUNCH_PAGES = 512,          /* in one turn: 2 MiB, some 2 ms */
+    PUNCH_TURNS_MAX = 1024,
+    SMALL_PAGES = 256,          /* in a file that nobody minds */
+    KEEP_PERCENT = 12,          /* stays free, as part of what is in use */
+};
+
+struct giving {
+    struct env *e;
+    u64 keep;                   /* parts of a hundred of what is in use */
+    u64 given;                  /* pages, so far */
+    u32 turns;
+    size_t count;
+    struct space_run runs[PUNCH_RUNS];
+};
+
+/* TURN: the pages of queue Q from number AT on, as it has them, and *AT behind
+ * those that one turn should give back. */
+static void take_holes(struct giving *g, u32 q, u64 *at)
+{
+    struct space_run run;
+    u64 first = 0, from = *at, end = from + PUNCH_PAGES;
+    g->count = 0;
+    while (first < end && g->count < PUNCH_RUNS &&
+           space_pop(&g->e->space, q, &run)) {
+        u64 low = from > first ? min_u64(from - first, run.pages) : 0;
+        u64 high = min_u64(run.pages, end - first);
+        if (low < high)
+            g->runs[g->count++] = (struct space_run){
+                .first = run.first + low, .pages = (u32)(high - low),
+            };
+        first += high;
+        *at = max_u64(first, from);
+    }
+}
+
+static int punch_taken(struct giving *g)
+{
+    struct env *e = g->e;
+    u64 page = e->options.page_bytes;
+    int rc = head_may_write(e);
+    for (size_t i = 0; i < g->count && !rc; i++) {
+        rc = e->os->punch(e->db, g->runs[i].first * page,
+                          g->runs[i].pages * page);
+        g->given += g->runs[i].pages;
+    }
+    return rc;
+}
+
+/* TURN: they stay free.  Meanwhile they are taken: a thief of the turn would
+ * leave them alone. */
+static int punch_some(struct giving *g, u32 q, u64 *at)
+{
+    struct env *e = g->e;
+    struct head_mark mark;
+    head_mark(e, &mark);
+    take_holes(g, q, at);
+    int rc = punch_taken(g);
+    if (!share_turn_mine(&e->share)) return rc;
+    e->arena->work = mark.space;
+    e->space.limbo_count = mark.limbo;
+    return rc;
+}
+
+static bool is_worth_it(const struct giving *g)
+{
+    const struct space_state *st = &g->e->arena->work;
+    u64 freed = space_free_pages(st);
+    return freed > g->given && g->turns < PUNCH_TURNS_MAX &&
+           st->page_count > SMALL_PAGES &&
+           (freed - g->given) * 100 > g->keep * (st->page_count - freed);
+}
+
+static int punch_queue(struct giving *g, u32 q)
+{
+    struct env *e = g->e;
+    u64 at = 0;
+    bool more = true;
+    while (more) {
+        int rc = head_take_turn(e, e->options.busy_timeout_ms);
+        if (rc) return rc;
+        more = is_worth_it(g) && at < e->arena->work.queue[q].pages;
+        if (more) rc = punch_some(g, q, &at);
+        head_release_turn(e);
+        if (rc) return rc;
+        g->turns++;
+    }
+    return 0;
+}
+
+int holes_give_back(struct env *e, enum holes which)
+{
+    struct giving g = {.e = e, .keep = which == HOLES_ALL ? 0 : KEEP_PERCENT};
+    if (!e->os->punch || which == HOLES_NONE) return 0;
+    int rc = punch_queue(&g, SPACE_MANY);
+    if (!rc && which != HOLES_LONG) rc = punch_queue(&g, SPACE_FEW);
+    if (!rc && which != HOLES_LONG) rc = punch_queue(&g, SPACE_ONE);
+    return rc;
+}
