@@ -61,7 +61,8 @@ static int change_child(struct page_work *w, struct page_head *n, u32 at,
 {
     page_ref old = node_child(n, at), ref = old;
     u32 level = n->level - 1u;
-    if (level == 0) walk_prefetch_leaf(w->file, ref);
+    if (level == 0 && (page_is_private(ref) || page_is_checked(w->file, ref)))
+        walk_prefetch_leaf(w->file, ref);
     int rc = page_change(w, &ref, child);
     if (rc) return rc;
     if (ref != old) node_set_child(n, at, ref);
