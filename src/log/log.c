@@ -409,6 +409,17 @@ int log_sync(struct log *log, u64 from, const struct log_position *at)
     return each_segment(log, from, at, sync_segment);
 }
 
+static int start_segment(struct log *log, struct log_segment *segment, u64 end)
+{
+    return log->os->sync_start(segment->file, 0, end);
+}
+
+void log_sync_start(struct log *log, u64 from, const struct log_position *at)
+{
+    (void)each_segment(log, from, at, start_segment);
+    base_forget();
+}
+
 static int rewrite_segment(struct log *log, struct log_segment *segment,
                            u64 end)
 {

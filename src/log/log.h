@@ -122,6 +122,9 @@ u64 log_frames_at(const struct log *log, const struct log_position *at,
 /* Make everything before AT durable, from segment FROM on. */
 int log_sync(struct log *log, u64 from, const struct log_position *at);
 
+/* Begin to write the same to the device: a log_sync later has less to do. */
+void log_sync_start(struct log *log, u64 from, const struct log_position *at);
+
 /* Write anew what stands before AT, from segment FROM on: what a failed sync
  * left in doubt becomes durable in no other way. */
 int log_rewrite(struct log *log, u64 from, const struct log_position *at);

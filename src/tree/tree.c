@@ -44,6 +44,22 @@ int tree_get(struct page_file *f, page_ref root, luge_bytes key,
     return rc ? rc : walk_value(f, leaf, at, value);
 }
 
+int tree_will_need(struct page_file *f, page_ref root, luge_bytes key,
+                   page_ref *last)
+{
+    const struct page_head *n = NULL;
+    if (root == PAGE_NONE) return 0;
+    int rc = walk_root(f, root, &n);
+    while (!rc && n->level > 1)
+        rc = walk_child(f, n, node_branch_find(n, key), &n);
+    if (rc || !n->level) return rc;
+    page_ref leaf = node_child(n, node_branch_find(n, key));
+    if (leaf != *last && !page_is_private(leaf) && !page_is_checked(f, leaf))
+        page_will_need(f, leaf, 1);
+    *last = leaf;
+    return 0;
+}
+
 /* ----------------------------------------------------------------- paths -- */
 
 /* From the root to a leaf, by level: step[0] is the leaf's. */

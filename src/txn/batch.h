@@ -1,0 +1,45 @@
+/* txn/batch.h -- puts and deletions of a replay, applied in the order of keys.
+ *
+ *   log:    put m | put c | del x | put c | create t | put a
+ *   batch:  | c (the later one)  m  x | ends at what is no put or deletion
+ *
+ *   B1  Of the operations on one key only the last counts: an operation in the
+ *       log is a result, never a function (view.h V2).
+ *   B2  Keys and values stay where the log has them, in one segment, which is
+ *       held; so a batch ends with its segment.
+ * Not here: where a batch ends otherwise (head.c), what an operation does.
+ */
+#ifndef TXN_BATCH_H
+#define TXN_BATCH_H
+
+#include "log/log.h"
+#include "txn/view.h"
+
+enum { BATCH_OPS_MAX = 1 << 17 };   /* 7 MiB; a segment has some 100 000 */
+
+struct batch_op {
+    u64 tree, order;
+    u64 head;           /* the key's first eight bytes, as a number */
+    luge_bytes key, value;
+    u8 kind;
+};
+
+struct batch {
+    struct log *log;
+    struct log_segment *segment;        /* held; NULL: the batch is empty */
+    struct batch_op *ops;
+    size_t count, capacity;
+    bool sorted;                        /* so far, and no key twice */
+    bool cold;                          /* the file is not in memory */
+    u64 read_bytes;                     /* by this thread, at the last look */
+};
+
+/* OP stands in segment NUMBER and is a put or a deletion.  There is room while
+ * batch_has_room.  NOMEM. */
+bool batch_has_room(const struct batch *b, u64 number);
+int batch_add(struct batch *b, u64 number, const struct op *op);
+/* Apply all to V; the batch is empty afterwards, whatever the answer. */
+int batch_apply(struct batch *b, struct view *v);
+void batch_end(struct batch *b);
+
+#endif
