@@ -70,8 +70,8 @@ int batch_add(struct batch *b, u64 number, const struct op *op)
     return 0;
 }
 
-/* The leaves of the operations FROM to END.  A hint: what fails here fails again
- * when it is needed, and is told then. */
+/* The leaves of the operations FROM to END.  A hint: what fails here fails
+ * again when it is needed, and is told then. */
 static void ask(const struct batch *b, struct view *v, size_t from, size_t end)
 {
     page_ref last = PAGE_NONE;
