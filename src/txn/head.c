@@ -11,7 +11,7 @@
  *   H3  After the flip nothing can fail.
  * Not here: what others left (takeover.c), writing pages (publish.c).
  */
-#include "txn/batch.h"
+#include "txn/redo.h"
 #include "txn/env.h"
 
 enum {
@@ -267,7 +267,7 @@ void head_adopt(struct env *e, struct view *view, const struct version *v)
 struct replay {
     struct env *e;
     struct view view;
-    struct batch batch;     /* operations that the view does not have yet */
+    struct redo batch;      /* operations that the view does not have yet */
     struct head_mark mark;
     bool open;              /* the view has records that are not landed */
     u64 seq;                /* of the last record applied, or begun */
@@ -291,10 +291,10 @@ static int replay_op(struct replay *r, u64 segment, const struct op *op)
 {
     bool sorts = op->kind <= OP_DEL && op->key.size <= LUGE_KEY_SIZE_MAX;
     int rc = 0;
-    if (!sorts || !batch_has_room(&r->batch, segment))
-        rc = batch_apply(&r->batch, &r->view);
+    if (!sorts || !redo_has_room(&r->batch, segment))
+        rc = redo_apply(&r->batch, &r->view);
     if (rc) return rc;
-    return sorts ? batch_add(&r->batch, segment, op)
+    return sorts ? redo_add(&r->batch, segment, op)
                  : view_apply(&r->view, op);
 }
 
@@ -332,7 +332,7 @@ static int shadow_list(struct env *e, u64 order)
 static int replay_land(struct replay *r)
 {
     struct env *e = r->e;
-    int rc = batch_apply(&r->batch, &r->view);
+    int rc = redo_apply(&r->batch, &r->view);
     if (!rc) rc = view_flush(&r->view);
     if (!rc) rc = head_prepare(e, &r->view);
     if (!rc && r->shadow) rc = shadow_list(e, 2 * r->seq);
@@ -437,7 +437,7 @@ int head_replay(struct env *e, const struct log_position *at,
     }
     log_scan_end(&scan);
     if (rc == LUGE_NOTFOUND) rc = r.open ? replay_land(&r) : 0;
-    batch_end(&r.batch);
+    redo_end(&r.batch);
     if (r.open && !shadow) head_abandon(e, &r.view, &r.mark);
     else if (r.open) shadow_abandon(e, &r.view);
     return rc;

@@ -1,4 +1,4 @@
-/* txn/batch.c -- sorting what a replay applies (batch.h has the rules).
+/* txn/redo.c -- sorting what a replay applies (redo.h has the rules).
  *
  * Random puts in the order of the log touch a leaf once for each put, in no
  * order; in the order of keys each leaf is touched once, while its parents are
@@ -8,23 +8,23 @@
  */
 #include <stdlib.h>
 
-#include "txn/batch.h"
+#include "txn/redo.h"
 
 enum {
     ASK_OPS = 512,      /* leaves of so many operations are asked for at once */
     COLD_BYTES = 64 << 10,      /* read for one such group: not in memory */
 };
 
-bool batch_has_room(const struct batch *b, u64 number)
+bool redo_has_room(const struct redo *b, u64 number)
 {
     return !b->segment ||
-           (b->segment->number == number && b->count < BATCH_OPS_MAX);
+           (b->segment->number == number && b->count < REDO_OPS_MAX);
 }
 
-static int grow(struct batch *b)
+static int grow(struct redo *b)
 {
     size_t capacity = b->capacity ? 4 * b->capacity : 32;
-    struct batch_op *more = base_realloc(b->ops, capacity * sizeof *more);
+    struct redo_op *more = base_realloc(b->ops, capacity * sizeof *more);
     if (!more) return NOMEM();
     b->ops = more;
     b->capacity = capacity;
@@ -38,7 +38,7 @@ static u64 head_of(luge_bytes key)
     return load64_be(bytes);
 }
 
-static int compare_keys(const struct batch_op *a, const struct batch_op *b)
+static int compare_keys(const struct redo_op *a, const struct redo_op *b)
 {
     if (a->tree != b->tree) return a->tree < b->tree ? -1 : 1;
     if (a->head != b->head) return a->head < b->head ? -1 : 1;
@@ -50,19 +50,19 @@ static int compare_keys(const struct batch_op *a, const struct batch_op *b)
 
 static int compare(const void *left, const void *right)
 {
-    const struct batch_op *a = left, *b = right;
+    const struct redo_op *a = left, *b = right;
     int by = compare_keys(a, b);
     return by ? by : (a->order > b->order) - (a->order < b->order);
 }
 
-int batch_add(struct batch *b, u64 number, const struct op *op)
+int redo_add(struct redo *b, u64 number, const struct op *op)
 {
     int rc = b->count == b->capacity ? grow(b) : 0;
     if (!rc && !b->segment)
         rc = log_segment_get(b->log, number, &b->segment);
     if (rc) return rc;
-    struct batch_op *to = &b->ops[b->count];
-    *to = (struct batch_op){op->tree, b->count, head_of(op->key), op->key,
+    struct redo_op *to = &b->ops[b->count];
+    *to = (struct redo_op){op->tree, b->count, head_of(op->key), op->key,
                             op->value, op->kind};
     if (!b->count) b->sorted = true;
     else if (b->sorted) b->sorted = compare_keys(to - 1, to) < 0;
@@ -72,7 +72,7 @@ int batch_add(struct batch *b, u64 number, const struct op *op)
 
 /* The leaves of the operations FROM to END.  A hint: what fails here fails
  * again when it is needed, and is told then. */
-static void ask(const struct batch *b, struct view *v, size_t from, size_t end)
+static void ask(const struct redo *b, struct view *v, size_t from, size_t end)
 {
     page_ref last = PAGE_NONE;
     struct view_tree *t;
@@ -85,7 +85,7 @@ static void ask(const struct batch *b, struct view *v, size_t from, size_t end)
 
 /* Before operation I, the first of its group.  Where nothing must be read to
  * ask would cost a system call for each leaf. */
-static void look_ahead(struct batch *b, struct view *v, size_t i)
+static void look_ahead(struct redo *b, struct view *v, size_t i)
 {
     u64 now = os_thread_read_bytes();
     if (b->cold) {
@@ -97,11 +97,11 @@ static void look_ahead(struct batch *b, struct view *v, size_t i)
     b->read_bytes = now;
 }
 
-static int apply_sorted(struct batch *b, struct view *v)
+static int apply_sorted(struct redo *b, struct view *v)
 {
     int rc = 0;
     for (size_t i = 0; i < b->count && !rc; i++) {
-        const struct batch_op *op = &b->ops[i];
+        const struct redo_op *op = &b->ops[i];
         if (i % ASK_OPS == 0 && b->count > ASK_OPS) look_ahead(b, v, i);
         if (i + 1 < b->count && !compare_keys(op, op + 1)) continue;  /* B1 */
         rc = view_apply(v, &(struct op){op->kind, op->tree, op->key,
@@ -110,14 +110,14 @@ static int apply_sorted(struct batch *b, struct view *v)
     return rc;
 }
 
-static void empty(struct batch *b)
+static void empty(struct redo *b)
 {
     if (b->segment) log_segment_put(b->log, b->segment);
     b->segment = NULL;
     b->count = 0;
 }
 
-int batch_apply(struct batch *b, struct view *v)
+int redo_apply(struct redo *b, struct view *v)
 {
     if (b->count > 1 && !b->sorted)
         qsort(b->ops, b->count, sizeof *b->ops, compare);
@@ -126,7 +126,7 @@ int batch_apply(struct batch *b, struct view *v)
     return rc;
 }
 
-void batch_end(struct batch *b)
+void redo_end(struct redo *b)
 {
     empty(b);
     base_free(b->ops);

@@ -1,4 +1,4 @@
-/* txn/batch.h -- puts and deletions of a replay, applied in the order of keys.
+/* txn/redo.h -- puts and deletions of a replay, applied in the order of keys.
  *
  *   log:    put m | put c | del x | put c | create t | put a
  *   batch:  | c (the later one)  m  x | ends at what is no put or deletion
@@ -9,25 +9,25 @@
  *       held; so a batch ends with its segment.
  * Not here: where a batch ends otherwise (head.c), what an operation does.
  */
-#ifndef TXN_BATCH_H
-#define TXN_BATCH_H
+#ifndef TXN_REDO_H
+#define TXN_REDO_H
 
 #include "log/log.h"
 #include "txn/view.h"
 
-enum { BATCH_OPS_MAX = 1 << 17 };   /* 7 MiB; a segment has some 100 000 */
+enum { REDO_OPS_MAX = 1 << 17 };   /* 7 MiB; a segment has some 100 000 */
 
-struct batch_op {
+struct redo_op {
     u64 tree, order;
     u64 head;           /* the key's first eight bytes, as a number */
     luge_bytes key, value;
     u8 kind;
 };
 
-struct batch {
+struct redo {
     struct log *log;
     struct log_segment *segment;        /* held; NULL: the batch is empty */
-    struct batch_op *ops;
+    struct redo_op *ops;
     size_t count, capacity;
     bool sorted;                        /* so far, and no key twice */
     bool cold;                          /* the file is not in memory */
@@ -35,11 +35,11 @@ struct batch {
 };
 
 /* OP stands in segment NUMBER and is a put or a deletion.  There is room while
- * batch_has_room.  NOMEM. */
-bool batch_has_room(const struct batch *b, u64 number);
-int batch_add(struct batch *b, u64 number, const struct op *op);
+ * redo_has_room.  NOMEM. */
+bool redo_has_room(const struct redo *b, u64 number);
+int redo_add(struct redo *b, u64 number, const struct op *op);
 /* Apply all to V; the batch is empty afterwards, whatever the answer. */
-int batch_apply(struct batch *b, struct view *v);
-void batch_end(struct batch *b);
+int redo_apply(struct redo *b, struct view *v);
+void redo_end(struct redo *b);
 
 #endif
