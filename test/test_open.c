@@ -413,6 +413,228 @@ static void a_process_is_stopped_with_the_turn(void **state)
     now_holds(r, LUGE_MAIN, "k", "thief");
 }
 
+/* One of the operations that a replay sorts, with one now and then that it
+ * must not move; a transaction each, in some segments.  MODEL: 0 is absent. */
+enum { REPLAY_OPS = 30000, REPLAY_KEYS = 900, REPLAY_TREES = 2 };
+
+static int replay_step(luge_db *db, struct dice *d, uint32_t i,
+                       uint32_t model[REPLAY_TREES][REPLAY_KEYS])
+{
+    static const char *names[REPLAY_TREES] = {"one", "two"};
+    uint32_t t = dice_below(d, REPLAY_TREES), k = dice_below(d, REPLAY_KEYS);
+    bool del = dice_chance(d, 30), clear = dice_below(d, 3000) == 0;
+    luge_tree tree;
+    luge_txn *txn;
+    char key[32], value[300];
+    if (clear) memset(model[t], 0, sizeof model[t]);
+    model[t][k] = del ? 0 : i + 1;
+    if (!db) return 0;
+    snprintf(key, sizeof key, "%0*u", (int)(k % 20 + 3), k);
+    size_t size = k % 97 == 0 ? 280 : 20;
+    pattern_fill(value, size, i + 1);
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_WRITE | LUGE_TXN_ASYNC, &txn));
+    CHILD_ANSWERS(0, luge_tree_open(txn, luge_str(names[t]), LUGE_TREE_CREATE,
+                                    &tree));
+    if (clear) CHILD_ANSWERS(0, luge_tree_drop(txn, tree));
+    if (clear)
+        CHILD_ANSWERS(0, luge_tree_open(txn, luge_str(names[t]),
+                                        LUGE_TREE_CREATE, &tree));
+    if (!del)
+        CHILD_ANSWERS(0, luge_put(txn, tree, luge_str(key),
+                                  luge_bytes_of(value, size)));
+    else if (luge_del(txn, tree, luge_str(key)) == LUGE_IO)
+        return 1;
+    CHILD_ANSWERS(0, luge_commit(txn));
+    return 0;
+}
+
+static uint32_t replay_model[REPLAY_TREES][REPLAY_KEYS];
+
+static int write_for_a_replay(struct rig *r)
+{
+    struct dice d = dice_of(23, 0);
+    luge_db *db;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    for (uint32_t i = 0; i < REPLAY_OPS; i++)
+        if (replay_step(db, &d, i, replay_model)) return 1;
+    return 0;                           /* it dies here */
+}
+
+static void replayed(struct rig *r, const char *name, const uint32_t *model)
+{
+    luge_txn *txn = begin(r, LUGE_READ);
+    luge_tree tree;
+    luge_bytes value;
+    uint64_t count, there = 0;
+    fine(luge_tree_open(txn, luge_str(name), 0, &tree));
+    for (uint32_t k = 0; k < REPLAY_KEYS; k++) {
+        char key[32], good[300];
+        size_t size = k % 97 == 0 ? 280 : 20;
+        snprintf(key, sizeof key, "%0*u", (int)(k % 20 + 3), k);
+        answers(model[k] ? 0 : LUGE_NOTFOUND,
+                luge_get(txn, tree, luge_str(key), &value));
+        if (!model[k]) continue;
+        there++;
+        pattern_fill(good, size, model[k]);
+        assert_int_equal(value.size, size);
+        assert_memory_equal(value.data, good, size);
+    }
+    fine(luge_tree_count(txn, tree, &count));
+    assert_int_equal(count, there);
+    luge_abort(txn);
+}
+
+static void a_replay_sorts(void **state)
+{
+    struct rig *r = *state;
+    struct dice d = dice_of(23, 0);
+    rig_open(r, NULL);
+    rig_close(r);
+    assert_int_equal(in_child(write_for_a_replay, r), 0);
+    memset(replay_model, 0, sizeof replay_model);
+    for (uint32_t i = 0; i < REPLAY_OPS; i++)
+        (void)replay_step(NULL, &d, i, replay_model);
+    rig_open(r, NULL);
+    assert_int_equal(luge_was_recovered(r->db), 1);
+    replayed(r, "one", replay_model[0]);
+    replayed(r, "two", replay_model[1]);
+    fine(luge_check(r->db, NULL, NULL));
+}
+
+/* What the platform of a child does besides: none of it in the parent. */
+static struct {
+    int (*open)(struct os *, const char *path, unsigned flags,
+                struct os_file **file);
+    int (*write)(struct os_file *, const void *from, size_t size, u64 offset);
+} native;
+
+/* A frame of the log that ends a record is written: here we are stopped. */
+static int write_and_stop(struct os_file *file, const void *from, size_t size,
+                          u64 offset)
+{
+    const u8 *frame = from;
+    int rc = native.write(file, from, size, offset);
+    bool record = size >= LOG_FRAME_HEAD && frame[4] == LOG_LAST &&
+                  size == log_frame_bytes(load32(frame));
+    if (rc || !record) return rc;
+    os_native()->write = native.write;
+    raise(SIGSTOP);
+    return 0;
+}
+
+/* The thief dies before there is a new segment. */
+static int die_before_the_segment(struct os *os, const char *path,
+                                  unsigned flags, struct os_file **file)
+{
+    const char *name = strrchr(path, '/');
+    if (flags & OS_CREATE && name && name[1] >= '0' && name[1] <= '9')
+        raise(SIGKILL);
+    return native.open(os, path, flags, file);
+}
+
+static int robbed_after_the_append(struct rig *r)
+{
+    luge_db *db;
+    luge_txn *txn;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_WRITE, &txn));
+    CHILD_ANSWERS(0, luge_put(txn, LUGE_MAIN, luge_str("k"),
+                              luge_str("robbed")));
+    native.write = os_native()->write;
+    os_native()->write = write_and_stop;
+    CHILD_ANSWERS(LUGE_CONFLICT, luge_commit(txn));
+    return 0;                           /* it dies here: nothing is closed */
+}
+
+static int thief_who_dies(struct rig *r)
+{
+    luge_db *db;
+    luge_txn *txn;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    raise(SIGSTOP);
+    native.open = os_native()->open;
+    os_native()->open = die_before_the_segment;
+    (void)luge_begin(db, LUGE_TURN, &txn);
+    return 1;
+}
+
+static pid_t child_that_stops(int (*body)(struct rig *r), struct rig *r)
+{
+    int status;
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (!pid) {
+        alarm(60);
+        _exit(body(r));
+    }
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    return pid;
+}
+
+/* Who was robbed between the append of his record and the flip answers that it
+ * has not happened.  It has not, either, if the thief and he die before the log
+ * goes on in another segment: recovery finds the place of the record empty. */
+static void a_refused_record_stays_away(void **state)
+{
+    CHILD_WITH_THREADS();
+    struct rig *r = *state;
+    int status;
+    rig_open(r, NULL);
+    commit_put(r, "k", "before");
+    rig_close(r);
+    pid_t thief = child_that_stops(thief_who_dies, r);
+    pid_t robbed = child_that_stops(robbed_after_the_append, r);
+    kill(thief, SIGCONT);
+    assert_int_equal(waitpid(thief, &status, 0), thief);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    kill(robbed, SIGCONT);
+    assert_int_equal(waitpid(robbed, &status, 0), robbed);
+    assert_int_equal(status, 0);
+    rig_open(r, NULL);
+    assert_int_equal(luge_was_recovered(r->db), 1);
+    now_holds(r, LUGE_MAIN, "k", "before");
+    commit_put(r, "k", "after");
+    fine(luge_check(r->db, NULL, NULL));
+    rig_reopen(r);
+    now_holds(r, LUGE_MAIN, "k", "after");
+}
+
+static uint64_t shared_word(struct rig *r, size_t at, const uint64_t *set)
+{
+    uint64_t word;
+    int fd = open(inside(r, "shm"), O_RDWR);
+    assert_int_equal(pread(fd, &word, 8, (off_t)at), 8);
+    if (set) assert_int_equal(pwrite(fd, set, 8, (off_t)at), 8);
+    close(fd);
+    return word;
+}
+
+/* Somebody died behind the flip that made a checkpoint count, and before he
+ * told: its pin is still the next one's, and the old one stands.  The pages of
+ * what a recovery would begin at stay pinned all the same. */
+static void a_checkpoint_that_was_not_told(void **state)
+{
+    struct rig *r = *state;
+    size_t pin = offsetof(struct share_memory, checkpoint);
+    size_t next = offsetof(struct share_memory, checkpoint_next);
+    const uint64_t none = 0;
+    rig_open(r, NULL);
+    commit_put(r, "k", "v");
+    fine(luge_checkpoint(r->db));
+    uint64_t old = shared_word(r, pin, NULL);
+    commit_put(r, "k", "w");
+    fine(luge_checkpoint(r->db));
+    uint64_t now = shared_word(r, pin, &old);
+    assert_true(now > old);
+    assert_int_equal(shared_word(r, next, &now), none);
+    fine(luge_checkpoint(r->db));       /* there is nothing new */
+    assert_int_equal(shared_word(r, pin, NULL), now);
+    assert_int_equal(shared_word(r, next, NULL), none);
+    fine(luge_check(r->db, NULL, NULL));
+}
+
 /* As if the turn had been stolen COUNT times since the directory was opened. */
 static void thefts_so_far(struct rig *r, uint64_t count)
 {
@@ -1028,7 +1250,9 @@ int main(void)
         CLOSED(page_sizes), CLOSED(temporary), CLOSED(two_handles),
         CLOSED(closing_while_in_use), CLOSED(read_only_handles),
         CLOSED(another_process), CLOSED(a_reader_beside_a_writer),
-        CLOSED(a_process_is_stopped_with_the_turn), CLOSED(too_many_processes),
+        CLOSED(a_process_is_stopped_with_the_turn),
+        CLOSED(a_replay_sorts), CLOSED(a_refused_record_stays_away),
+        CLOSED(a_checkpoint_that_was_not_told), CLOSED(too_many_processes),
         CLOSED(creating_at_once),
         CLOSED(opening_and_closing_at_once),
         CLOSED(a_process_dies_with_the_turn), CLOSED(recovery),

@@ -203,9 +203,28 @@ static bool unknowable(const struct map *m, const struct place_of *p,
            !strcmp(m->names[p->tree], "fork");
 }
 
+/* What a number of damaged pages cost, all rounds together. */
+struct figures {
+    uint32_t pages;             /* damaged in each round, perhaps twice */
+    uint64_t rounds, damaged, undamaged, recovered, lost;
+};
+
+static void print_figures(const struct figures *f, const struct map *m)
+{
+    print_message("%4u damaged pages, %llu rounds: %llu of %llu pages "
+                  "damaged, %llu records in undamaged pages, %llu recovered, "
+                  "%llu lost\n", f->pages, (unsigned long long)f->rounds,
+                  (unsigned long long)f->damaged,
+                  (unsigned long long)(f->rounds * m->pages),
+                  (unsigned long long)f->undamaged,
+                  (unsigned long long)f->recovered,
+                  (unsigned long long)f->lost);
+}
+
 /* Nothing is there that was not: trees that kept their names are compared. */
 static uint64_t compare(struct rig *r, const struct map *m,
-                        const struct damage *d, uint64_t older)
+                        const struct damage *d, uint64_t older,
+                        struct figures *f)
 {
     uint64_t lost = 0, counts[TREES] = {0};
     luge_txn *txn = begin(r, LUGE_READ);
@@ -219,6 +238,8 @@ static uint64_t compare(struct rig *r, const struct map *m,
                           (const char *)p->key.data,
                           (unsigned long long)p->page);
         assert_true(there || !sound(p, d));
+        f->undamaged += sound(p, d);
+        f->recovered += there;
         lost += !there;
         counts[p->tree] += there;
     }
@@ -268,7 +289,7 @@ static void fill(struct rig *r, struct dice *d)
 }
 
 static uint64_t round_of(struct rig *r, const struct map *m, struct dice *d,
-                         uint32_t pages)
+                         struct figures *f)
 {
     char broken[600], whole[600];
     struct luge_salvaged done;
@@ -280,14 +301,17 @@ static uint64_t round_of(struct rig *r, const struct map *m, struct dice *d,
     tree_remove(broken);
     tree_remove(whole);
     tree_copy(r->path, broken);
-    for (uint32_t i = 0; i < pages; i++)
+    for (uint32_t i = 0; i < f->pages; i++)
         damage_page(broken, &damage, d,
                     2 + dice_below(d, (uint32_t)m->pages - 2));
     fine(luge_salvage(broken, whole, say, &said, NULL, &done));
     struct rig out = {.base = r->base};
     snprintf(out.path, sizeof out.path, "%s", whole);
     rig_open(&out, NULL);
-    uint64_t lost = compare(&out, m, &damage, done.older);
+    uint64_t lost = compare(&out, m, &damage, done.older, f);
+    for (uint64_t n = 0; n < m->pages; n++) f->damaged += damage.hit[n] != 0;
+    f->rounds++;
+    f->lost += lost;
     assert_true(!lost || said);
     fine(luge_check(out.db, NULL, NULL));
     rig_close(&out);
@@ -303,19 +327,24 @@ static void pages_are_damaged(void **state)
     int rounds = how && !strcmp(how, "long") ? 200 : 8;
     struct dice d = dice_of(seed, 1);
     struct map m = {0};
+    struct figures none = {.pages = 0}, one = {.pages = 1},
+                   ten = {.pages = 10}, many = {.pages = 1000};
     print_message("seed %llu\n", (unsigned long long)seed);
     fill(r, &d);
     rig_close(r);
     map_make(&m, r->path);
     assert_true(m.count > 5000 && m.pages > 1000);
-    assert_int_equal(round_of(r, &m, &d, 0), 0);
+    assert_int_equal(round_of(r, &m, &d, &none), 0);
     for (int i = 0; i < rounds; i++) {
-        (void)round_of(r, &m, &d, 1);
-        (void)round_of(r, &m, &d, 10);
-        if (i % 4 == 0) (void)round_of(r, &m, &d, 1000);
+        (void)round_of(r, &m, &d, &one);
+        (void)round_of(r, &m, &d, &ten);
+        if (i % 4 == 0) (void)round_of(r, &m, &d, &many);
     }
     print_message("%zu records in %llu pages\n", m.count,
                   (unsigned long long)m.pages);
+    print_figures(&one, &m);
+    print_figures(&ten, &m);
+    print_figures(&many, &m);
     map_free(&m);
 }
 

@@ -254,15 +254,39 @@ static u64 next_segment_bytes(u64 now, u64 need)
     return max_u64(bytes, round_up(LOG_DATA_AT + need, 4096));
 }
 
+static int void_frame(struct log *log, struct log_segment *segment, u64 offset)
+{
+    static const u8 nothing[LOG_FRAME_HEAD];
+    if (offset + sizeof nothing > segment->size) return 0;
+    return log->os->write(segment->file, nothing, sizeof nothing, offset);
+}
+
 /* Where a segment is left, the first frame of a record may stand that failed or
  * died before its last one.  Readers would take it for what follows. */
 static int void_rest(struct log *log, struct log_segment *segment, u64 offset)
 {
-    static const u8 nothing[LOG_FRAME_HEAD];
-    if (offset + sizeof nothing > segment->size) return 0;
     int rc = log->may_write ? log->may_write(log->context) : 0;
-    return rc ? rc : log->os->write(segment->file, nothing, sizeof nothing,
-                                    offset);
+    return rc ? rc : void_frame(log, segment, offset);
+}
+
+static int take_back_at(struct log *log, u64 number, u64 offset)
+{
+    struct log_segment *segment;
+    int rc = log_segment_get(log, number, &segment);
+    if (rc) return rc == LUGE_NOTFOUND ? 0 : rc;    /* it was dropped since */
+    rc = void_frame(log, segment, offset);
+    if (!rc) rc = log->os->sync(segment->file);
+    log_segment_put(log, segment);
+    return rc;
+}
+
+/* The first frame is where the log ended, or first in the next segment. */
+int log_take_back(struct log *log, const struct log_position *from,
+                  const struct log_position *to)
+{
+    int rc = take_back_at(log, from->segment, from->offset);
+    if (rc || to->segment == from->segment) return rc;
+    return take_back_at(log, from->segment + 1, LOG_DATA_AT);
 }
 
 static void seal(const struct log *log, const struct log_frame *frame,
@@ -407,6 +431,17 @@ static int sync_segment(struct log *log, struct log_segment *segment, u64 end)
 int log_sync(struct log *log, u64 from, const struct log_position *at)
 {
     return each_segment(log, from, at, sync_segment);
+}
+
+static int start_segment(struct log *log, struct log_segment *segment, u64 end)
+{
+    return log->os->sync_start(segment->file, 0, end);
+}
+
+void log_sync_start(struct log *log, u64 from, const struct log_position *at)
+{
+    (void)each_segment(log, from, at, start_segment);
+    base_forget();
 }
 
 static int rewrite_segment(struct log *log, struct log_segment *segment,

@@ -104,8 +104,14 @@ struct log_frame {
 int log_append(struct log *log, struct log_position *at,
                const struct log_frame *frame, u8 *buffer, u32 size);
 
-/* The same at TO, in memory that has room for it, for log_write to put into the
- * file later.  Needs neither lock nor system. */
+/* The record between FROM and TO, of one who was robbed of the turn, will not
+ * count: not even if the power goes after this answered 0.  He alone ever
+ * writes there (L5), so nobody is asked. */
+int log_take_back(struct log *log, const struct log_position *from,
+                  const struct log_position *to);
+
+/* As log_append, but to TO, in memory that has room for it: log_write puts it
+ * into the file later.  Needs neither lock nor system. */
 void log_append_to(const struct log *log, struct log_position *at,
                    const struct log_frame *frame, u8 *buffer, u32 size,
                    u8 *to);
@@ -121,6 +127,9 @@ u64 log_frames_at(const struct log *log, const struct log_position *at,
 
 /* Make everything before AT durable, from segment FROM on. */
 int log_sync(struct log *log, u64 from, const struct log_position *at);
+
+/* Begin to write the same to the device: a log_sync later has less to do. */
+void log_sync_start(struct log *log, u64 from, const struct log_position *at);
 
 /* Write anew what stands before AT, from segment FROM on: what a failed sync
  * left in doubt becomes durable in no other way. */

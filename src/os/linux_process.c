@@ -46,6 +46,13 @@ u64 os_thread_waits(void)
     return (u64)usage.ru_majflt;
 }
 
+u64 os_thread_read_bytes(void)
+{
+    struct rusage usage = {0};
+    (void)getrusage(RUSAGE_THREAD, &usage);
+    return (u64)usage.ru_inblock * 512;
+}
+
 /* To a moment, not for a span: signals then cannot stretch it. */
 void os_sleep_us(u32 us)
 {

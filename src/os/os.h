@@ -127,6 +127,9 @@ void os_notify_close(int descriptor);
 u64 os_memory_bytes(void);
 /* How often this thread waited for the device because it touched a map. */
 u64 os_thread_waits(void);
+/* Bytes that this thread has had read from a device, however; 0 where nobody
+ * counts. */
+u64 os_thread_read_bytes(void);
 void os_sleep_us(u32 us);
 void os_yield(void);
 

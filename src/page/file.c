@@ -375,23 +375,11 @@ static bool may_change(struct page_work *w, page_ref ref)        /* P2 */
     return true;
 }
 
-int page_change(struct page_work *w, page_ref *ref, struct page_head **page)
+/* The page REF of the file, born at BIRTH, is no longer reachable. */
+static int drop_born(struct page_work *w, page_ref ref, u64 birth)
 {
-    const struct page_head *old;
-    page_ref copy;
-    if (may_change(w, *ref)) {
-        *page = page_frame(w->file, *ref);
-        return 0;
-    }
-    int rc = page_read(w->file, *ref, &old);
-    if (!rc) rc = make_frame(w, &copy);
-    if (rc) return rc;
-    *page = page_frame(w->file, copy);
-    memcpy(*page, old, w->file->map.page_bytes);
-    rc = page_drop(w, *ref);
-    (*page)->birth = 0;
-    *ref = copy;
-    return rc;
+    return birth <= w->pinned ? 0                                 /* P5 */
+                              : remember_drop(w, ref, birth, 1);
 }
 
 int page_drop(struct page_work *w, page_ref ref)
@@ -407,8 +395,7 @@ int page_drop(struct page_work *w, page_ref ref)
     }
     const struct page_head *page;
     int rc = page_read(f, ref, &page);
-    if (rc || page->birth <= w->pinned) return rc;                /* P5 */
-    return remember_drop(w, ref, page->birth, 1);
+    return rc ? rc : drop_born(w, ref, page->birth);
 }
 
 /* -------------------------------------------------- checksums, touches -- */
@@ -461,12 +448,10 @@ static int within_file(struct page_file *f, u64 first, u64 pages)
     return within_file_now(f, first, pages);
 }
 
-int page_verify(struct page_file *f, u64 number)
+/* Is PAGE, wherever these bytes are, page NUMBER of the file? */
+static int verify(const struct page_file *f, u64 number,
+                  const struct page_head *page)
 {
-    int rc = within_file(f, number, 1);
-    if (rc) return rc;
-    const struct page_head *page = (const struct page_head *)(const void *)(
-        f->map.base + (number << f->map.page_shift));
     if (page->sum != page_sum(page, number, f->map.page_bytes))
         return CORRUPT("page %llu fails its checksum",
                        (unsigned long long)number);
@@ -476,10 +461,56 @@ int page_verify(struct page_file *f, u64 number)
     return f->validate(page, f->map.page_bytes);
 }
 
+int page_verify(struct page_file *f, u64 number)
+{
+    int rc = within_file(f, number, 1);
+    if (rc) return rc;
+    return verify(f, number, (const struct page_head *)(const void *)(
+        f->map.base + (number << f->map.page_shift)));
+}
+
 int page_first_touch(struct page_file *f, page_ref ref)
 {
     int rc = page_verify(f, ref);
     if (!rc) set_bit(f->map.checked, ref);                        /* P4 */
+    return rc;
+}
+
+/* A page of the file that nobody here has touched is read into its frame: the
+ * map would cost a fault, for what is not read again (replay: YY). */
+static int copy_page(struct page_file *f, page_ref ref, struct page_head *to)
+{
+    const struct page_head *old;
+    if (page_is_private(ref) || page_is_checked(f, ref)) {
+        int rc = page_read(f, ref, &old);
+        if (!rc) memcpy(to, old, f->map.page_bytes);
+        return rc;
+    }
+    int rc = within_file(f, ref, 1);
+    if (!rc)
+        rc = f->os->read(f->file, to, f->map.page_bytes,
+                         ref << f->map.page_shift);
+    if (!rc) rc = verify(f, ref, to);
+    if (!rc) set_bit(f->map.checked, ref);                        /* P4 */
+    return rc;
+}
+
+int page_change(struct page_work *w, page_ref *ref, struct page_head **page)
+{
+    page_ref old = *ref, copy;
+    if (may_change(w, old)) {
+        *page = page_frame(w->file, old);
+        return 0;
+    }
+    int rc = make_frame(w, &copy);
+    if (rc) return rc;
+    *page = page_frame(w->file, copy);
+    rc = copy_page(w->file, old, *page);
+    if (rc) return rc;
+    *ref = copy;
+    rc = page_is_private(old) ? page_drop(w, old)
+                              : drop_born(w, old, (*page)->birth);
+    (*page)->birth = 0;
     return rc;
 }
 

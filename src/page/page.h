@@ -171,6 +171,17 @@ struct page_map {              /* the first member of struct page_file */
 
 int page_first_touch(struct page_file *f, page_ref ref);
 
+/* Has this process read the page REF of the file before? */
+static inline bool page_is_checked(const struct page_file *f, page_ref ref)
+{
+    const struct page_map *m = (const struct page_map *)f;
+    /* Relaxed: who set the bit and who sees it read the same file. */
+    u64 word = atomic_load_explicit(
+        &m->checked[(ref >> 6) & (PAGE_NUMBER_MAX / 64 - 1)],
+        memory_order_relaxed);
+    return word >> (ref & 63) & 1;
+}
+
 static inline int page_read(struct page_file *f, page_ref ref,
                             const struct page_head **page)
 {
@@ -180,11 +191,7 @@ static inline int page_read(struct page_file *f, page_ref ref,
         *page = (const struct page_head *)(const void *)(m->frames + offset);
         return 0;
     }
-    /* Relaxed: who set the bit and who sees it read the same file. */
-    u64 word = atomic_load_explicit(
-        &m->checked[(ref >> 6) & (PAGE_NUMBER_MAX / 64 - 1)],
-        memory_order_relaxed);
-    if (unlikely(!(word & ((u64)1 << (ref & 63))))) {
+    if (unlikely(!page_is_checked(f, ref))) {
         int rc = page_first_touch(f, ref);
         if (rc) return rc;
     }

@@ -44,6 +44,22 @@ int tree_get(struct page_file *f, page_ref root, luge_bytes key,
     return rc ? rc : walk_value(f, leaf, at, value);
 }
 
+int tree_will_need(struct page_file *f, page_ref root, luge_bytes key,
+                   page_ref *last)
+{
+    const struct page_head *n = NULL;
+    if (root == PAGE_NONE) return 0;
+    int rc = walk_root(f, root, &n);
+    while (!rc && n->level > 1)
+        rc = walk_child(f, n, node_branch_find(n, key), &n);
+    if (rc || !n->level) return rc;
+    page_ref leaf = node_child(n, node_branch_find(n, key));
+    if (leaf != *last && !page_is_private(leaf) && !page_is_checked(f, leaf))
+        page_will_need(f, leaf, 1);
+    *last = leaf;
+    return 0;
+}
+
 /* ----------------------------------------------------------------- paths -- */
 
 /* From the root to a leaf, by level: step[0] is the leaf's. */
@@ -61,7 +77,8 @@ static int change_child(struct page_work *w, struct page_head *n, u32 at,
 {
     page_ref old = node_child(n, at), ref = old;
     u32 level = n->level - 1u;
-    if (level == 0) walk_prefetch_leaf(w->file, ref);
+    if (level == 0 && (page_is_private(ref) || page_is_checked(w->file, ref)))
+        walk_prefetch_leaf(w->file, ref);
     int rc = page_change(w, &ref, child);
     if (rc) return rc;
     if (ref != old) node_set_child(n, at, ref);

@@ -36,6 +36,11 @@ int tree_put(struct page_work *w, struct tree *t, luge_bytes key,
 /* Remove KEY; NOTFOUND if absent (nothing changed). */
 int tree_del(struct page_work *w, struct tree *t, luge_bytes key);
 
+/* KEY's leaf will be changed soon: begin to read it, unless it was read before
+ * or is *last.  *last becomes it.  Errors as tree_get. */
+int tree_will_need(struct page_file *f, page_ref root, luge_bytes key,
+                   page_ref *last);
+
 /* Drop every page of the tree; it is empty afterwards. */
 int tree_clear(struct page_work *w, struct tree *t);
 

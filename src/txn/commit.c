@@ -84,7 +84,9 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
     if (publish) rc = publish_pages(e, view, publication);
     if (publish && !rc) rc = publish_drops(e, publication);
     if (!rc) rc = head_prepare(e, view);
+    struct log_position from = next.log;
     if (!rc) rc = tail_append(e, ops, &next, log_flags);
+    bool appended = !rc;
     next.publication = publication;
     if (publish) {
         next.published = next.seq;
@@ -94,8 +96,9 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
     }
     if (!rc) rc = head_flip(e, &next, publish);
     if (rc) {
+        int failed = appended ? tail_take_back(e, &from, &next.log) : 0;
         head_abandon(e, view, mark);
-        return rc;
+        return failed ? failed : rc;
     }
     /* Cannot fail from here (H3). */
     e->failed_open = e->end_unsure = false;

@@ -409,6 +409,12 @@ bool tail_may_take(struct env *e, unsigned log_flags);
 /* TURN: append OPS as record NEXT->seq behind NEXT->log, which moves on. */
 int tail_append(struct env *e, struct ops *ops, struct txn_head *next,
                 unsigned log_flags);
+/* Robbed of the turn between append and flip: the record that tail_append put
+ * between FROM and TO is taken back before anybody is told that it has not
+ * happened.  For a thief may die before the log goes on elsewhere, and a
+ * recovery would find it. */
+int tail_take_back(struct env *e, const struct log_position *from,
+                   const struct log_position *to);
 /* TURN: the log's file gets what H says only the tail has; H knows it. */
 int tail_write(struct env *e, struct txn_head *h);
 /* TURN: the same for the head, for whoever will read the log's file. */

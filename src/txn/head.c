@@ -11,6 +11,7 @@
  *   H3  After the flip nothing can fail.
  * Not here: what others left (takeover.c), writing pages (publish.c).
  */
+#include "txn/redo.h"
 #include "txn/env.h"
 
 enum {
@@ -261,11 +262,12 @@ void head_adopt(struct env *e, struct view *view, const struct version *v)
 /* -------------------------------------------------------------- replay -- */
 
 /* Many records are applied in one work: a page is copied once, not once for
- * each of them.  A version is made where somebody may stand (at `shown`), when
- * memory runs over, and at the end. */
+ * each of them.  A version is made where somebody may stand (at `shown`) and at
+ * the end. */
 struct replay {
     struct env *e;
     struct view view;
+    struct redo batch;      /* operations that the view does not have yet */
     struct head_mark mark;
     bool open;              /* the view has records that are not landed */
     u64 seq;                /* of the last record applied, or begun */
@@ -285,7 +287,20 @@ static void replay_begin(struct replay *r, u64 seq)
     r->open = true;
 }
 
-static int replay_frame(struct replay *r, const struct log_frame *frame)
+static int replay_op(struct replay *r, u64 segment, const struct op *op)
+{
+    bool sorts = op->kind <= OP_DEL && op->key.size <= LUGE_KEY_SIZE_MAX;
+    int rc = 0;
+    if (!sorts || !redo_has_room(&r->batch, segment))
+        rc = redo_apply(&r->batch, &r->view);
+    if (rc) return rc;
+    return sorts ? redo_add(&r->batch, segment, op)
+                 : view_apply(&r->view, op);
+}
+
+/* FRAME stands in SEGMENT. */
+static int replay_frame(struct replay *r, const struct log_frame *frame,
+                        u64 segment)
 {
     const u8 *at = frame->payload.data, *end = at + frame->payload.size;
     struct op op;
@@ -298,7 +313,7 @@ static int replay_frame(struct replay *r, const struct log_frame *frame)
     r->view.seq = r->seq = frame->seq;
     r->whole = frame->kind == LOG_LAST;
     while (!rc && !(rc = op_decode(&at, end, &op)))
-        rc = view_apply(&r->view, &op);
+        rc = replay_op(r, segment, &op);
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
@@ -317,7 +332,8 @@ static int shadow_list(struct env *e, u64 order)
 static int replay_land(struct replay *r)
 {
     struct env *e = r->e;
-    int rc = view_flush(&r->view);
+    int rc = redo_apply(&r->batch, &r->view);
+    if (!rc) rc = view_flush(&r->view);
     if (!rc) rc = head_prepare(e, &r->view);
     if (!rc && r->shadow) rc = shadow_list(e, 2 * r->seq);
     if (rc) return rc;
@@ -335,11 +351,8 @@ static int replay_land(struct replay *r)
 
 static bool replay_should_land(const struct replay *r)
 {
-    const struct env *e = r->e;
-    if (!r->whole || r->shadow) return false;
-    return r->seq == atomic_load(&e->share.m->shown) ||
-           (e->work.frame_count << e->pages.map.page_shift) >
-               e->options.cache_bytes;
+    return r->whole && !r->shadow &&
+           r->seq == atomic_load(&r->e->share.m->shown);
 }
 
 static bool shadow_holds(const struct env *e, u64 number)
@@ -409,13 +422,13 @@ int head_replay(struct env *e, const struct log_position *at,
                 bool shadow)
 {
     struct replay r = {.e = e, .seq = e->head.seq, .whole = true,
-                       .shadow = shadow};
+                       .shadow = shadow, .batch.log = &e->log};
     struct log_scan scan;
     struct log_frame frame;
     int rc = 0;
     log_scan_begin(&scan, &e->log, at, end);
     while (!rc && !(rc = log_next(&scan, &frame))) {
-        rc = replay_frame(&r, &frame);
+        rc = replay_frame(&r, &frame, scan.at.segment);
         if (rc || !r.whole) continue;
         r.at = last->log = scan.at;
         last->seq = frame.seq;
@@ -424,6 +437,7 @@ int head_replay(struct env *e, const struct log_position *at,
     }
     log_scan_end(&scan);
     if (rc == LUGE_NOTFOUND) rc = r.open ? replay_land(&r) : 0;
+    redo_end(&r.batch);
     if (r.open && !shadow) head_abandon(e, &r.view, &r.mark);
     else if (r.open) shadow_abandon(e, &r.view);
     return rc;

@@ -250,6 +250,7 @@ static int replay_all(struct env *e)
     if (!rc) rc = log_span(&e->log, &last.log_oldest, &newest);
     if (!rc) begin_generations(e, newest);
     if (!rc) rc = head_find_end(e, &start, last.seq, &end);
+    if (!rc) log_sync_start(&e->log, start.segment, &end);
     if (!rc) read_ahead(e, &start, &end);
     if (!rc) rc = head_replay(e, &start, &end, &last, false);
     if (!rc) rc = log_remove_after(&e->log, last.log.segment);
