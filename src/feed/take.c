@@ -154,7 +154,7 @@ static void go_back(struct feed_watch *w, u64 seq,
     feed_past_forget(&w->past);
 }
 
-/* Pass over what is not for us, if that is known without reading it.  True: what
+/* Pass over what is not for us, if that is known without reading.  True: what
  * comes next was in memory. */
 static bool take_from_index(struct feed_watch *w, struct feed_record *record,
                             struct log_position *behind)
