@@ -189,7 +189,7 @@ static void one_tree_one_prefix(void **state)
 
 /* What the watches of a process find in its memory, and what is too large or
  * too old for that, is the same as in the log. */
-enum { MANY = 600, LATE = 150, SIZE_MAX_OF_MANY = 12000 };
+enum { MANY = 1200, LATE = 600, SIZE_MAX_OF_MANY = 12000 };
 
 static size_t size_of_many(int i)
 {
