@@ -151,15 +151,16 @@ const struct row rows[] = {
 
     FEED("wakeup-committed", "put to delivery in another process, when "
          "committed", "deliveries/s", work_wake, .base = BASE_COPY,
-         .processes = 2),
+         .processes = 2, .floor = true),
     FEED("wakeup-durable", "durable put to delivery in another process, when "
          "durable", "deliveries/s", work_wake, .base = BASE_COPY,
-         .mode = MODE_DURABLE, .processes = 2, .settled = true),
+         .mode = MODE_DURABLE, .processes = 2, .settled = true,
+         .floor = true),
     FEED("watched-0", "async puts, another process attached, nobody watches",
          "puts/s", work_subscribers, .base = BASE_COPY, .processes = 1),
     FEED("watched-1", "the same under 1 subscriber of a prefix", "puts/s",
          work_subscribers, .base = BASE_COPY, .processes = 1, .amount = 1),
-    FEED("watched-64", "the same under 64 subscribers of different prefixes",
+    FEED("watched-64", "the same under 64 subscribers, each put for one",
          "puts/s", work_subscribers, .base = BASE_COPY, .processes = 1,
          .amount = 64),
     FEED("watched-durable-0", "durable puts, nobody watches", "commits/s",

@@ -19,9 +19,11 @@
 
 enum {
     WAIT_MS = 20,
+    SUBSCRIBER_WAIT_MS = 200,   /* 64 of them that time out are a load, too */
     PACE_US = 500,              /* between commits: the follower sleeps again */
-    PREFIX_BYTES = 2,
     SUBSCRIBERS_MAX = 64,
+    PREFIX_BYTES = 7,           /* of a key that is a number of 8 and a hash: */
+    PREFIX_RECORDS = 256,       /* so many have it in common */
 };
 #define WARM_PART 0.2           /* of the window */
 
@@ -45,11 +47,13 @@ static int step_follow(struct worker *worker)
     return (int)ops;
 }
 
+/* Into a few leaves, which the warm-up has touched: what is measured is the way
+ * of the news, not of pages that nobody has read before. */
 static int step_stamp(struct worker *worker)
 {
     const struct run *run = worker->run;
     const struct shape *shape = run->row->shape;
-    u64 index = rng_below(&worker->rng, run->records);
+    u64 index = rng_below(&worker->rng, PREFIX_RECORDS);
     struct slice key = shape_key(shape, worker->key, index);
 
     usleep(PACE_US);
@@ -78,6 +82,30 @@ int work_wake(struct run *run)
 
 /* ------------------------------------------------------- subscribers -- */
 
+/* The records of subscriber NUMBER's prefix begin here; the prefixes lie
+ * scattered over all of them. */
+static u64 prefix_start(const struct run *run, u64 number)
+{
+    u64 prefixes = run->records / PREFIX_RECORDS;
+    u64 apart = prefixes / SUBSCRIBERS_MAX;
+
+    return (apart ? number * apart : number % prefixes) * PREFIX_RECORDS;
+}
+
+/* Every put is for exactly one of 64 subscribers, be they there or not. */
+static int step_put_watched(struct worker *worker)
+{
+    const struct run *run = worker->run;
+    const struct shape *shape = run->row->shape;
+    u64 index = prefix_start(run, rng_below(&worker->rng, SUBSCRIBERS_MAX)) +
+                rng_below(&worker->rng, PREFIX_RECORDS);
+    struct slice key = shape_key(shape, worker->key, index);
+    struct slice value = shape_value(shape, run->pool, worker->value, index,
+                                     ++worker->stamp);
+
+    return run->engine->put(worker->session, key, value) ? -1 : 1;
+}
+
 /* A process of its own, with a thread for each subscriber. */
 struct host {
     struct run run;
@@ -92,9 +120,9 @@ static int subscribe(struct host *host, void *session, u32 number)
 {
     const struct run *run = &host->run;
     u8 key[KEY_SIZE_MAX];
-    struct watch_how how = {.early = true};
+    struct watch_how how = {.early = run->row->mode == MODE_ASYNC};
 
-    how.prefix = shape_key(run->row->shape, key, number);
+    how.prefix = shape_key(run->row->shape, key, prefix_start(run, number));
     how.prefix.size = PREFIX_BYTES;
     return run->engine->watch_open(session, &how);
 }
@@ -112,7 +140,7 @@ static void *subscriber(void *argument)
     if (!rc) rc = subscribe(host, session, number);
     pthread_barrier_wait(&host->ready);
     while (!rc && !atomic_load(&host->stop)) {
-        rc = engine->watch_next(session, WAIT_MS, &ops, &head);
+        rc = engine->watch_next(session, SUBSCRIBER_WAIT_MS, &ops, &head);
         if (!rc && ops) atomic_fetch_add(&host->delivered, ops);
     }
     if (rc) atomic_store(&host->failed, 1);
@@ -182,7 +210,7 @@ static void own_load(struct run *run, const struct host *host)
  * any, another process is there as well: it changes what a commit does. */
 int work_subscribers(struct run *run)
 {
-    struct crew_plan plan = {.step = step_put,
+    struct crew_plan plan = {.step = step_put_watched,
                              .warm_seconds = run->seconds * WARM_PART};
     struct crew_result result;
     struct host *host = NULL;

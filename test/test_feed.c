@@ -187,6 +187,58 @@ static void one_tree_one_prefix(void **state)
     luge_watch_close(w);
 }
 
+/* What the watches of a process find in its memory, and what is too large or
+ * too old for that, is the same as in the log. */
+enum { MANY = 1200, LATE = 600, SIZE_MAX_OF_MANY = 12000 };
+
+static size_t size_of_many(int i)
+{
+    return 10 + (size_t)i * 7919 % SIZE_MAX_OF_MANY;
+}
+
+static void take_many(luge_watch *w, int *at, int until, int odd)
+{
+    char key[16];
+    for (; *at < until; ++*at) {
+        if (*at % 2 != odd) continue;
+        const struct luge_change_set *set = next(w, 0);
+        assert_int_equal(set->count, 1);
+        int n = snprintf(key, sizeof key, "%c/%d", odd ? 'o' : 'e', *at);
+        luge_bytes k = set->changes[0].key, v = set->changes[0].value;
+        assert_int_equal(k.size, n);
+        assert_memory_equal(k.data, key, (size_t)n);
+        assert_int_equal(v.size, size_of_many(*at));
+        for (size_t i = 0; i < v.size; i++)
+            assert_int_equal(((const uint8_t *)v.data)[i], (uint8_t)*at);
+    }
+    nothing(w);
+}
+
+static void many_of_two_prefixes(void **state)
+{
+    static uint8_t value[10 + SIZE_MAX_OF_MANY];
+    struct rig *r = *state;
+    struct luge_watch_options even = {.prefix = luge_str("e/"),
+                                      .flags = LUGE_WATCH_COMMITTED};
+    struct luge_watch_options odd = even;
+    odd.prefix = luge_str("o/");
+    luge_watch *soon = watch(r, &even), *late = watch(r, &odd);
+    int soon_at = 0, late_at = 0;
+    char key[16];
+    for (int i = 0; i < MANY; i++) {
+        int n = snprintf(key, sizeof key, "%c/%d", i % 2 ? 'o' : 'e', i);
+        memset(value, i, sizeof value);
+        luge_txn *txn = begin(r, LUGE_WRITE | LUGE_TXN_ASYNC);
+        fine(luge_put(txn, LUGE_MAIN, luge_bytes_of(key, (size_t)n),
+                      luge_bytes_of(value, size_of_many(i))));
+        fine(luge_commit(txn));
+        take_many(soon, &soon_at, i + 1, 0);
+        if (i % LATE == LATE - 1) take_many(late, &late_at, i + 1, 1);
+    }
+    luge_watch_close(soon);
+    luge_watch_close(late);
+}
+
 static void whole_trees(void **state)
 {
     struct rig *r = *state;
@@ -1218,8 +1270,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
         T(from_now), T(from_the_first), T(from_a_seq), T(with_a_snapshot),
-        T(one_tree_one_prefix), T(whole_trees),
-        T(forks_and_snapshots), T(ranges_and_merges),
+        T(one_tree_one_prefix), T(many_of_two_prefixes),
+        T(whole_trees), T(forks_and_snapshots), T(ranges_and_merges),
         T(a_large_transaction), T(old_values), T(old_values_of_a_snapshot),
         T(skipping),
         T(when_durable), T(time_runs_out), T(woken), T(another_thread_writes),

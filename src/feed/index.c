@@ -14,6 +14,7 @@ void feed_index_free(struct feed_index *x)
     if (x->open) feed_reader_close(&x->reader);
     base_free(x->records);
     base_free(x->ops);
+    base_free(x->bytes);
     pthread_mutex_destroy(&x->lock);
 }
 
@@ -29,7 +30,9 @@ static bool make(struct feed_index *x, struct env *e)
     if (!x->records)
         x->records = base_alloc(INDEX_RECORDS * sizeof *x->records);
     if (!x->ops) x->ops = base_alloc(INDEX_OPS * sizeof *x->ops);
-    x->open = x->records && x->ops && !feed_reader_open(&x->reader, e);
+    if (!x->bytes) x->bytes = base_alloc(INDEX_BYTES);
+    x->open = x->records && x->ops && x->bytes &&
+              !feed_reader_open(&x->reader, e);
     if (x->open) start_anew(x);
     return x->open;
 }
@@ -60,14 +63,28 @@ static bool note_ops(struct feed_index *x, const struct feed_record *r,
     return rc == LUGE_NOTFOUND;
 }
 
+/* In one piece: it does not go around the end. */
+static u32 keep_bytes(struct feed_index *x, const struct feed_record *r)
+{
+    u64 size = (u64)(r->end - r->ops);
+    if (size > INDEX_RECORD_BYTES_MAX) return INDEX_MAYBE;
+    if (x->byte_count % INDEX_BYTES + size > INDEX_BYTES)
+        x->byte_count = round_up(x->byte_count, INDEX_BYTES);
+    if (size) memcpy(x->bytes + x->byte_count % INDEX_BYTES, r->ops, size);
+    x->byte_count += size;
+    return (u32)size;
+}
+
 static void note(struct feed_index *x, const struct feed_record *r,
                  const struct log_position *before)
 {
     struct index_record *entry = &x->records[r->seq % INDEX_RECORDS];
-    u32 count;
+    u32 count, bytes = keep_bytes(x, r);
     bool noted = note_ops(x, r, &count);
     *entry = (struct index_record){
-        *before, x->op_count, noted ? count : INDEX_MAYBE,
+        *before, r->time_ns, x->op_count,
+        bytes == INDEX_MAYBE ? 0 : x->byte_count - bytes,
+        noted ? count : INDEX_MAYBE, bytes,
     };
     x->op_count += noted ? count : 0;
     if (r->seq - x->first >= INDEX_RECORDS)
@@ -107,24 +124,58 @@ static bool may_match(const struct feed_index *x, u64 seq, u64 tree,
     return false;
 }
 
-bool feed_index_pass(struct feed_index *x, struct env *e, u64 tree,
-                     luge_bytes prefix, u64 *seq, struct log_position *at)
+/* The place behind record SEQ. */
+static const struct log_position *place_behind(const struct feed_index *x,
+                                               u64 seq)
 {
-    u64 newest = share_watch_limit(&e->share, SHARE_WHEN_COMMITTED);
-    u64 head = key_head(prefix), mask = UINT64_MAX, next = *seq + 1;
+    return seq < x->reader.seq ? &x->records[(seq + 1) % INDEX_RECORDS].before
+                               : &x->reader.at;
+}
+
+/* Record SEQ out of the bytes, which R's memory gets a copy of. */
+static bool copy_record(const struct feed_index *x, struct feed_reader *r,
+                        u64 seq, struct feed_record *record)
+{
+    const struct index_record *entry = &x->records[seq % INDEX_RECORDS];
+    if (entry->bytes == INDEX_MAYBE ||
+        entry->byte_from + INDEX_BYTES < x->byte_count)
+        return false;
+    r->payload.size = 0;
+    if (base_buffer_add(&r->payload, x->bytes + entry->byte_from % INDEX_BYTES,
+                        entry->bytes))
+        return false;
+    *record = (struct feed_record){
+        seq, entry->time_ns, r->payload.data, r->payload.data + entry->bytes,
+    };
+    return true;
+}
+
+static bool take(struct feed_index *x, struct feed_reader *r, u64 tree,
+                 luge_bytes prefix, struct feed_record *record,
+                 struct log_position *behind)
+{
+    u64 head = key_head(prefix), mask = UINT64_MAX, next = r->seq + 1;
     if (prefix.size < 8) mask = ((u64)1 << (8 * prefix.size)) - 1;
-    pthread_mutex_lock(&x->lock);
-    bool known = make(x, e);
-    if (known) catch_up(x, newest);
-    known = known && next >= x->first && next <= x->reader.seq;
-    while (known && next <= x->reader.seq &&
+    if (next < x->first || next > x->reader.seq) return false;
+    while (next <= x->reader.seq &&
            !may_match(x, next, tree, prefix, head, mask))
         next++;
-    if (known) {
-        *seq = next - 1;
-        *at = next <= x->reader.seq ? x->records[next % INDEX_RECORDS].before
-                                    : x->reader.at;
-    }
+    if (next > r->seq + 1)
+        feed_reader_to(r, next - 1, place_behind(x, next - 1));
+    if (next > x->reader.seq || !copy_record(x, r, next, record)) return false;
+    *behind = *place_behind(x, next);
+    return true;
+}
+
+bool feed_index_take(struct feed_index *x, struct feed_reader *r, u64 tree,
+                     luge_bytes prefix, struct feed_record *record,
+                     struct log_position *behind)
+{
+    u64 newest = share_watch_limit(&r->env->share, SHARE_WHEN_COMMITTED);
+    pthread_mutex_lock(&x->lock);
+    bool known = make(x, r->env);
+    if (known) catch_up(x, newest);
+    known = known && take(x, r, tree, prefix, record, behind);
     pthread_mutex_unlock(&x->lock);
     return known;
 }

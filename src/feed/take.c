@@ -154,24 +154,27 @@ static void go_back(struct feed_watch *w, u64 seq,
     feed_past_forget(&w->past);
 }
 
-/* Pass over what is not for us, if that is known without reading it. */
-static void pass_over(struct feed_watch *w)
+/* Pass over what is not for us, if that is known without reading.  True: what
+ * comes next was in memory. */
+static bool take_from_index(struct feed_watch *w, struct feed_record *record,
+                            struct log_position *behind)
 {
-    u64 seq = w->reader.seq;
-    struct log_position at;
-    if (!w->reader.keeps || w->empty || w->reader.ahead) return;
-    if (feed_index_pass(w->index, w->env, w->tree, w->prefix, &seq, &at) &&
-        seq > w->reader.seq)
-        feed_reader_to(&w->reader, seq, &at);
+    if (!w->reader.keeps || w->empty || w->reader.ahead) return false;
+    return feed_index_take(w->index, &w->reader, w->tree, w->prefix, record,
+                           behind);
 }
 
 static int take_next(struct feed_watch *w, u64 limit)
 {
     struct feed_record record;
-    if (limit > w->reader.seq) pass_over(w);
+    struct log_position behind;
+    bool there = limit > w->reader.seq &&
+                 take_from_index(w, &record, &behind);
     u64 seq = w->reader.seq;
     struct log_position at = w->reader.at;
-    int rc = feed_read(&w->reader, limit, &record);
+    int rc = 0;
+    if (there) feed_reader_to(&w->reader, record.seq, &behind);
+    else rc = feed_read(&w->reader, limit, &record);
     if (rc == LUGE_NOTFOUND && w->old)
         (void)feed_past_settle(&w->past, seq, true);
     if (rc) return rc;
