@@ -11,7 +11,9 @@
  *       what it was shown stays, though commits change pages in place while
  *       nobody looks (txn/version.c);
  *   A4  somebody who joins sees what a snapshot may show, and a watch gets all
- *       that was committed behind the place it began at, once.
+ *       that was committed behind the place it began at, once;
+ *   A5  what threads that commit durably side by side were told is in the files
+ *       alone: without the shared memory, as behind a power loss.
  * Not here: many processes from the start (crash_storm), power cuts
  * (crash_sim).
  */
@@ -39,7 +41,8 @@
 #include "luge_feed.h"
 #include "support.h"
 
-enum { KEYS = 50, LARGE_BYTES = 200000 };
+enum { KEYS = 50, LARGE_BYTES = 200000, THREADS = 8 };
+#define WAIT_NS 30000000000u    /* for first commits, on a busy machine */
 
 static struct { uint64_t seed; unsigned rounds; } setting = {1, 40};
 
@@ -47,6 +50,7 @@ static struct { uint64_t seed; unsigned rounds; } setting = {1, 40};
 static struct told {
     _Atomic uint64_t begun, done;   /* commits */
     _Atomic uint64_t watched;       /* changes that the worker's watch gave */
+    _Atomic uint64_t durable[THREADS];      /* commits of each thread */
 } *told;
 
 static struct luge_options options(void)
@@ -359,10 +363,94 @@ static void test_alone(void **state)
     scratch_remove(base);
 }
 
+/* ------------------------------------------- durable commits of threads -- */
+
+static void *write_durably(void *db)
+{
+    static _Atomic uint32_t threads;
+    uint32_t mine = threads++;
+    for (uint64_t n = told->durable[mine] + 1;; n++) {
+        struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN,
+                             luge_bytes_of(&mine, sizeof mine),
+                             luge_bytes_of(&n, sizeof n)};
+        if (luge_apply(db, LUGE_TXN_FULL, &op, 1))
+            fail_beside("no durable commit", n);
+        told->durable[mine] = n;
+    }
+    return NULL;
+}
+
+static int work_durably(const char *path, uint64_t seed)
+{
+    struct luge_options o = options();
+    pthread_t thread;
+    luge_db *db;
+    (void)seed;
+    int rc = luge_open(path, &o, &db);
+    for (int i = 1; i < THREADS && !rc; i++)
+        rc = pthread_create(&thread, NULL, write_durably, db);
+    if (!rc) write_durably(db);
+    return 1;
+}
+
+static void judge_durable(const char *path)
+{
+    struct luge_options o = options();
+    luge_db *db;
+    luge_txn *txn;
+    good(luge_open(path, &o, &db));
+    good(luge_begin(db, LUGE_READ, &txn));
+    for (uint32_t i = 0; i < THREADS; i++) {
+        luge_bytes value;
+        uint64_t n = 0;
+        int rc = luge_get(txn, LUGE_MAIN, luge_bytes_of(&i, sizeof i), &value);
+        if (rc != LUGE_NOTFOUND) good(rc);
+        if (!rc) memcpy(&n, value.data, sizeof n);
+        assert_in_range(n, told->durable[i], told->durable[i] + 1);
+        told->durable[i] = n;
+    }
+    luge_abort(txn);
+    good(luge_check(db, NULL, NULL));
+    good(luge_close(db));
+}
+
+static uint64_t durable_commits(void)
+{
+    uint64_t commits = 0;
+    for (uint32_t i = 0; i < THREADS; i++) commits += told->durable[i];
+    return commits;
+}
+
+static void test_durable(void **state)
+{
+    char *base = scratch_make(SCRATCH_DISK), path[600], shm[620];
+    struct dice d = dice_of(setting.seed, 2);
+    (void)state;
+    snprintf(path, sizeof path, "%s/db", base);
+    snprintf(shm, sizeof shm, "%s/shm", path);
+    memset(told, 0, sizeof *told);
+    for (unsigned i = 0; i < setting.rounds; i++) {
+        uint64_t before = durable_commits(), end = now_ns() + WAIT_NS;
+        pid_t worker = start(work_durably, path, 0);
+        while (durable_commits() < before + THREADS && now_ns() < end)
+            nap_us(500);
+        assert_true(durable_commits() > before);
+        nap_us(dice_below(&d, 10000));
+        kill(worker, SIGKILL);
+        assert_int_equal(wait_for(worker), 1000 + SIGKILL);
+        unlink(shm);
+        judge_durable(path);
+    }
+    printf("crash_alone: %llu durable commits\n",
+           (unsigned long long)durable_commits());
+    scratch_remove(base);
+}
+
 int main(int argc, char **argv)
 {
     const char *length = getenv("LUGE_TEST");
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_alone)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_alone),
+                                       cmocka_unit_test(test_durable)};
     if (length && !strcmp(length, "long")) setting.rounds = 2000;
     for (int i = 1; i + 1 < argc; i += 2) {
         if (!strcmp(argv[i], "--seed"))

@@ -195,7 +195,7 @@ static int create_file(struct log *log, u64 number, u64 bytes,
     int rc = segment_get(log, number, OS_WRITE | OS_CREATE, segment);
     if (rc) return rc;
     if ((*segment)->size < bytes) {
-        rc = log->os->resize((*segment)->file, bytes);
+        rc = log->os->allocate((*segment)->file, 0, bytes);
         if (!rc) (*segment)->size = bytes;
     }
     if (!rc) rc = log->os->sync_dir(log->os, log->directory);

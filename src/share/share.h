@@ -25,7 +25,7 @@ enum {
     SHARE_SEATS_MAX = 256,   /* processes; 64 bytes each */
     SHARE_SLOTS_MAX = 2048,  /* readers; 64 bytes each: 128 KiB of shm */
     SHARE_WATCHES_MAX = 256, /* subscribers; 128 bytes each */
-    SHARE_LAYOUT = 8,        /* raise with any change of these structs */
+    SHARE_LAYOUT = 9,        /* raise with any change of these structs */
     SHARE_PREFIX_MAX = 32,   /* bytes of a watch's prefix kept for writers */
     SHARE_NO_SLOT = 0xffffffff,
     SHARE_TAIL_BYTES = 128 << 10, /* about 700 small commits to a write */

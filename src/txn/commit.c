@@ -35,6 +35,8 @@ static int validate(struct env *e, const struct reads *reads,
     struct log_frame frame;
     int rc;
     if (!reads_any(reads) || base->seq == e->head.seq) return 0;
+    /* All it read is that its trees exist, and none went since. */
+    if (!reads->content && base->seq >= env_head(e)->special_seq) return 0;
     rc = tail_settle(e);
     if (rc) return rc;
     log_scan_begin(&scan, &e->log, &base->log, &env_head(e)->log);
@@ -80,6 +82,7 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
     u64 publication = e->work.birth + publish;
     next.seq = e->head.seq + 1;
     next.time_ns = max_u64(e->os->wall_ns(e->os), next.time_ns + 1);
+    if (ops->special) next.special_seq = next.seq;
     int rc = 0;
     if (publish) rc = publish_pages(e, view, publication);
     if (publish && !rc) rc = publish_drops(e, publication);
@@ -194,11 +197,13 @@ static void gather(struct env *e, bool slept)
         atomic_store(&m->gather_us, 2 * came >= group ? most : us * 3 / 4);
 }
 
-/* We are the leader: one sync for all that the log's file has now. */
+/* We are the leader: one sync for all that is committed now.  If it cannot be
+ * written, then for what the log's file has. */
 static int lead(struct env *e)
 {
     struct share_memory *m = e->share.m;
     struct txn_head now;
+    int written = tail_flush(e, UINT64_MAX);
     head_copy(e, &now);
     share_lead(&e->share, now.written_seq);
     u64 from = atomic_load(&m->synced_segment);
@@ -223,20 +228,20 @@ static int lead(struct env *e)
     }
     share_leader_done(&e->share);
     bell_ring(e);
-    return rc;
+    return written;
 }
 
 int commit_wait(struct env *e, u64 seq)
 {
     struct share_memory *m = e->share.m;
-    int rc = atomic_load(&m->durable) < seq ? tail_flush(e, seq) : 0;
-    if (rc) return rc;
     bool slept = false;
+    int rc = 0;
     while (atomic_load(&m->durable) < seq) {
         if (atomic_load(&m->failed)) return sync_failed(e);
+        if (rc) return rc;
         bool leads = share_lead_or_wait(&e->share, seq);
         if (leads) gather(e, slept);
-        if (leads) (void)lead(e);
+        if (leads) rc = lead(e);
         slept = !leads;
     }
     share_show(&e->share);

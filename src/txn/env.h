@@ -80,6 +80,8 @@ struct txn_head {
     u32 reserved;
     u64 log_oldest;                     /* oldest segment kept */
     u64 log_tainted;                    /* newest a robbed writer may write */
+    u64 special_seq;                    /* no later commit did more than put
+                                           and delete */
     u64 log_total;                      /* bytes ever appended */
     u64 checkpoint_total;               /* of them before the checkpoint */
     struct space_state space;           /* as of `published` */

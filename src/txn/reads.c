@@ -65,6 +65,7 @@ u64 reads_source(const struct reads *r, u64 tree)
 int reads_point(struct reads *r, u64 tree, luge_bytes key)
 {
     if (unlikely(r->alias_count)) tree = reads_source(r, tree);
+    r->content |= tree != 0;
     u64 h = point_hash(tree, key);
     if (contains(r, h)) return 0;
     if (r->point_count * 2 >= r->point_capacity) {
@@ -117,6 +118,7 @@ int reads_range(struct reads *r, u64 tree, luge_bytes low,
 {
     int rc = 0;
     if (unlikely(r->alias_count)) tree = reads_source(r, tree);
+    r->content |= tree != 0;
     if (r->range_count >= RANGES_MAX) {
         rc = whole_tree(r, tree, index);
         if (rc != LUGE_NOTFOUND) return rc;
@@ -237,6 +239,7 @@ void reads_clear(struct reads *r)
     }
     r->range_count = 0;
     r->alias_count = 0;
+    r->content = false;
     if (r->point_count)
         memset(r->points, 0, r->point_capacity * sizeof *r->points);
     r->point_count = 0;

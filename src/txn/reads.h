@@ -32,6 +32,7 @@ struct reads {
     size_t range_count, range_capacity;
     struct read_alias *aliases;
     size_t alias_count, alias_capacity;
+    bool content;               /* not of the catalog alone */
 };
 
 int reads_alias(struct reads *r, u64 tree, u64 source);

@@ -168,7 +168,7 @@ static void describe_head(const struct superblock *s, struct txn_head *h)
 {
     *h = (struct txn_head){
         .seq = s->seq, .time_ns = s->time_ns, .log = s->log,
-        .written = s->log, .written_seq = s->seq,
+        .special_seq = s->seq, .written = s->log, .written_seq = s->seq,
         .published = s->seq, .publication = s->publication,
         .catalog = s->catalog,
         .catalog_count = s->catalog_count, .published_log = s->log,
@@ -259,7 +259,7 @@ static int replay_all(struct env *e)
     if (!rc) rc = in_doubt(e, log_sync(&e->log, start.segment, &last.log));
     if (!rc) {
         struct txn_head next = *env_head(e);
-        next.seq = last.seq;
+        next.seq = next.special_seq = last.seq;
         next.publication = e->head.base;
         next.time_ns = last.time_ns;
         next.log = next.written = last.log;

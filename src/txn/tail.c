@@ -7,10 +7,12 @@
  * outside of that process's own memory.  A store into shared memory does it as
  * well as a write to the file, and costs no system call: a put of 5.0 us became
  * one of 3.9 (put-async-t1, both cores busy).
- *   A1  Frames go to the tail only while this process is alone, nobody watches,
- *       and nothing waits to be durable: then nobody reads the log's file.
- *       Whoever comes to read it (a joining process, a validation, a watch, a
- *       checkpoint) takes the turn first, and writes the tail to the file.
+ *   A1  Frames go to the tail only while this process is alone and nobody
+ *       watches: then nobody reads the log's file.  Whoever comes to read it (a
+ *       joining process, a validation, a watch, a checkpoint) or to sync it
+ *       takes the turn first, and writes the tail to the file.  A record that
+ *       somebody waits for goes there only while a sync is led: the next leader
+ *       writes all that have gathered at once.
  *   A2  What is durable, is in the file: a sync covers `written`, not `log`.
  *   A3  Between `written` and `log` the tail is constant, whoever has the turn:
  *       it begins anew only behind a flip that has moved `written`.
@@ -29,9 +31,11 @@ enum { FLUSH_LOOK_MS = 20 };
 bool tail_may_take(struct env *e, unsigned log_flags)
 {
     struct share_memory *m = e->share.m;
-    return !(log_flags & LOG_FULL) && atomic_load(&m->attached) <= 1 &&
+    bool awaited = (log_flags & LOG_FULL) ||
+                   atomic_load(&m->last_full) > atomic_load(&m->durable);
+    return atomic_load(&m->attached) <= 1 &&
            !atomic_load(&m->watches_high) &&
-           atomic_load(&m->last_full) <= atomic_load(&m->durable);   /* A1 */
+           (!awaited || atomic_load(&m->leader));                    /* A1 */
 }
 
 /* Where the next frame of SIZE goes in the tail, or NULL. */
