@@ -516,6 +516,8 @@ static void resize_is_sparse_and_allocate_is_not(void **unused)
     assert_int_equal(os->allocate(f, 0, 0), 0);
     assert_int_equal(stat(in_folder("f"), &s), 0);
     assert_int_equal(s.st_size, MIB(3) + 4096);
+    assert_int_equal(os->sync_start(f, 0, MIB(1)), 0);
+    assert_int_equal(os->sync_start(f, UINT64_MAX, 7), 0);
     assert_int_equal(os->sync_part(f, 0, MIB(1)), 0);
     assert_int_equal(os->sync_part(f, UINT64_MAX, 7), 0);
     assert_int_equal(os->sync(f), 0);

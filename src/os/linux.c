@@ -316,6 +316,14 @@ static int linux_sync(struct os_file *file)
     return 0;
 }
 
+static int linux_sync_start(struct os_file *file, u64 offset, u64 size)
+{
+    if (!in_file_range(offset, size)) return 0;
+    (void)sync_file_range(linux_of(file)->descriptor, (off_t)offset,
+                          (off_t)size, SYNC_FILE_RANGE_WRITE);
+    return 0;
+}
+
 /* The flags that wait take the file's pending error, which the fdatasync
  * after it does not report again. */
 static int linux_sync_part(struct os_file *file, u64 offset, u64 size)
@@ -717,6 +725,7 @@ struct os *os_native(void)
         .write = linux_write,
         .writev = linux_writev,
         .sync = linux_sync,
+        .sync_start = linux_sync_start,
         .sync_part = linux_sync_part,
         .size = linux_size,
         .resize = linux_resize,

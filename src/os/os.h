@@ -56,6 +56,8 @@ struct os {
     int (*writev)(struct os_file *, const luge_bytes *pieces, unsigned count,
                   u64 offset);
     int (*sync)(struct os_file *);          /* fdatasync */
+    int (*sync_start)(struct os_file *, u64 offset, u64 size);
+                                     /* begin write-back, do not wait; a hint */
     /* Write back what is dirty in a range and wait for it: less for the next
      * sync to do.  Promises nothing; an error is one that sync will not tell
      * any more. */

@@ -398,6 +398,13 @@ static int sim_sync(struct os_file *file)
     return end_file(file, rc);
 }
 
+static int sim_sync_start(struct os_file *file, u64 offset, u64 size)
+{
+    (void)offset;
+    (void)size;
+    return end_file(file, begin_file(file, SIM_CALL_SYNC_START));
+}
+
 static int sim_sync_part(struct os_file *file, u64 offset, u64 size)
 {
     (void)offset;
@@ -829,6 +836,7 @@ static const struct os sim_table = {
     .write = sim_write,
     .writev = sim_writev,
     .sync = sim_sync,
+    .sync_start = sim_sync_start,
     .sync_part = sim_sync_part,
     .size = sim_size,
     .resize = sim_resize,

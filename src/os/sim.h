@@ -51,8 +51,10 @@ enum {
 #define SIM_CALLS(X)                                                          \
     X(OPEN, open, false)        X(CREATE, create, true)                       \
     X(READ, read, false)        X(WRITE, write, true)                         \
-    X(SYNC, sync, true)         X(SYNC_PART, sync_part, false)              \
-    X(SIZE, size, false)        X(RESIZE, resize, true)                       \
+    X(SYNC, sync, true)         X(SIZE, size, false)                          \
+    X(SYNC_START, sync_start, false)                                          \
+    X(SYNC_PART, sync_part, false)                                            \
+    X(RESIZE, resize, true)                                                   \
     X(ALLOCATE, allocate, true) X(MAP, map, false)                            \
     X(STAT, stat, false)        X(MKDIR, mkdir, true)                         \
     X(RENAME, rename, true)     X(UNLINK, unlink, true)                       \
