@@ -477,7 +477,8 @@ int page_first_touch(struct page_file *f, page_ref ref)
 }
 
 /* A page of the file that nobody here has touched is read into its frame: the
- * map would cost a fault, for what is not read again (replay: YY). */
+ * map would cost a fault, for what is not read again
+ * (docs/why/replay.md: 12 450 faults or 2690). */
 static int copy_page(struct page_file *f, page_ref ref, struct page_head *to)
 {
     const struct page_head *old;
