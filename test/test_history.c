@@ -277,6 +277,49 @@ static void a_snapshot_that_went(void **state)
     luge_abort(txn);
 }
 
+static int hold_main(luge_txn *txn, void *name)
+{
+    return luge_snapshot(txn, luge_str("main"), luge_str(name));
+}
+
+static int fork_main(luge_txn *txn, void *name)
+{
+    return luge_fork(txn, luge_str("main"), luge_str(name), NULL);
+}
+
+static int drop_in(luge_txn *txn, void *name)
+{
+    return luge_drop_path(txn, luge_str(name), NULL);
+}
+
+/* The replay holds a pin of "main" that went with "fork" when it was dropped;
+ * "again" has another one in truth, and must be readable all the same. */
+static void a_snapshot_that_stayed(void **state)
+{
+    struct rig *r = *state;
+    luge_txn *txn;
+    luge_tree tree;
+    char held[] = "held", all[] = "all", fork[] = "fork", again[] = "again";
+    commit_put(r, "k", "1");
+    fine(luge_transact(r->db, 0, hold_main, held));
+    fine(luge_transact(r->db, 0, snapshot_in, all));
+    fine(luge_transact(r->db, 0, fork_main, fork));
+    fine(luge_transact(r->db, 0, forget_in, held));
+    fine(luge_transact(r->db, 0, drop_in, fork));
+    fine(luge_transact(r->db, 0, hold_main, again));
+    uint64_t seq = seq_now(r);
+    commit_put(r, "k", "2");
+    fine(luge_begin_at(r->db, seq, &txn));
+    fine(luge_snapshot_open(txn, luge_str("again"), luge_str("main"), &tree));
+    holds(txn, tree, "k", "1");
+    luge_abort(txn);
+    fine(luge_transact(r->db, 0, forget_in, again));
+    fine(luge_begin_at(r->db, seq, &txn));
+    answers(LUGE_EXPIRED, luge_snapshot_open(txn, luge_str("again"),
+                                             luge_str("main"), &tree));
+    luge_abort(txn);
+}
+
 /* --------------------------------------------- snapshots of luge's own -- */
 
 static uint32_t count_automatic(struct rig *r, uint64_t *seqs, uint32_t room)
@@ -396,8 +439,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
         TEST(behind_each_commit), TEST(times), TEST(then_and_now),
         TEST(large_values), TEST(the_log_has_gone), TEST(from_a_snapshot),
-        TEST(a_snapshot_that_went), TEST(the_caretaker_takes_them),
-        TEST(old_ones_are_thinned),
+        TEST(a_snapshot_that_went), TEST(a_snapshot_that_stayed),
+        TEST(the_caretaker_takes_them), TEST(old_ones_are_thinned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,18 +130,38 @@ static int tree_in_whole(struct view *v, const struct snapshot_record *s,
     return rc;
 }
 
+static int frozen_in(struct view *v, page_ref catalog,
+                     const struct snapshot_record *s, luge_bytes name,
+                     struct frozen_record *record)
+{
+    u8 space[FROZEN_KEY_MAX];
+    luge_bytes value;
+    int rc = tree_get(v->file, catalog, frozen_key(space, s->number, name),
+                      &value);
+    return rc ? rc : read_frozen(v, value, record);
+}
+
+/* In the past no lineage ends, so a snapshot that was made by the replay may
+ * hold a pin that was gone when it was made in truth, and it got one of its
+ * own.  It is the same snapshot: where it stands now is where it stood. */
+static int frozen_now(struct view *v, const struct snapshot_record *s,
+                      luge_bytes name, page_ref *root)
+{
+    struct frozen_record record;
+    int rc = frozen_in(v, v->pins_in, s, name, &record);
+    if (!rc) *root = record.root;
+    return rc == LUGE_NOTFOUND ? LUGE_EXPIRED : rc;     /* as it was said */
+}
+
 int lineage_snapshot_tree(struct view *v, const struct snapshot_record *s,
                           luge_bytes name, struct tree *tree, u64 *number,
                           struct view_pin *pin)
 {
-    u8 space[FROZEN_KEY_MAX];
     struct frozen_record record;
-    luge_bytes value;
     if (s->pin) return tree_in_whole(v, s, name, tree, number);
-    int rc = tree_get(v->file, v->catalog.root,
-                      frozen_key(space, s->number, name), &value);
-    if (!rc) rc = read_frozen(v, value, &record);
+    int rc = frozen_in(v, v->catalog.root, s, name, &record);
     if (!rc && record.pin.tree) rc = lineage_pin_stands(v, &record.pin);
+    if (rc == LUGE_EXPIRED) rc = frozen_now(v, s, name, &record.root);
     if (rc) return rc;
     *tree = (struct tree){record.root, record.count};
     *number = record.tree;
