@@ -9,25 +9,14 @@
 
 #define T(group, row, metric, against, least)                                 \
     {group, row, METRIC_##metric, against, least}
+#define READ(row) T("point reads", "get-" row, THROUGHPUT, NULL, 1.5)
+#define READS(key)                                                            \
+    READ(key "-t1"), READ(key "-t2"), READ(key "-snapshot-t1"),               \
+        READ(key "-snapshot-t2")
 #define B_TREES "lmdb,wiredtiger,sqlite"
 
 static const struct target targets[] = {
-    T("point reads", "get-16-t1", THROUGHPUT, NULL, 1.5),
-    T("point reads", "get-16-t2", THROUGHPUT, NULL, 1.5),
-    T("point reads", "get-16-snapshot-t1", THROUGHPUT, NULL, 1.5),
-    T("point reads", "get-16-snapshot-t2", THROUGHPUT, NULL, 1.5),
-    T("point reads", "get-8-t1", THROUGHPUT, NULL, 1.5),
-    T("point reads", "get-8-t2", THROUGHPUT, NULL, 1.5),
-    T("point reads", "get-8-snapshot-t1", THROUGHPUT, NULL, 1.5),
-    T("point reads", "get-8-snapshot-t2", THROUGHPUT, NULL, 1.5),
-    T("point reads", "get-24-t1", THROUGHPUT, NULL, 1.5),
-    T("point reads", "get-24-t2", THROUGHPUT, NULL, 1.5),
-    T("point reads", "get-24-snapshot-t1", THROUGHPUT, NULL, 1.5),
-    T("point reads", "get-24-snapshot-t2", THROUGHPUT, NULL, 1.5),
-    T("point reads", "get-60-t1", THROUGHPUT, NULL, 1.5),
-    T("point reads", "get-60-t2", THROUGHPUT, NULL, 1.5),
-    T("point reads", "get-60-snapshot-t1", THROUGHPUT, NULL, 1.5),
-    T("point reads", "get-60-snapshot-t2", THROUGHPUT, NULL, 1.5),
+    READS("16"), READS("8"), READS("24"), READS("60"),
     T("scans and ranges", "scan", THROUGHPUT, NULL, 1.3),
     T("scans and ranges", "range-10", THROUGHPUT, NULL, 1.3),
     T("scans and ranges", "range-100", THROUGHPUT, NULL, 1.3),

@@ -181,12 +181,14 @@ int say_no(int rc);    /* NOTFOUND is the answer "no"; else say_error */
 void print_bytes(luge_bytes bytes);  /* one line, unprintable bytes escaped */
 /* The first line of BYTES, at most COLUMNS characters. */
 void print_start(luge_bytes bytes, int columns);
+/* Times as time_parse reads them: to the second, "2026-11-21T07:30:54Z", for
+ * people; with nine digits more for programs. */
 void time_words(uint64_t time_ns, char *text, size_t size);
+void time_text(uint64_t time_ns, char *text, size_t size);
 /* "2026-11-21T07:30:54.25Z", or without Z in local time; a blank may stand for
  * the T, and what is left out at the end is 0. */
 bool time_parse(const char *text, uint64_t *time_ns);
 void print_json(json_t *object);     /* one line; the reference is taken */
-void time_text(uint64_t time_ns, char *text, size_t size);
 /* The same, with RAW, which is JSON, as its last member. */
 void print_json_with(json_t *object, const char *name, luge_bytes raw);
 json_t *json_of_bytes(luge_bytes bytes);

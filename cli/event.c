@@ -8,13 +8,17 @@
 #include "cli.h"
 #include "event.h"
 
-int event_store(const struct call *c, luge_txn *txn, unsigned flags,
-                struct luge_events *events)
+static luge_bytes store_path(const struct call *c)
 {
     const char *path = c->options[OPTION_PATH];
 
-    return luge_events_open(txn, luge_str(path ? path : "events"), flags,
-                            events);
+    return luge_str(path ? path : "events");
+}
+
+int event_store(const struct call *c, luge_txn *txn, unsigned flags,
+                struct luge_events *events)
+{
+    return luge_events_open(txn, store_path(c), flags, events);
 }
 
 static luge_bytes option_text(const struct call *c, int option)
@@ -168,14 +172,12 @@ static int event_follow(struct call *c)
     struct luge_event_query q;
     struct luge_event e;
     luge_event_follower *follower;
-    const char *path = c->options[OPTION_PATH];
     uint64_t limit;
     int rc = call_number(c, OPTION_LIMIT, UINT64_MAX, &limit);
 
     if (!rc) rc = query_of(c, &q);
     if (rc) return rc;
-    rc = luge_events_open_now(c->db, luge_str(path ? path : "events"),
-                              LUGE_TREE_CREATE, &events);
+    rc = luge_events_open_now(c->db, store_path(c), LUGE_TREE_CREATE, &events);
     if (!rc) rc = luge_event_follow(c->db, &events, &q, &follower);
     if (rc) return rc;
     while (limit-- && !(rc = luge_event_follow_next(follower, -1, &e))) {

@@ -74,7 +74,16 @@ void time_words(uint64_t time_ns, char *text, size_t size)
     struct tm tm;
 
     gmtime_r(&seconds, &tm);
-    strftime(text, size, "%Y-%m-%d %H:%M:%S", &tm);
+    strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+void time_text(uint64_t time_ns, char *text, size_t size)
+{
+    char words[32];
+
+    time_words(time_ns, words, sizeof(words));
+    words[strlen(words) - 1] = '\0';
+    snprintf(text, size, "%s.%09uZ", words, (unsigned)(time_ns % 1000000000));
 }
 
 bool time_parse(const char *text, uint64_t *time_ns)
@@ -193,18 +202,6 @@ void print_json(json_t *object)
     }
     fputc('\n', stdout);
     json_decref(object);
-}
-
-/* "2026-11-21T06:00:00.123456789Z" */
-void time_text(uint64_t time_ns, char *text, size_t size)
-{
-    time_t seconds = (time_t)(time_ns / 1000000000);
-    char day[32];
-    struct tm tm;
-
-    gmtime_r(&seconds, &tm);
-    strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text, size, "%s.%09uZ", day, (unsigned)(time_ns % 1000000000));
 }
 
 void print_json_with(json_t *object, const char *name, luge_bytes raw)

@@ -9,21 +9,23 @@
 
 #include "task.h"
 
-int task_store(const struct call *c, luge_txn *txn, unsigned flags,
-               struct luge_tasks *tasks)
+static luge_bytes store_path(const struct call *c)
 {
     const char *path = c->options[OPTION_PATH];
 
-    return luge_tasks_open(txn, luge_str(path ? path : "tasks"), flags, tasks);
+    return luge_str(path ? path : "tasks");
+}
+
+int task_store(const struct call *c, luge_txn *txn, unsigned flags,
+               struct luge_tasks *tasks)
+{
+    return luge_tasks_open(txn, store_path(c), flags, tasks);
 }
 
 int task_store_now(const struct call *c, unsigned flags,
                    struct luge_tasks *tasks)
 {
-    const char *path = c->options[OPTION_PATH];
-
-    return luge_tasks_open_now(c->db, luge_str(path ? path : "tasks"), flags,
-                               tasks);
+    return luge_tasks_open_now(c->db, store_path(c), flags, tasks);
 }
 
 int option_ms(const struct call *c, enum option_number option,

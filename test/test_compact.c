@@ -34,21 +34,24 @@ static void drop(struct rig *r, const char *name)
     fine(luge_commit(txn));
 }
 
-static uint64_t length(struct rig *r)
-{
-    char path[700];
-    snprintf(path, sizeof path, "%s/db", r->path);
-    return file_size(path);
-}
-
-/* Bytes of the page file that are not holes. */
-static uint64_t blocks(struct rig *r)
+static struct stat page_file(struct rig *r)
 {
     char path[700];
     struct stat s;
     snprintf(path, sizeof path, "%s/db", r->path);
     assert_int_equal(stat(path, &s), 0);
-    return (uint64_t)s.st_blocks * 512;
+    return s;
+}
+
+static uint64_t length(struct rig *r)
+{
+    return (uint64_t)page_file(r).st_size;
+}
+
+/* Bytes of the page file that are not holes. */
+static uint64_t blocks(struct rig *r)
+{
+    return (uint64_t)page_file(r).st_blocks * 512;
 }
 
 /* What is left stands behind what goes. */

@@ -384,21 +384,26 @@ static struct sim_map *map_similar(struct sim_family *f, u64 inode)
     return map;
 }
 
+struct showing { const struct sim_page *zeros; u8 *base; };
+
+/* An allocated block looks like a hole: neither needs memory to be shown, and
+ * segments of the log are mostly the one or the other. */
 static void show_page(void *context, u64 number, const struct sim_page *was,
                       const struct sim_page *is)
 {
-    (void)was;
-    memcpy((u8 *)context + number * SIM_PAGE, page_bytes_or_zeros(is),
-           SIM_PAGE);
+    const struct showing *to = context;
+    if ((!was || was == to->zeros) && (!is || is == to->zeros)) return;
+    memcpy(to->base + number * SIM_PAGE, page_bytes_or_zeros(is), SIM_PAGE);
 }
 
 struct sim_map *family_map(struct sim_family *f, const struct sim_inode *i)
 {
     struct sim_map *map = map_similar(f, i->number);
     if (!map) return NULL;
+    struct showing to = { f->zeros, map->base };
     map->inode = i->number;
     content_compare(&map->shows, &i->versions[i->count - 1].content, show_page,
-                    map->base);
+                    &to);
     content_release(&map->shows);
     return map;
 }

@@ -53,22 +53,24 @@ static bool was_in_doubt(struct share *s, const char *path)
     return old.failed || old.in_doubt;
 }
 
-/* Is there a tail of this database in the memory of former processes?  It is
- * judged by whoever puts it to use (txn/tail.c). */
-static bool read_tail(struct share *s, const char *path,
+/* The tail of this database in the memory of former processes, if there is one,
+ * into TAIL, which is zeros.  It is judged by whoever puts it to use
+ * (txn/tail.c). */
+static void read_tail(struct share *s, const char *path,
                       const u8 instance[16], struct share_tail *tail)
 {
     u8 head[offsetof(struct share_memory, tail_at) + 8];
     struct os_file *file = NULL;
-    if (s->os->open(s->os, path, OS_READ, &file)) return false;
+    if (s->os->open(s->os, path, OS_READ, &file)) return;
     int rc = s->os->read(file, head, sizeof head, 0);
     u64 at = load64(head + offsetof(struct share_memory, tail_at));
-    if (!rc) rc = s->os->read(file, tail, sizeof *tail, at);
+    if (!rc && !memcmp(head, "lugeshm", 8) &&
+        !memcmp(head + offsetof(struct share_memory, instance), instance, 16)) {
+        rc = s->os->read(file, tail, sizeof *tail, at);
+        if (rc || memcmp(tail->magic, "lugetail", 8))
+            memset(tail, 0, sizeof *tail);
+    }
     s->os->close(file);
-    return !rc && !memcmp(head, "lugeshm", 8) &&
-           !memcmp(head + offsetof(struct share_memory, instance), instance,
-                   16) &&
-           !memcmp(tail->magic, "lugetail", 8);
 }
 
 static void keep_old(struct share *s, const char *path,
@@ -76,17 +78,18 @@ static void keep_old(struct share *s, const char *path,
 {
     struct share_memory *m = s->m;
     m->in_doubt = was_in_doubt(s, path);
-    if (!read_tail(s, path, instance, &m->tail))
-        memset(&m->tail, 0, sizeof m->tail);
+    read_tail(s, path, instance, &m->tail);
     memcpy(m->tail.magic, "lugetail", 8);
 }
 
-/* Under another name first: until it is ready the old one keeps all it has. */
+/* Under another name first: until it is ready the old one keeps all it has.
+ * A file of our own making is zeros; who stored them would pay for each page. */
 static int make_shm(struct share *s, const char *path, u64 bytes)
 {
     int rc = s->os->unlink(s->os, path);
     if (rc && rc != LUGE_NOTFOUND) return rc;
-    rc = s->os->open(s->os, path, OS_WRITE | OS_CREATE, &s->shm_file);
+    rc = s->os->open(s->os, path, OS_WRITE | OS_CREATE | OS_EXCLUSIVE,
+                     &s->shm_file);
     /* Blocks first: a store into a hole of a full disk would be a SIGBUS. */
     if (!rc) rc = s->os->allocate(s->shm_file, 0, bytes);
     return rc ? rc : map_shm(s);
@@ -101,7 +104,6 @@ int share_create(struct share *s, const char *path, const u8 instance[16],
     int rc = make_shm(s, fresh, head + arena_bytes);
     if (rc) return rc;
     struct share_memory *m = s->m;
-    memset(m, 0, sizeof *m);
     keep_old(s, path, instance);
     m->layout = SHARE_LAYOUT;
     m->bytes = sizeof *m;

@@ -320,7 +320,7 @@ void head_announce(struct env *e, const struct version *v, unsigned log_flags);
 int head_may_write(void *context);
 /* TURN: map the arena that shared memory names. */
 void head_attach(struct env *e);
-/* Nobody is seated: the first arena, with FIRST as its head. */
+/* Nobody is seated: the first arena, zeros so far, with FIRST as its head. */
 void head_init_arena(struct env *e, const struct txn_head *first);
 /* Make a version that may be shown readable by this process.  SLOT is the
  * reader's, for a pin meanwhile. */

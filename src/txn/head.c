@@ -66,7 +66,6 @@ void head_init_arena(struct env *e, const struct txn_head *first)
     struct share_memory *m = e->share.m;
     struct txn_arena *a =
         (struct txn_arena *)(void *)((u8 *)m + m->arena_at);
-    memset(a, 0, sizeof *a);
     a->bytes = m->arena_bytes;
     a->heads[0] = *first;
     a->work = first->space;
