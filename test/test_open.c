@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -1206,6 +1207,68 @@ static void no_space(void **state)
     assert_int_equal(in_child(fill_the_limit, *state), 0);
 }
 
+/* Open, put, close, until something says that the disk is full.  How many puts
+ * landed. */
+static int put_until_full(const char *path, uint64_t *landed)
+{
+    static unsigned char value[1000000];
+    luge_db *db;
+    luge_txn *txn;
+    for (;; ++*landed) {
+        int rc = luge_open(path, NULL, &db);
+        if (rc == LUGE_NOSPACE) return 0;
+        CHILD_ANSWERS(0, rc);
+        CHILD_ANSWERS(0, luge_begin(db, LUGE_WRITE, &txn));
+        pattern_fill(value, sizeof value, *landed);
+        rc = luge_put(txn, LUGE_MAIN, luge_bytes_of(landed, sizeof *landed),
+                      luge_bytes_of(value, sizeof value));
+        if (rc) luge_abort(txn);
+        else rc = luge_commit(txn);
+        (void)luge_close(db);
+        if (rc) {
+            CHILD_MUST(rc == LUGE_NOSPACE);
+            return 0;
+        }
+    }
+}
+
+/* A tmpfs gives holes memory when somebody reads them through a map: if it is
+ * full, with a signal. */
+static int fill_small_tmpfs(struct rig *r)
+{
+    char options[40];
+    luge_db *db;
+    luge_txn *txn;
+    for (unsigned kib = 8000; kib < 14000; kib += 450) {
+        uint64_t landed = 0, n = 0;
+        snprintf(options, sizeof options, "size=%uk", kib);
+        CHILD_MUST(!mount("tmpfs", r->base, "tmpfs", 0, options));
+        int bad = put_until_full(r->path, &landed);
+        CHILD_MUST(!bad && landed);
+        CHILD_MUST(!mount("tmpfs", r->base, "tmpfs", MS_REMOUNT, "size=40m"));
+        CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+        CHILD_ANSWERS(0, luge_check(db, NULL, NULL));
+        CHILD_ANSWERS(0, luge_begin(db, LUGE_READ, &txn));
+        CHILD_ANSWERS(0, luge_tree_count(txn, LUGE_MAIN, &n));
+        CHILD_MUST(n == landed || n == landed + 1); /* nobody was told */
+        luge_abort(txn);
+        CHILD_ANSWERS(0, luge_close(db));
+        CHILD_MUST(!umount(r->base));
+    }
+    return 0;
+}
+
+static void a_full_tmpfs(void **state)
+{
+    CHILD_WITH_THREADS();
+    struct rig *r = *state;
+    if (mount("tmpfs", r->base, "tmpfs", 0, "size=8m")) skip();
+    assert_int_equal(umount(r->base), 0);
+    int rc = in_child(fill_small_tmpfs, r);
+    (void)umount2(r->base, MNT_DETACH);     /* if it died */
+    assert_int_equal(rc, 0);
+}
+
 /* The same, without enough descriptors. */
 static int without_descriptors(struct rig *r)
 {
@@ -1261,7 +1324,7 @@ int main(void)
         CLOSED(the_parent_dies_first), CLOSED(no_permission),
         CLOSED(planted_links), CLOSED(low_descriptors),
         CLOSED(no_descriptor_is_inherited), CLOSED(no_space),
-        CLOSED(too_few_descriptors),
+        CLOSED(a_full_tmpfs), CLOSED(too_few_descriptors),
     };
     return cmocka_run_group_tests_name("open", tests, NULL, NULL);
 }

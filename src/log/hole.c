@@ -19,7 +19,14 @@ struct search {
     u64 room;               /* no frame stands behind it */
     u64 seq, durable;
     u64 budget;             /* bytes still to be hashed at most */
+    struct log_data data;
 };
+
+/* Holes are skipped: they take long, and may not be read (os.h: data). */
+static bool is_data(struct search *s, u64 at, u64 size)
+{
+    return log_is_data(s->log, s->segment, at, size, &s->data);
+}
 
 static void believe(struct search *s, const struct log_frame *frame)
 {
@@ -39,8 +46,9 @@ static bool possible(const struct search *s, u64 at, u64 *next)
 
 static bool valid(struct search *s, u64 at, u64 chain, struct log_frame *frame)
 {
-    u64 cost = LOG_FRAME_HEAD + load32(s->segment->base + at);
-    if (cost > s->budget) return false;
+    if (!is_data(s, at, LOG_FRAME_HEAD)) return false;
+    u64 cost = (u64)LOG_FRAME_HEAD + load32(s->segment->base + at);
+    if (cost > s->budget || !is_data(s, at, cost)) return false;
     s->budget -= cost;
     return log_frame_at(s->log, s->segment, at, s->room, chain, frame);
 }
@@ -55,6 +63,10 @@ static void search_from(struct search *s, u64 at)
     struct log_frame frame;
     u64 next;
     while (at <= s->room && s->room - at >= LOG_FRAME_HEAD) {
+        if (!is_data(s, at, LOG_FRAME_HEAD)) {
+            at = s->data.from > at ? s->data.from : s->data.to;
+            continue;
+        }
         if (!possible(s, at, &next) ||
             !valid(s, next, sum_at(s, at), &frame)) {
             at += 8;
@@ -87,6 +99,7 @@ static int search_segment(struct search *s, u64 number, u64 at)
     s->room = min_u64(s->segment->size, begun ? header.bytes
                                               : LOG_SEGMENT_MAX);
     s->budget = HASHED_SEGMENTS_MAX * s->room;
+    s->data = (struct log_data){0};
     if (begun && at == LOG_DATA_AT) search_first(s, &header);
     if (!rc || rc == LUGE_NOTFOUND) {
         search_from(s, at);

@@ -160,11 +160,15 @@ u64 log_bytes(struct log *log);
 
 /* --- scanning: log/scan.c --- */
 
+/* A stretch of a segment without a hole; zeroed: not known yet. */
+struct log_data { u64 from, to; };
+
 struct log_scan {
     struct log *log;
     struct log_position at, end;
     bool to_end;                /* end is known and trusted */
     struct log_segment *segment;
+    struct log_data data;
     u64 limit, successor;       /* L5; successor 0: none */
 };
 
@@ -218,6 +222,15 @@ static inline u64 log_frame_bytes(u32 size)
  * must be mapped. */
 bool log_frame_at(const struct log *log, const struct log_segment *segment,
                   u64 at, u64 room, u64 chain, struct log_frame *frame);
+/* The same where the log may have ended: what has holes is no frame, and they
+ * are not read. */
+bool log_frame_found(const struct log *log, const struct log_segment *segment,
+                     u64 at, u64 room, u64 chain, struct log_data *data,
+                     struct log_frame *frame);
+/* Are SIZE bytes at AT without a hole?  *data becomes what is there, or comes
+ * next. */
+bool log_is_data(const struct log *log, const struct log_segment *segment,
+                 u64 at, u64 size, struct log_data *data);
 int log_read_header(struct log *log, struct log_segment *segment,
                     struct log_header *header);
 

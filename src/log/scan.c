@@ -91,12 +91,13 @@ static int has_frame(struct log *log, u64 number, u64 chain)
 {
     struct log_segment *segment;
     struct log_frame frame;
+    struct log_data data = {0};
     int rc = log_segment_get(log, number, &segment);
     if (rc) return rc;
     rc = log_segment_map(log, segment);
     if (!rc)
-        rc = log_frame_at(log, segment, LOG_DATA_AT, segment->size, chain,
-                          &frame);
+        rc = log_frame_found(log, segment, LOG_DATA_AT, segment->size, chain,
+                             &data, &frame);
     log_segment_put(log, segment);
     return rc;
 }
@@ -158,6 +159,7 @@ static int find_successor(struct log_scan *scan)
 static int enter(struct log_scan *scan)
 {
     log_scan_end(scan);
+    scan->data = (struct log_data){0};
     int rc = log_segment_get(scan->log, scan->at.segment, &scan->segment);
     if (!rc) rc = log_segment_map(scan->log, scan->segment);
     if (!rc) rc = find_successor(scan);
@@ -200,6 +202,26 @@ bool log_frame_at(const struct log *log, const struct log_segment *segment,
     return valid_frame(log, segment->base + at, room - at, chain, frame);
 }
 
+bool log_is_data(const struct log *log, const struct log_segment *segment,
+                 u64 at, u64 size, struct log_data *data)
+{
+    if (at < data->from || at >= data->to || size > data->to - at)
+        log->os->data(segment->file, at, &data->from, &data->to);
+    return data->from <= at && size <= data->to - at;
+}
+
+bool log_frame_found(const struct log *log, const struct log_segment *segment,
+                     u64 at, u64 room, u64 chain, struct log_data *data,
+                     struct log_frame *frame)
+{
+    if (at > room || room - at < LOG_FRAME_HEAD ||
+        !log_is_data(log, segment, at, LOG_FRAME_HEAD, data))
+        return false;
+    u64 size = (u64)LOG_FRAME_HEAD + load32(segment->base + at);
+    return size <= room - at && log_is_data(log, segment, at, size, data) &&
+           log_frame_at(log, segment, at, room, chain, frame);
+}
+
 u64 log_frames_at(const struct log *log, const struct log_position *at,
                   const u8 *frames, u64 size)
 {
@@ -215,11 +237,14 @@ u64 log_frames_at(const struct log *log, const struct log_position *at,
     return done;
 }
 
-static bool frame_here(const struct log_scan *scan, struct log_frame *frame)
+static bool frame_here(struct log_scan *scan, struct log_frame *frame)
 {
-    return log_frame_at(scan->log, scan->segment, scan->at.offset,
-                        min_u64(scan->segment->size, scan->limit),
-                        scan->at.chain, frame);
+    const struct log_segment *s = scan->segment;
+    u64 at = scan->at.offset, room = min_u64(s->size, scan->limit);
+    return scan->to_end ? log_frame_at(scan->log, s, at, room, scan->at.chain,
+                                       frame)
+                        : log_frame_found(scan->log, s, at, room,
+                                          scan->at.chain, &scan->data, frame);
 }
 
 static bool at_end(const struct log_scan *scan)

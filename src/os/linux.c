@@ -373,6 +373,17 @@ static int linux_resize(struct os_file *file, u64 size)
     return 0;
 }
 
+static void linux_data(struct os_file *file, u64 offset, u64 *from, u64 *to)
+{
+    int fd = linux_of(file)->descriptor;
+    off_t data = lseek(fd, (off_t)offset, SEEK_DATA), hole;
+    *from = *to = UINT64_MAX;
+    if (data < 0 && errno == ENXIO) return;
+    *from = data < 0 ? offset : (u64)data;      /* it cannot tell */
+    hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+    if (hole >= 0) *to = (u64)hole;
+}
+
 static int linux_punch(struct os_file *file, u64 offset, u64 size)
 {
     struct linux_file *f = linux_of(file);
@@ -733,6 +744,7 @@ struct os *os_native(void)
         .allocate = linux_allocate,
         .map_read = linux_map_read,
     .advise = linux_advise,
+    .data = linux_data,
         .map_shared = linux_map_shared,
         .unmap = linux_unmap,
         .stat = linux_stat,

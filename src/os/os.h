@@ -74,6 +74,10 @@ struct os {
     int (*map_read)(struct os_file *, u64 size, const u8 **base);
     /* A hint about SIZE bytes at AT, within a map_read; never fails. */
     void (*advise)(struct os *, const u8 *at, u64 size, enum os_advice);
+    /* The first stretch at or behind OFFSET that may be no hole, UINT64_MAX if
+     * there is none.  Who reads a hole through a map makes a tmpfs give it
+     * memory, and if that is full gets a signal. */
+    void (*data)(struct os_file *, u64 offset, u64 *from, u64 *to);
     /* A shared writable mapping of the first SIZE bytes (coordination only). */
     int (*map_shared)(struct os_file *, u64 size, u8 **base);
     void (*unmap)(struct os *, const void *base, u64 size);

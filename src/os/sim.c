@@ -526,6 +526,19 @@ static void sim_advise(struct os *os, const u8 *at, u64 size,
     (void)advice;
 }
 
+static void sim_data(struct os_file *file, u64 offset, u64 *from, u64 *to)
+{
+    struct sim *s = sim_of(file->os);
+    lock(s);
+    const struct sim_content *c = &inode_now(file_of(file)->inode)->content;
+    u64 page = offset / SIM_PAGE, end = round_up(c->size, SIM_PAGE) / SIM_PAGE;
+    while (page < end && !content_page(c, page)) page++;
+    *from = page < end ? max_u64(offset, page * SIM_PAGE) : UINT64_MAX;
+    while (page < end && content_page(c, page)) page++;
+    *to = *from == UINT64_MAX ? UINT64_MAX : page * SIM_PAGE;
+    unlock(s);
+}
+
 static void sim_unmap(struct os *os, const void *base, u64 size)
 {
     struct sim *s = sim_of(os);
@@ -843,6 +856,7 @@ static const struct os sim_table = {
     .allocate = sim_allocate,
     .map_read = sim_map_read,
     .advise = sim_advise,
+    .data = sim_data,
     .map_shared = sim_map_shared,
     .unmap = sim_unmap,
     .stat = sim_stat,

@@ -83,7 +83,7 @@ static void keep_old(struct share *s, const char *path,
 }
 
 /* Under another name first: until it is ready the old one keeps all it has.
- * A file of our own making is zeros; who stored them would pay for each page. */
+ * A new file is zeros: who stored them would pay for each page. */
 static int make_shm(struct share *s, const char *path, u64 bytes)
 {
     int rc = s->os->unlink(s->os, path);

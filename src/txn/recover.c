@@ -287,6 +287,8 @@ int recover_open(struct env *e)
     struct txn_head head;
     int rc = superblock_read(e, &s);
     if (!rc) rc = file_path(e, "shm", path, sizeof path);
+    /* What nobody needs goes first: a full disk then has room for the rest. */
+    if (!rc) rc = log_remove_spares(&e->log);
     if (!rc)
         rc = share_create(&e->share, path, e->instance,
                           round_up(sizeof(struct txn_arena), 4096) +
@@ -301,7 +303,6 @@ int recover_open(struct env *e)
     e->arena->heads[0].space = e->arena->work;
     rc = share_sit(&e->share);
     e->log.owner = e->share.seat;
-    if (!rc) rc = log_remove_spares(&e->log);
     if (!rc) rc = txn_load_ids(e);
     if (!rc) rc = replay_all(e);
     if (!rc) atomic_store(&e->share.m->in_doubt, 0);
