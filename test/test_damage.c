@@ -418,6 +418,31 @@ static void cut_while_open(void **state)
     r->db = NULL;
 }
 
+static void opens_corrupt(struct rig *r, unsigned flags)
+{
+    struct luge_options o = {.flags = flags};
+    luge_db *db;
+    answers(LUGE_CORRUPT, luge_open(r->path, &o, &db));
+    assert_non_null(strstr(luge_last_error()->text, "is missing"));
+}
+
+/* A database that lacks what it cannot do without is not one that is not there,
+ * whoever asks. */
+static void said_to_be_missing(void **state)
+{
+    static const char *const names[] = {"conf", "db", "log"};
+    struct rig *r = *state;
+    char *original = prepare(r, true), full[800];
+    for (unsigned i = 0; i < 3; i++) {
+        restore(r, original);
+        snprintf(full, sizeof full, "%s/%s", r->path, names[i]);
+        tree_remove(full);
+        opens_corrupt(r, 0);
+        opens_corrupt(r, LUGE_MUST_EXIST);
+        opens_corrupt(r, LUGE_READ_ONLY);
+    }
+}
+
 static void missing_files(void **state)
 {
     struct rig *r = *state;
@@ -480,6 +505,7 @@ int main(void)
         CLOSED(flipped_after_a_clean_close),
         CLOSED(flipped_log_of_a_killed_process), CLOSED(cut_files),
         CLOSED(cut_while_open), CLOSED(missing_files),
+        CLOSED(said_to_be_missing),
         CLOSED(exchanged_pages),
     };
     return cmocka_run_group_tests_name("damage", tests, NULL, NULL);

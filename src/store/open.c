@@ -169,21 +169,25 @@ static int holds_records(struct env *e, bool *more)
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
+static int is_missing(const struct env *e, const char *name)
+{
+    return CORRUPT("%s holds a database whose %s is missing", e->path, name);
+}
+
 /* A directory without conf is taken only if nobody else's files are in it. */
 static int may_create(struct env *e)
 {
     const char *foreign = NULL;
-    bool records = false;
-    if (e->options.flags & (LUGE_MUST_EXIST | LUGE_READ_ONLY))
-        return fail(LUGE_NOTFOUND, "there is no database in %s", e->path);
-    int rc = e->os->list(e->os, e->path, foreign_name, &foreign);
+    bool records = false, makes = !(e->options.flags &
+                                    (LUGE_MUST_EXIST | LUGE_READ_ONLY));
+    int rc = makes ? e->os->list(e->os, e->path, foreign_name, &foreign) : 0;
     if (foreign)
         return fail(LUGE_NOTLUGE, "%s holds other files and no luge database",
                     e->path);
     if (!rc) rc = holds_records(e, &records);
-    if (!rc && records)
-        rc = CORRUPT("%s holds a database whose conf is missing", e->path);
-    return rc;
+    if (!rc && records) return is_missing(e, "conf");
+    return rc || makes ? rc : fail(LUGE_NOTFOUND, "there is no database in %s",
+                                   e->path);
 }
 
 /* ------------------------------------------------------- opening an env -- */
@@ -218,8 +222,10 @@ static int open_lock_file(struct env *e)
 static int open_files(struct env *e)
 {
     char path[PATH_BYTES];
+    struct os_stat stat;
     snprintf(path, sizeof path, "%s/db", e->path);
     int rc = e->os->open(e->os, path, OS_WRITE, &e->db);
+    if (rc == LUGE_NOTFOUND) return is_missing(e, "db");
     if (!rc)
         rc = page_file_open(&e->pages, e->os, e->db, e->options.page_bytes,
                             tree_page_validate);
@@ -230,6 +236,8 @@ static int open_files(struct env *e)
     if (e->threaded)
         ops_spill_init(&e->spill, e->path, e->options.cache_bytes);
     snprintf(path, sizeof path, "%s/log", e->path);
+    rc = e->os->stat(e->os, path, &stat);
+    if (rc) return rc == LUGE_NOTFOUND ? is_missing(e, "log") : rc;
     rc = log_open(&e->log, e->os, path, e->instance);
     e->log.may_write = head_may_write;
     e->log.context = e;
