@@ -24,6 +24,8 @@
  *   C9  no file stays open and no map stays mapped.
  * control: disks that lie about syncs must be found out, each of them.
  * The work happens in a child, so that a failed assertion has a seed, too.
+ * Long, because every part is a way through one and the same machine: a disk is
+ * watched, its states are chosen, opened, judged and crashed again.
  * Not here: several processes (crash_storm.c, crash_twin.c).
  */
 #ifndef _GNU_SOURCE

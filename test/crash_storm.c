@@ -15,6 +15,8 @@
  *       or checkpoints may wait for one that was stopped while it did.
  *   K4  At the end luge_check finds nothing, no seat and no reader is left,
  *       and the files are as small as the content asks for.
+ * Long: what a worker does, what it notes on the board and what is judged by it
+ * afterwards are three sides of one promise each, and read beside one another.
  * The parent opens the database only when no worker is left (fork, luge.h).
  * Not here: power loss, which no signal can imitate.
  */

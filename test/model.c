@@ -2,6 +2,8 @@
  *
  * model_step is one switch over all steps and longer than 70 lines: each case
  * is one line, and the table is easier to hold against luge.h in one piece.
+ * The file is long because every step reads and writes the same states, which
+ * nobody else shall see.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

@@ -2,6 +2,8 @@
  *
  * Holds: from where, what, when, in which order; waiting, waking, other
  * processes, the end of the log.
+ * Long: followers that fall behind (retention) are held against the same
+ * shadow of the content as those that keep up (old values).
  * Not here: crowds of processes and kills (crash_feed.c).
  */
 #ifndef _GNU_SOURCE

@@ -3,6 +3,7 @@
  * Holds: what the kernel seldom does (short transfers, interruptions, rare
  * errors) is done by functions of this file that stand in front of libc's:
  * struct trick says which call misbehaves, how, and how often.
+ * Long, because those functions stand in front of libc's for the whole program.
  * Children never use assertions: they answer by their exit code.
  * Not here: the simulator (test/test_sim.c).
  */

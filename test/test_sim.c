@@ -5,6 +5,7 @@
  *   its size and its pages; a page is the letter its sectors are full of, '.'
  *   for zeros, or all eight letters in brackets.  Small cases compare the exact
  *   set of pictures that a crash may leave with a set written by hand.
+ *   All cases are told in pictures, so they are one file, if a long one.
  *   As a disk the simulator is held against the real platform, random call by
  *   random call.  Seeds are printed; LUGE_SEED repeats one.
  */
