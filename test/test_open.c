@@ -636,6 +636,80 @@ static void a_checkpoint_that_was_not_told(void **state)
     fine(luge_check(r->db, NULL, NULL));
 }
 
+static int (*honest_list)(struct os *os, const char *path,
+                          int (*each)(void *context, const char *name),
+                          void *context);
+
+static void much_log(luge_db *db, int mib)
+{
+    static char value[1 << 16];
+    for (int i = 0; i < mib * 16; i++) {
+        luge_txn *txn;
+        if (luge_begin(db, LUGE_WRITE | LUGE_TXN_ASYNC, &txn)) abort();
+        pattern_fill(value, sizeof value, (uint64_t)i);
+        if (luge_put(txn, LUGE_MAIN, luge_str("much"),
+                     luge_bytes_of(value, sizeof value)) || luge_commit(txn))
+            abort();
+    }
+}
+
+static int list_after_a_stop(struct os *os, const char *path,
+                             int (*each)(void *context, const char *name),
+                             void *context)
+{
+    raise(SIGSTOP);
+    os->list = honest_list;
+    return honest_list(os, path, each, context);
+}
+
+/* Its validation stops where it looks for the next segment of the log. */
+static int stop_while_validating(struct rig *r)
+{
+    luge_db *db;
+    luge_txn *txn;
+    luge_bytes value;
+    struct os *os = os_native();
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_WRITE, &txn));
+    CHILD_ANSWERS(0, luge_get(txn, LUGE_MAIN, luge_str("k"), &value));
+    CHILD_ANSWERS(0, luge_put(txn, LUGE_MAIN, luge_str("l"), luge_str("v")));
+    much_log(db, 3);
+    honest_list = os->list;
+    os->list = list_after_a_stop;
+    CHILD_ANSWERS(LUGE_CONFLICT, luge_commit(txn));
+    CHILD_ANSWERS(0, luge_close(db));
+    return 0;
+}
+
+/* Whoever was robbed in his validation may find the log that he reads used
+ * again: that is a conflict, and no damage. */
+static void a_validation_is_stopped(void **state)
+{
+    CHILD_WITH_THREADS();
+    struct rig *r = *state;
+    struct luge_options o = {.log_keep_bytes = 1};
+    int status;
+    rig_open(r, &o);
+    commit_put(r, "k", "v");
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (!pid) {
+        alarm(60);
+        _exit(stop_while_validating(r));
+    }
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    for (int i = 0; i < 4; i++) {
+        much_log(r->db, 4);
+        fine(luge_checkpoint(r->db));
+    }
+    kill(pid, SIGCONT);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    fine(luge_check(r->db, NULL, NULL));
+}
+
 /* As if the turn had been stolen COUNT times since the directory was opened. */
 static void thefts_so_far(struct rig *r, uint64_t count)
 {
@@ -1313,6 +1387,7 @@ int main(void)
         CLOSED(page_sizes), CLOSED(temporary), CLOSED(two_handles),
         CLOSED(closing_while_in_use), CLOSED(read_only_handles),
         CLOSED(another_process), CLOSED(a_reader_beside_a_writer),
+        CLOSED(a_validation_is_stopped),
         CLOSED(a_process_is_stopped_with_the_turn),
         CLOSED(a_replay_sorts), CLOSED(a_refused_record_stays_away),
         CLOSED(a_checkpoint_that_was_not_told), CLOSED(too_many_processes),

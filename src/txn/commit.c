@@ -44,10 +44,11 @@ static int validate(struct env *e, const struct reads *reads,
         rc = compare_reads(reads, &frame);
         if (rc) break;
     }
-    /* An old snapshot's segment may be recycled: it cannot be validated. */
+    /* An old snapshot's segment may be recycled: it cannot be validated.  Whom
+     * the turn was stolen from may see it go while he reads. */
     bool gone = rc == LUGE_NOTFOUND && scan.at.segment != scan.end.segment;
-    if (gone || (rc == LUGE_CORRUPT && base->log.segment <
-                                           env_head(e)->log_oldest))
+    if (gone || (rc == LUGE_CORRUPT &&
+                 base->log.segment < atomic_load(&e->share.m->log_oldest)))
         rc = fail(LUGE_CONFLICT, "the log since record %llu is gone",
                   (unsigned long long)base->seq);
     log_scan_end(&scan);
