@@ -648,10 +648,9 @@ static void *write_many(void *rig)
     struct rig *r = rig;
     char key[16];
     for (int i = 0; i < ECHOES; i++) {
+        snprintf(key, sizeof key, "%d", i);
         struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str(key),
                              luge_str("v")};
-        snprintf(key, sizeof key, "%d", i);
-        op.key = luge_str(key);
         if (luge_apply(r->db, i % 3 ? LUGE_TXN_FULL : LUGE_TXN_ASYNC, &op, 1))
             return r;
         if (i % 7 == 0) nap_us(2000);
