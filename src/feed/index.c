@@ -150,9 +150,9 @@ static bool copy_record(const struct feed_index *x, struct feed_reader *r,
     return true;
 }
 
-static bool take(struct feed_index *x, struct feed_reader *r, u64 tree,
-                 luge_bytes prefix, struct feed_record *record,
-                 struct log_position *behind)
+static bool take_from(struct feed_index *x, struct feed_reader *r, u64 tree,
+                      luge_bytes prefix, struct feed_record *record,
+                      struct log_position *behind)
 {
     u64 head = key_head(prefix), mask = UINT64_MAX, next = r->seq + 1;
     if (prefix.size < 8) mask = ((u64)1 << (8 * prefix.size)) - 1;
@@ -175,7 +175,7 @@ bool feed_index_take(struct feed_index *x, struct feed_reader *r, u64 tree,
     pthread_mutex_lock(&x->lock);
     bool known = make(x, r->env);
     if (known) catch_up(x, newest);
-    known = known && take(x, r, tree, prefix, record, behind);
+    known = known && take_from(x, r, tree, prefix, record, behind);
     pthread_mutex_unlock(&x->lock);
     return known;
 }

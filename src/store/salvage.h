@@ -69,6 +69,7 @@ struct salvage {
     u64 page_count;
     struct superblock super;    /* the one that is believed */
     bool super_valid, exact;    /* exact: the free list is known */
+    bool super_damaged;         /* the other one, perhaps the newer */
     bool gathered;              /* what can be known of the catalog, is */
     u64 newest;                 /* pages born later were not there yet */
     struct salvage_tree catalog, *trees;

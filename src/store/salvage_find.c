@@ -123,7 +123,8 @@ static int open_db(struct salvage *s)
     u32 damaged = rc ? 0 : read_superblocks(s, s->page_bytes);
     if (!rc && !s->super_valid)
         salvage_say(s, "neither superblock is valid");
-    else if (!rc && damaged)
+    s->super_damaged = damaged > 0;
+    if (!rc && s->super_valid && damaged)
         salvage_say(s, "a superblock is damaged, perhaps the newer");
     if (!rc && s->super_valid && !s->instance_known) {
         memcpy(s->instance, s->super.instance, 16);
@@ -574,8 +575,64 @@ static u64 youngest_root(const struct salvage *s)
     return best;
 }
 
+static u64 broken_below(const struct salvage *s, u64 ref, int level,
+                        bool catalog);
+
+/* Pages missing below what a leaf of a catalog names. */
+static u64 broken_trees(const struct salvage *s, const struct page_head *leaf)
+{
+    struct catalog_record record;
+    u8 space[LUGE_KEY_SIZE_MAX];
+    struct node_cell cell;
+    u64 broken = 0;
+    for (u32 i = 0; i < leaf->count; i++) {
+        node_cell_load(leaf, i, &cell);
+        luge_bytes key = node_cell_key(&cell, space);
+        size_t size = min_u64(cell.value.size, sizeof record);
+        if (key.size != 9 || *(const u8 *)key.data != 'i' || size < 24)
+            continue;
+        memset(&record, 0, sizeof record);
+        memcpy(&record, cell.value.data, size);
+        if (record.root != PAGE_NONE)
+            broken += broken_below(s, record.root, -1, false);
+    }
+    return broken;
+}
+
+/* Pages missing below REF; depth is bounded as in walk_node. */
+static u64 broken_below(const struct salvage *s, u64 ref, int level,
+                        bool catalog)
+{
+    if (!fits(s, ref, level)) return 1;
+    const struct page_head *n = salvage_page(s, ref);
+    u64 broken = 0;
+    if (!n->level) return catalog ? broken_trees(s, n) : 0;
+    for (u32 i = 0; i <= n->count; i++)
+        broken += broken_below(s, node_child(n, i), n->level - 1, catalog);
+    return broken;
+}
+
+/* One superblock cannot be read, and the other is perhaps of a state whose
+ * pages are used for something else by now.  Then it is no better than none. */
+static void doubt_superblock(struct salvage *s)
+{
+    u64 root = youngest_root(s);
+    if (!s->super_valid || !s->super_damaged || !root ||
+        s->facts[root].birth <= s->super.publication)
+        return;
+    s->newest = s->super.publication;
+    u64 old = s->super.catalog ? broken_below(s, s->super.catalog, -1, true)
+                               : 0;
+    s->newest = s->facts[root].birth;
+    if (broken_below(s, root, -1, true) >= old) return;
+    s->super_valid = s->exact = false;
+    for (u64 n = 0; n < s->page_count; n++) s->facts[n].free = false;
+    salvage_say(s, "the superblock that can be read is too old");
+}
+
 static int choose_root(struct salvage *s)
 {
+    doubt_superblock(s);
     s->newest = s->super_valid ? s->super.publication : UINT64_MAX;
     s->catalog.known = true;
     s->catalog.root = s->super.catalog;
