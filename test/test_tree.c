@@ -565,12 +565,19 @@ static u64 descending(u64 i) { return ~i; }
 static u64 interleaved(u64 i) { return (i % 37) << 32 | i; }
 static u64 interleaved_down(u64 i) { return ((i % 37) << 32) - i + (1 << 30); }
 static u64 scattered(u64 i) { return i * 0x9e3779b97f4a7c15; }
+static u64 anywhere(u64 i)
+{
+    u64 x = scattered(i + 1);
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+    x = (x ^ x >> 27) * 0x94d049bb133111eb;
+    return x ^ x >> 31;
+}
 
 static void test_fill(void **state)
 {
     static const struct { u64 (*key_of)(u64 i); u64 least; } cases[] = {
         {ascending, 94}, {descending, 94}, {interleaved, 90},
-        {interleaved_down, 90}, {scattered, 80},
+        {interleaved_down, 90}, {scattered, 60}, {anywhere, 80},
     };
     (void)state;
     for (u32 i = 0; i < ARRAY_COUNT(cases); i++) {
