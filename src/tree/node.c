@@ -95,31 +95,65 @@ static inline const u32 *slots_as_heads(const struct page_head *n,
                                        children_bytes);
 }
 
+/* node_head_of where there is an infix: the bytes before it, those behind. */
+static bool infix_head(const struct page_head *n, luge_bytes rest, u32 *head)
+{
+    const struct node_infix *infix = node_infix(n);
+    u32 at = infix->at, size = infix->size;
+    const u8 *bytes = rest.data;
+    if (likely(rest.size >= at + size + 4)) {
+        u32 behind = __builtin_bswap32(load32(bytes + at + size)) >> (8 * at);
+        u32 before = __builtin_bswap32(load32(bytes)) >> (32 - 8 * at);
+        *head = before << (32 - 8 * at) | behind;
+        return !memcmp(bytes + at, infix->bytes, size);
+    }
+    u32 h = 0;
+    for (u32 i = 0, shift = 32; i < rest.size; i++) {
+        if (i >= at && i < at + size) {
+            if (bytes[i] != infix->bytes[i - at]) return false;
+        } else if (shift) {
+            h |= (u32)bytes[i] << (shift -= 8);
+        }
+    }
+    *head = h;
+    return true;
+}
+
+static inline bool head_of(const struct page_head *n, luge_bytes rest,
+                           u32 *head)
+{
+    if (n->infix) return infix_head(n, rest, head);
+    *head = node_head(rest.data, rest.size);
+    return true;
+}
+
+bool node_head_of(const struct page_head *n, luge_bytes rest, u32 *head)
+{
+    return head_of(n, rest, head);
+}
+
 static inline int leaf_compare(const struct page_head *n, u32 at,
                                luge_bytes rest)
 {
     return bytes_compare(node_leaf_suffix(n, at), rest);
 }
 
-/* Only for equal heads: a short suffix then differs by its size alone. */
 static int branch_compare(const struct page_head *n, u32 at, luge_bytes rest)
 {
     u32 off = node_offs(n)[at];
-    if (off <= NODE_SHORT_MAX) return (off > rest.size) - (off < rest.size);
+    u8 space[NODE_SHORT_MAX];
+    if (off <= NODE_SHORT_MAX)
+        return bytes_compare(node_short_suffix(n, at, space), rest);
     const u8 *cell = (const u8 *)n + off;
     return bytes_compare((luge_bytes){cell + NODE_BRANCH_CELL, load16(cell)},
                          rest);
 }
 
-/* Among the slots from LO on whose head is H, the first that compares to REST
- * as at least LEAST (0: not below, 1: above). */
-static u32 equal_heads_bound(const struct page_head *n, const u32 *heads,
-                             u32 lo, u32 h, luge_bytes rest, int least)
+/* Among the slots [lo, hi), the first that compares to REST as at least LEAST
+ * (0: not below, 1: above). */
+static u32 cells_bound(const struct page_head *n, u32 lo, u32 hi,
+                       luge_bytes rest, int least)
 {
-    u32 hi = lo + 1, count = n->count;
-    if (hi < count && heads[hi] == h)
-        hi = h == UINT32_MAX ? count
-                             : lo + heads_below(heads + lo, count - lo, h + 1);
     while (lo < hi) {
         u32 middle = (lo + hi) / 2;
         int c = n->level ? branch_compare(n, middle, rest)
@@ -130,12 +164,25 @@ static u32 equal_heads_bound(const struct page_head *n, const u32 *heads,
     return lo;
 }
 
+/* The same among the slots from LO on whose head is H. */
+static u32 equal_heads_bound(const struct page_head *n, const u32 *heads,
+                             u32 lo, u32 h, luge_bytes rest, int least)
+{
+    u32 hi = lo + 1, count = n->count;
+    if (hi < count && heads[hi] == h)
+        hi = h == UINT32_MAX ? count
+                             : lo + heads_below(heads + lo, count - lo, h + 1);
+    return cells_bound(n, lo, hi, rest, least);
+}
+
 u32 node_branch_find(const struct page_head *n, luge_bytes key)
 {
     int side = prefix_compare(n, key);
     if (unlikely(side)) return side < 0 ? 0 : n->count;
     luge_bytes rest = rest_of(key, n->prefix);
-    u32 h = node_head(rest.data, rest.size), count = n->count;
+    u32 h, count = n->count;
+    if (unlikely(!head_of(n, rest, &h)))
+        return cells_bound(n, 0, count, rest, 1);
     const u32 *heads = slots_as_heads(n, 8 * (count + 1));
     u32 at = heads_below(heads, count, h);
     if (at == count || heads[at] != h) return at;
@@ -159,11 +206,17 @@ bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at)
     *at = side < 0 ? 0 : count;
     if (unlikely(side)) return false;
     luge_bytes rest = rest_of(key, n->prefix);
-    u32 h = node_head(rest.data, rest.size);
+    u32 h;
+    if (unlikely(!head_of(n, rest, &h))) {
+        *at = cells_bound(n, 0, count, rest, 0);
+        return false;                        /* all keys have the infix */
+    }
     const u32 *heads = slots_as_heads(n, 0);
     u32 lo = *at = heads_below(heads, count, h);
     if (lo == count || heads[lo] != h) return false;
     if (lo + 1 < count && heads[lo + 1] == h) prefetch_equals(n, heads, lo, h);
+    /* The value, if this is the key: it may begin on the cell's next line. */
+    __builtin_prefetch(node_leaf_cell(n, lo) + NODE_LEAF_CELL + rest.size);
     int c = leaf_compare(n, lo, rest);
     if (c < 0) {                                 /* others of this head? */
         lo = *at = equal_heads_bound(n, heads, lo, h, rest, 0);
@@ -173,6 +226,20 @@ bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at)
 }
 
 /* ----------------------------------------------------------------- cells -- */
+
+luge_bytes node_short_suffix(const struct page_head *n, u32 at, u8 *space)
+{
+    u8 head[NODE_SHORT_MAX];
+    store32(head, __builtin_bswap32(node_heads(n)[at]));
+    store32(space, load32(head));
+    if (n->infix) {
+        const struct node_infix *infix = node_infix(n);
+        for (u32 i = infix->at, from = i; i < NODE_SHORT_MAX; i++)
+            space[i] = i < infix->at + (u32)infix->size
+                           ? infix->bytes[i - infix->at] : head[from++];
+    }
+    return (luge_bytes){space, node_offs(n)[at]};
+}
 
 void node_cell_load(const struct page_head *n, u32 at, struct node_cell *cell)
 {
@@ -186,8 +253,7 @@ void node_cell_load(const struct page_head *n, u32 at, struct node_cell *cell)
     u32 off = node_offs(n)[at];
     cell->child = node_child(n, at + 1);
     if (off <= NODE_SHORT_MAX) {                                  /* N5 */
-        store32(cell->shown, __builtin_bswap32(node_heads(n)[at]));
-        cell->suffix = (luge_bytes){cell->shown, off};
+        cell->suffix = node_short_suffix(n, at, cell->shown);
     } else {
         const u8 *from = (const u8 *)n + off;
         cell->suffix = (luge_bytes){from + NODE_BRANCH_CELL, load16(from)};
@@ -228,7 +294,9 @@ static u32 insert_room(const struct page_head *n, size_t rest, size_t value)
 bool node_has_room(const struct page_head *n, const struct node_cell *cell)
 {
     luge_bytes key = cell->suffix;
+    u32 head;
     return n->count < NODE_KEYS_MAX && prefix_compare(n, key) == 0 &&
+           head_of(n, rest_of(key, n->prefix), &head) &&
            insert_room(n, key.size - n->prefix, cell->value.size) <=
                node_cell_low(n) - node_slots_end(n);
 }
@@ -287,10 +355,14 @@ void node_insert(struct page_head *n, u32 at, const struct node_cell *cell)
 {
     assert(at <= n->count && !cell->prefix.size);
     luge_bytes rest = rest_of(cell->suffix, n->prefix);
+    u32 head = 0;
+    bool conforms = head_of(n, rest, &head);
+    assert(conforms);
+    (void)conforms;
     u16 off = cell_place(n, rest, cell);
     slots_open(n, at);
     u8 *base = (u8 *)n;
-    store32(base + node_heads_at(n) + 4 * at, node_head(rest.data, rest.size));
+    store32(base + node_heads_at(n) + 4 * at, head);
     store16(base + node_offs_at(n) + 2 * at, off);
     if (n->level) node_set_child(n, at + 1, cell->child);
     n->run = node_run_next(n->run, at);

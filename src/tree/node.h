@@ -45,6 +45,7 @@
 enum {
     NODE_EXTENT = 0x8000,     /* value info: the value is an extent */
     NODE_SHORT_MAX = 4,       /* a branch suffix up to this has no cell */
+    NODE_INFIX_MAX = 8 * 15 - 2,
     NODE_LEAF_SLOT = 4 + 2,   /* head, offset */
     NODE_BRANCH_SLOT = 8 + 4 + 2,
     NODE_LEAF_CELL = 2 + 2,   /* what stands before the suffix */
@@ -76,10 +77,28 @@ static inline const u8 *node_prefix(const struct page_head *n)
     return (const u8 *)(n + 1);
 }
 
+/* What stands behind the prefix if n->infix is not 0. */
+struct node_infix {
+    u8 at, size;             /* after so many bytes of a suffix; 1 to 3, >= 1 */
+    u8 bytes[NODE_INFIX_MAX];
+};
+
+/* The 8-byte words that an infix of SIZE bytes occupies. */
+static inline u32 node_infix_words(u32 size)
+{
+    return (2 + size + 7) / 8;
+}
+
+static inline const struct node_infix *node_infix(const struct page_head *n)
+{
+    return (const struct node_infix *)(const void *)(
+        node_prefix(n) + node_prefix_room(n->prefix));
+}
+
 /* Where the arrays begin: children in a branch, heads in a leaf. */
 static inline u32 node_slots_at(const struct page_head *n)
 {
-    return (u32)sizeof *n + node_prefix_room(n->prefix);
+    return (u32)sizeof *n + node_prefix_room(n->prefix) + 8u * n->infix;
 }
 
 static inline u32 node_heads_at(const struct page_head *n)
@@ -166,7 +185,7 @@ static inline u32 node_head(const u8 *suffix, size_t size)
 
 static inline const u8 *node_leaf_cell(const struct page_head *n, u32 at)
 {
-    const u8 *heads = (const u8 *)(n + 1) + node_prefix_room(n->prefix);
+    const u8 *heads = (const u8 *)n + node_slots_at(n);
     return (const u8 *)n + load16(heads + 4u * n->count + 2 * (size_t)at);
 }
 
@@ -197,6 +216,10 @@ struct node_cell {
     u8 shown[NODE_SHORT_MAX];
 };
 
+/* The head of the suffix REST; false if it departs from the infix (N9). */
+bool node_head_of(const struct page_head *n, luge_bytes rest, u32 *head);
+/* A short suffix of a branch, shown in SPACE of NODE_SHORT_MAX. */
+luge_bytes node_short_suffix(const struct page_head *n, u32 at, u8 *space);
 void node_cell_load(const struct page_head *n, u32 at, struct node_cell *cell);
 /* The key in one piece: within the page, or assembled in SPACE. */
 luge_bytes node_cell_key(const struct node_cell *cell, u8 *space);
