@@ -2,7 +2,7 @@
  *
  * node_validate runs at a process's first touch of every page of the file, on
  * bytes that may be anything: it is what all other functions of tree/ rely on,
- * and it has to be fast (docs: N1-N8 in tree/node.h).  Cells may not overlap,
+ * and it has to be fast (docs: N1-N9 in tree/node.h).  Cells may not overlap,
  * since a change in one would otherwise unmake another that was proved; a map
  * with a bit for each byte of the page shows it.
  * tree_check walks a tree in the order of its keys.  Keys and separators form

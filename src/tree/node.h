@@ -1,19 +1,24 @@
 /* tree/node.h -- one page as a sorted set of cells: picture, words, look-ups.
  *
- *   leaf    +------+--------+------------+-----------+-----+-------+
- *           | head | prefix | heads      | offs      | gap | cells |
- *           | 32 B | to 8 B | count * u32| count *u16|     | <---- |
- *           +------+--------+------------+-----------+-----+-------+
- *   branch  +------+--------+-----------------+-------+------+-----+-------+
- *           | head | prefix | children        | heads | offs | gap | cells |
- *           | 32 B | to 8 B | (count+1) * u64 |       |      |     |       |
- *           +------+--------+-----------------+-------+------+-----+-------+
+ *   leaf    +------+--------+-------+------------+-----------+-----+-------+
+ *           | head | prefix | infix | heads      | offs      | gap | cells |
+ *           | 32 B | to 8 B | or no | count * u32| count *u16|     | <---- |
+ *           +------+--------+-------+------------+-----------+-----+-------+
+ *   branch  +------+--------+-------+---------------+-------+------+---+-----+
+ *           | head | prefix | infix | children      | heads | offs |gap|cells|
+ *           | 32 B | to 8 B | or no | (count+1)*u64 |       |      |   |     |
+ *           +------+--------+-------+---------------+-------+------+---+-----+
  *   cell    leaf:   u16 suffix size, u16 value info, suffix, value
  *           branch: u16 suffix size, suffix;  none if the suffix is <= 4 bytes
  *
  * A key is prefix + suffix; the prefix stands once in the page, in front, where
  * a look-up loads the line anyway.  heads[i] is the suffix's first four bytes
- * as a big-endian number, zero padded.  Value info is the size of a value that
+ * as a big-endian number, zero padded; an infix is left out of them:
+ *
+ *     prefix https://www.site-1545.example/topic-    suffix 80/article-0000042
+ *     infix  /article-00000, after 2 bytes           head   8 0 4 2
+ *
+ * Value info is the size of a value that
  * lies in the cell, or NODE_EXTENT: then the value is a struct page_extent.
  * Child i of a branch holds the keys k with key i-1 <= k < key i.
  *
@@ -27,12 +32,18 @@
  *       has no key only in the middle of a deletion.
  *   N7  At least 60 bytes of the page follow the heads, so they may be read in
  *       blocks of 16.  (A leaf: 6 bytes follow for each head, and with 10 or
- *       fewer the heads end before 1100.  A branch: 2, with 30, before 1430.)
+ *       fewer the heads end before 1230.  A branch: 2, with 30, before 1560.)
  *   N8  A cell and its slot take at most half of what a page can hold
  *       (node_cell_max).  So an overfull leaf can be cut beside the item that
  *       overfilled it: were both [left + it] and [it + right] too large, it
  *       would be more than half, as left + right did fit.  In a branch, where
  *       one item goes up, a third is needed; a key's limit sees to that.
+ *       An infix is no part of the sum: it is made only where there is room.
+ *   N9  If there is an infix, every suffix has its bytes from infix.at on, as
+ *       far as both go.  So heads do not descend either way: of two suffixes
+ *       that begin with the same AT bytes one ends within the infix, and is
+ *       the smaller, or both go on behind it.  A look-up's key may depart from
+ *       it; then heads say nothing, and cells are compared.
  * docs/format.md 3.2 and 3.3 say the same for people who write readers.
  * Not here: other pages.  Nothing in node.c and strip.c reads a file, takes a
  * lock or allocates: bytes in, bytes out.
@@ -292,7 +303,7 @@ static inline u32 node_strip_right(const struct node_strip *s, u32 cut)
 
 /* ----------------------------------------------------------- validation -- */
 
-/* N1-N8, children and extents included.  PUBLISHED: private references are
+/* N1-N9, children and extents included.  PUBLISHED: private references are
  * CORRUPT, as nothing in a file may name a frame.  0 or CORRUPT. */
 int node_validate(const struct page_head *n, u32 bytes, bool published);
 
