@@ -215,8 +215,6 @@ bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at)
     u32 lo = *at = heads_below(heads, count, h);
     if (lo == count || heads[lo] != h) return false;
     if (lo + 1 < count && heads[lo + 1] == h) prefetch_equals(n, heads, lo, h);
-    /* The value, if this is the key: it may begin on the cell's next line. */
-    __builtin_prefetch(node_leaf_cell(n, lo) + NODE_LEAF_CELL + rest.size);
     int c = leaf_compare(n, lo, rest);
     if (c < 0) {                                 /* others of this head? */
         lo = *at = equal_heads_bound(n, heads, lo, h, rest, 0);
