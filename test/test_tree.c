@@ -645,6 +645,48 @@ static void test_infix_tells_keys_apart(void **state)
     }
 }
 
+static struct page_head *changeable(struct page_file *f, page_ref ref);
+
+/* 25 keys in groups of 5, MIDDLE bytes the same in all. */
+static void put_around(struct loaded *l, u32 middle)
+{
+    u8 key[200];
+    memset(key, 'm', sizeof key);
+    l->file = fake_pages_new(16384, 64, tree_page_validate);
+    l->work = fake_work(l->file, true);
+    l->tree = (struct tree){0};
+    for (u32 i = 0; i < 25; i++) {
+        key[0] = (u8)('a' + i % 5), key[1 + middle] = (u8)('a' + i / 5);
+        must(tree_put(&l->work, &l->tree, (luge_bytes){key, 2 + middle},
+                      (luge_bytes){key, 1}, NULL) == 0);
+    }
+    struct page_head *root = changeable(l->file, l->tree.root);
+    struct node_strip s = {.before = root, .count_before = 25, .count = 25,
+                           .leaf = true};
+    u64 copy[16384 / 8];
+    memset(copy, 0, sizeof copy);
+    struct page_head *built = (struct page_head *)copy;
+    built->kind = PAGE_LEAF;
+    node_build(built, 16384, &s, 0, 25);
+    must(node_validate(built, 16384, false) == 0);
+    u64 equal = 0, infixes = 0;
+    count_heads(l->file, built, &equal, &infixes);
+    must(infixes == (middle >= 3 && middle <= NODE_INFIX_MAX));
+    must(equal == (middle > NODE_INFIX_MAX ? 20 : 0));
+}
+
+static void test_infix_of_any_size(void **state)
+{
+    (void)state;
+    if (NODE_KEYS_MAX < 1000) return;
+    for (u32 middle = 0; middle < 130; middle++) {
+        struct loaded l;
+        now.step = middle;
+        put_around(&l, middle);
+        fake_pages_free(l.file);
+    }
+}
+
 static void test_shrink(void **state)
 {
     struct loaded l;
@@ -1245,6 +1287,7 @@ int main(void)
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_fill),
         cmocka_unit_test(test_infix_tells_keys_apart),
+        cmocka_unit_test(test_infix_of_any_size),
         cmocka_unit_test(test_shrink),
         cmocka_unit_test(test_overwrite_in_place),
         cmocka_unit_test(test_check_finds_swapped_children),

@@ -186,18 +186,20 @@ static void build_prefix(struct page_head *n, const struct node_strip *s,
 
 /* ----------------------------------------------------------------- infix -- */
 
+/* So that an infix after one byte, and what follows it, is not too long. */
+enum { INFIX_WINDOW = 1 + NODE_INFIX_MAX + 1 };
+
 /* Of one of the keys: what can be an infix of all. */
 struct infix_search {
     u32 size;                  /* of what follows */
-    u8 bytes[3 + NODE_INFIX_MAX];
+    u8 bytes[INFIX_WINDOW];
     u32 end[4];                /* [at, end[at]) is common to all, AT 1 to 3 */
 };
 
 static u32 infix_load(const struct node_strip *s, u32 i, u32 prefix, u8 *bytes)
 {
     struct node_cell space;
-    return key_copy(strip_cell(s, i, &space), prefix, 3 + NODE_INFIX_MAX,
-                    bytes);
+    return key_copy(strip_cell(s, i, &space), prefix, INFIX_WINDOW, bytes);
 }
 
 /* Shorten what is common by a key; false if nothing is left. */
@@ -223,7 +225,7 @@ static void strip_infix(const struct node_strip *s, u32 from, u32 to,
                         u32 prefix, struct node_infix *infix)
 {
     struct infix_search x = {0};
-    u8 key[3 + NODE_INFIX_MAX];
+    u8 key[INFIX_WINDOW];
     x.size = infix_load(s, (from + to) / 2, prefix, x.bytes);
     for (u32 at = 1; at <= 3; at++) x.end[at] = x.size;
     infix->size = 0;
