@@ -598,7 +598,6 @@ static void test_fill(void **state)
     }
 }
 
-/* Deleting most keys of every page gives most pages back. */
 /* Two bytes that EACH keys share, three that all do, three that differ: */
 static u64 around_infix(u64 i, u64 each)
 {
@@ -687,6 +686,7 @@ static void test_infix_of_any_size(void **state)
     }
 }
 
+/* Deleting most keys of every page gives most pages back. */
 static void test_shrink(void **state)
 {
     struct loaded l;

@@ -95,43 +95,6 @@ static inline const u32 *slots_as_heads(const struct page_head *n,
                                        children_bytes);
 }
 
-/* node_head_of where there is an infix: the bytes before it, those behind. */
-static bool infix_head(const struct page_head *n, luge_bytes rest, u32 *head)
-{
-    const struct node_infix *infix = node_infix(n);
-    u32 at = infix->at, size = infix->size;
-    const u8 *bytes = rest.data;
-    if (likely(rest.size >= at + size + 4)) {
-        u32 behind = __builtin_bswap32(load32(bytes + at + size)) >> (8 * at);
-        u32 before = __builtin_bswap32(load32(bytes)) >> (32 - 8 * at);
-        *head = before << (32 - 8 * at) | behind;
-        return !memcmp(bytes + at, infix->bytes, size);
-    }
-    u32 h = 0;
-    for (u32 i = 0, shift = 32; i < rest.size; i++) {
-        if (i >= at && i < at + size) {
-            if (bytes[i] != infix->bytes[i - at]) return false;
-        } else if (shift) {
-            h |= (u32)bytes[i] << (shift -= 8);
-        }
-    }
-    *head = h;
-    return true;
-}
-
-static inline bool head_of(const struct page_head *n, luge_bytes rest,
-                           u32 *head)
-{
-    if (n->infix) return infix_head(n, rest, head);
-    *head = node_head(rest.data, rest.size);
-    return true;
-}
-
-bool node_head_of(const struct page_head *n, luge_bytes rest, u32 *head)
-{
-    return head_of(n, rest, head);
-}
-
 static inline int leaf_compare(const struct page_head *n, u32 at,
                                luge_bytes rest)
 {
@@ -140,13 +103,8 @@ static inline int leaf_compare(const struct page_head *n, u32 at,
 
 static int branch_compare(const struct page_head *n, u32 at, luge_bytes rest)
 {
-    u32 off = node_offs(n)[at];
     u8 space[NODE_SHORT_MAX];
-    if (off <= NODE_SHORT_MAX)
-        return bytes_compare(node_short_suffix(n, at, space), rest);
-    const u8 *cell = (const u8 *)n + off;
-    return bytes_compare((luge_bytes){cell + NODE_BRANCH_CELL, load16(cell)},
-                         rest);
+    return bytes_compare(node_branch_suffix(n, at, space), rest);
 }
 
 /* Among the slots [lo, hi), the first that compares to REST as at least LEAST
@@ -181,7 +139,7 @@ u32 node_branch_find(const struct page_head *n, luge_bytes key)
     if (unlikely(side)) return side < 0 ? 0 : n->count;
     luge_bytes rest = rest_of(key, n->prefix);
     u32 h, count = n->count;
-    if (unlikely(!head_of(n, rest, &h)))
+    if (unlikely(!node_head_of(n, rest, &h)))
         return cells_bound(n, 0, count, rest, 1);
     const u32 *heads = slots_as_heads(n, 8 * (count + 1));
     u32 at = heads_below(heads, count, h);
@@ -208,7 +166,7 @@ bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at)
     if (unlikely(side)) return false;
     luge_bytes rest = rest_of(key, n->prefix);
     u32 h;
-    if (unlikely(!head_of(n, rest, &h))) {
+    if (unlikely(!node_head_of(n, rest, &h))) {
         *at = cells_bound(n, 0, count, rest, 0);
         return false;                        /* all keys have the infix */
     }
@@ -240,6 +198,15 @@ luge_bytes node_short_suffix(const struct page_head *n, u32 at, u8 *space)
     return (luge_bytes){space, node_offs(n)[at]};
 }
 
+luge_bytes node_branch_suffix(const struct page_head *n, u32 at, u8 *space)
+{
+    u32 off = node_offs(n)[at];
+    if (off <= NODE_SHORT_MAX)                                    /* N5 */
+        return node_short_suffix(n, at, space);
+    const u8 *cell = (const u8 *)n + off;
+    return (luge_bytes){cell + NODE_BRANCH_CELL, load16(cell)};
+}
+
 void node_cell_load(const struct page_head *n, u32 at, struct node_cell *cell)
 {
     cell->prefix = (luge_bytes){node_prefix(n), n->prefix};
@@ -249,14 +216,8 @@ void node_cell_load(const struct page_head *n, u32 at, struct node_cell *cell)
                          ? (u16)NODE_EXTENT : (u16)cell->value.size;
         return;
     }
-    u32 off = node_offs(n)[at];
     cell->child = node_child(n, at + 1);
-    if (off <= NODE_SHORT_MAX) {                                  /* N5 */
-        cell->suffix = node_short_suffix(n, at, cell->shown);
-    } else {
-        const u8 *from = (const u8 *)n + off;
-        cell->suffix = (luge_bytes){from + NODE_BRANCH_CELL, load16(from)};
-    }
+    cell->suffix = node_branch_suffix(n, at, cell->shown);
 }
 
 luge_bytes node_cell_key(const struct node_cell *cell, u8 *space)
@@ -288,16 +249,6 @@ static u32 insert_room(const struct page_head *n, size_t rest, size_t value)
         return NODE_LEAF_SLOT + NODE_LEAF_CELL + (u32)rest + (u32)value;
     return NODE_BRANCH_SLOT +
            (rest <= NODE_SHORT_MAX ? 0 : NODE_BRANCH_CELL + (u32)rest);
-}
-
-bool node_has_room(const struct page_head *n, const struct node_cell *cell)
-{
-    luge_bytes key = cell->suffix;
-    u32 head;
-    return n->count < NODE_KEYS_MAX && prefix_compare(n, key) == 0 &&
-           head_of(n, rest_of(key, n->prefix), &head) &&
-           insert_room(n, key.size - n->prefix, cell->value.size) <=
-               node_cell_low(n) - node_slots_end(n);
 }
 
 /* Write the cell of REST under cell_low; its offset. */
@@ -350,14 +301,17 @@ static void slots_close(struct page_head *n, u32 at, u32 side)
     n->count = (u16)(count - 1);
 }
 
-void node_insert(struct page_head *n, u32 at, const struct node_cell *cell)
+bool node_insert(struct page_head *n, u32 at, const struct node_cell *cell)
 {
+    u32 head;
+    luge_bytes key = cell->suffix;
     assert(at <= n->count && !cell->prefix.size);
-    luge_bytes rest = rest_of(cell->suffix, n->prefix);
-    u32 head = 0;
-    bool conforms = head_of(n, rest, &head);
-    assert(conforms);
-    (void)conforms;
+    if (n->count == NODE_KEYS_MAX || prefix_compare(n, key)) return false;
+    luge_bytes rest = rest_of(key, n->prefix);
+    if (insert_room(n, rest.size, cell->value.size) >
+            node_cell_low(n) - node_slots_end(n) ||
+        !node_head_of(n, rest, &head))
+        return false;
     u16 off = cell_place(n, rest, cell);
     slots_open(n, at);
     u8 *base = (u8 *)n;
@@ -365,6 +319,7 @@ void node_insert(struct page_head *n, u32 at, const struct node_cell *cell)
     store16(base + node_offs_at(n) + 2 * at, off);
     if (n->level) node_set_child(n, at + 1, cell->child);
     n->run = node_run_next(n->run, at);
+    return true;
 }
 
 /* SIZE bytes at OFF are nobody's any more. */

@@ -45,8 +45,8 @@
  *       the smaller, or both go on behind it.  A look-up's key may depart from
  *       it; then heads say nothing, and cells are compared.
  * docs/format.md 3.2 and 3.3 say the same for people who write readers.
- * Not here: other pages.  Nothing in node.c and strip.c reads a file, takes a
- * lock or allocates: bytes in, bytes out.
+ * Not here: other pages.  Nothing in node.c, strip.c and infix.c reads a file,
+ * takes a lock or allocates: bytes in, bytes out.
  */
 #ifndef TREE_NODE_H
 #define TREE_NODE_H
@@ -227,14 +227,40 @@ struct node_cell {
     u8 shown[NODE_SHORT_MAX];
 };
 
-/* The head of the suffix REST; false if it departs from the infix (N9). */
-bool node_head_of(const struct page_head *n, luge_bytes rest, u32 *head);
 /* A short suffix of a branch, shown in SPACE of NODE_SHORT_MAX. */
 luge_bytes node_short_suffix(const struct page_head *n, u32 at, u8 *space);
+/* Any suffix of a branch, in its cell or shown in SPACE. */
+luge_bytes node_branch_suffix(const struct page_head *n, u32 at, u8 *space);
+
+static inline luge_bytes node_suffix(const struct page_head *n, u32 at,
+                                     u8 *space)
+{
+    return n->level ? node_branch_suffix(n, at, space)
+                    : node_leaf_suffix(n, at);
+}
+
 void node_cell_load(const struct page_head *n, u32 at, struct node_cell *cell);
 /* The key in one piece: within the page, or assembled in SPACE. */
 luge_bytes node_cell_key(const struct node_cell *cell, u8 *space);
 size_t node_common(luge_bytes a, luge_bytes b); /* bytes they begin with */
+
+/* ---------------------------------------------------------------- infix -- */
+
+/* The head of the suffix REST around INFIX; false if it departs from it. */
+bool node_infix_head(const struct node_infix *infix, luge_bytes rest,
+                     u32 *head);
+/* Give N, which has none, an infix, if that tells its keys apart, all of them
+ * have one and there is room. */
+void node_infix_find(struct page_head *n);
+
+/* The head that the suffix REST has in N; false if it has none there (N9). */
+static inline bool node_head_of(const struct page_head *n, luge_bytes rest,
+                                u32 *head)
+{
+    if (n->infix) return node_infix_head(node_infix(n), rest, head);
+    *head = node_head(rest.data, rest.size);
+    return true;
+}
 
 /* ------------------------------------------------------------- look-ups -- */
 
@@ -245,9 +271,9 @@ bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at);
 
 /* ----------------------------------------------------- changes in place -- */
 
-/* Can CELL (its prefix empty) be inserted without moving other cells? */
-bool node_has_room(const struct page_head *n, const struct node_cell *cell);
-void node_insert(struct page_head *n, u32 at, const struct node_cell *cell);
+/* Insert CELL (its prefix empty) before slot AT; false, and nothing is done, if
+ * other cells would have to move for it. */
+bool node_insert(struct page_head *n, u32 at, const struct node_cell *cell);
 void node_leaf_remove(struct page_head *n, u32 at);
 /* Remove key AT and the child left (0) or right (1) of it. */
 void node_branch_remove(struct page_head *n, u32 at, u32 side);

@@ -11,7 +11,7 @@
  *   S1  A built node has the longest prefix its keys allow, and no dead bytes.
  *   S2  Sizes are computed exactly for the prefix a node will have, before
  *       anything is written: a shorter prefix makes every cell longer.
- * Not here: which node to cut or join (tree/tree.c).
+ * Not here: which node to cut or join (tree/tree.c), infixes (tree/infix.c).
  */
 #include "tree/node.h"
 
@@ -128,8 +128,7 @@ static u32 key_copy(const struct node_cell *cell, u32 skip, u32 max, u8 *to)
         memcpy(to, (const u8 *)cell->prefix.data + skip, done);
         skip = prefix;
     }
-    u32 rest = (u32)cell->suffix.size;
-    rest = rest > skip - prefix ? rest - (skip - prefix) : 0;
+    u32 rest = (u32)cell->suffix.size - (skip - prefix);
     if (rest > max - done) rest = max - done;
     if (rest)
         memcpy(to + done, (const u8 *)cell->suffix.data + (skip - prefix),
@@ -163,14 +162,10 @@ static u32 branch_cell_write(struct page_head *n, u32 low, u32 prefix,
     return low;
 }
 
-/* The head of CELL's key behind the prefix and around the infix. */
-static u32 cell_head(const struct page_head *n, const struct node_cell *cell)
+static u32 cell_head(const struct node_cell *cell, u32 prefix, u32 *size)
 {
     u8 bytes[4] = {0};
-    u32 prefix = n->prefix, at = n->infix ? node_infix(n)->at : 4;
-    u32 before = key_copy(cell, prefix, at, bytes);
-    if (before == at && at < 4)
-        key_copy(cell, prefix + at + node_infix(n)->size, 4 - at, bytes + at);
+    *size = key_copy(cell, prefix, sizeof bytes, bytes);
     return __builtin_bswap32(load32(bytes));
 }
 
@@ -180,95 +175,9 @@ static void build_prefix(struct page_head *n, const struct node_strip *s,
     struct node_cell space;
     u32 prefix = strip_prefix(s, from, to);
     n->prefix = prefix & 0xfff;
+    n->infix = 0;
     if (prefix)
         key_copy(strip_cell(s, from, &space), 0, prefix, (u8 *)(n + 1));
-}
-
-/* ----------------------------------------------------------------- infix -- */
-
-/* So that an infix after one byte, and what follows it, is not too long. */
-enum { INFIX_WINDOW = 1 + NODE_INFIX_MAX + 1 };
-
-/* Of one of the keys: what can be an infix of all. */
-struct infix_search {
-    u32 size;                  /* of what follows */
-    u8 bytes[INFIX_WINDOW];
-    u32 end[4];                /* [at, end[at]) is common to all, AT 1 to 3 */
-};
-
-static u32 infix_load(const struct node_strip *s, u32 i, u32 prefix, u8 *bytes)
-{
-    struct node_cell space;
-    return key_copy(strip_cell(s, i, &space), prefix, INFIX_WINDOW, bytes);
-}
-
-/* Shorten what is common by a key; false if nothing is left. */
-static bool infix_narrow(struct infix_search *x, const u8 *key, u32 size)
-{
-    bool left = false;
-    u32 both = size < x->size ? size : x->size;
-    for (u32 at = 1; at <= 3; at++) {
-        if (both > at && x->end[at] > at) {
-            u32 end = at + (u32)node_common(
-                               (luge_bytes){x->bytes + at, both - at},
-                               (luge_bytes){key + at, both - at});
-            if (end < both && end < x->end[at]) x->end[at] = end;
-        }
-        left |= x->end[at] > at;
-    }
-    return left;
-}
-
-/* The longest infix of the items; of size 0 if there is none, or nothing
- * behind it in which they differ. */
-static void strip_infix(const struct node_strip *s, u32 from, u32 to,
-                        u32 prefix, struct node_infix *infix)
-{
-    struct infix_search x = {0};
-    u8 key[INFIX_WINDOW];
-    x.size = infix_load(s, (from + to) / 2, prefix, x.bytes);
-    for (u32 at = 1; at <= 3; at++) x.end[at] = x.size;
-    infix->size = 0;
-    for (u32 i = from; i < to; i++)
-        if (!infix_narrow(&x, key, infix_load(s, i, prefix, key))) return;
-    for (u32 at = 1; at <= 3; at++) {
-        if (x.end[at] == x.size || x.end[at] <= at + infix->size) continue;
-        infix->at = (u8)at;
-        infix->size = (u8)(x.end[at] - at);
-        memcpy(infix->bytes, x.bytes + at, infix->size);
-    }
-}
-
-/* Do many of the items begin as the one before? */
-static bool heads_repeat(const struct page_head *n, const struct node_strip *s,
-                         u32 from, u32 to)
-{
-    struct node_cell space;
-    u32 repeated = 0, before = cell_head(n, strip_cell(s, from, &space));
-    for (u32 i = from + 1; i < to; i++) {
-        u32 head = cell_head(n, strip_cell(s, i, &space));
-        repeated += head == before;
-        before = head;
-    }
-    return repeated > (to - from) / 8;
-}
-
-/* Where heads would say too little, they go around what is common (N9), if
- * there is room for an infix. */
-static void build_infix(struct page_head *n, u32 bytes,
-                        const struct node_strip *s, u32 from, u32 to)
-{
-    struct node_infix infix;
-    u32 prefix = n->prefix;
-    n->infix = 0;
-    strip_infix(s, from, to, prefix, &infix);
-    if (!infix.size || !heads_repeat(n, s, from, to)) return;
-    u32 words = node_infix_words(infix.size);
-    u32 used = node_slots_at(n) + (s->leaf ? 0 : 8) +
-               strip_room(s, from, to, prefix);
-    if (used + 8 * words > bytes) return;
-    memcpy((u8 *)n + node_slots_at(n), &infix, 2u + infix.size);
-    n->infix = words & 15;
 }
 
 void node_build(struct page_head *n, u32 bytes, const struct node_strip *s,
@@ -279,7 +188,6 @@ void node_build(struct page_head *n, u32 bytes, const struct node_strip *s,
     n->dead = 0;
     n->run = 0;
     build_prefix(n, s, from, to);
-    build_infix(n, bytes, s, from, to);
     u32 low = bytes, prefix = n->prefix;
     u8 *heads = (u8 *)n + node_heads_at(n), *offs = (u8 *)n + node_offs_at(n);
     if (!s->leaf)
@@ -287,8 +195,8 @@ void node_build(struct page_head *n, u32 bytes, const struct node_strip *s,
                                   : s->lead);
     for (u32 i = n->count; i-- > 0;) {      /* so that a scan reads upwards */
         const struct node_cell *cell = strip_cell(s, from + i, &space);
-        u32 off;
-        store32(heads + 4 * i, cell_head(n, cell));
+        u32 size, off;
+        store32(heads + 4 * i, cell_head(cell, prefix, &size));
         if (s->leaf) {
             off = low = leaf_cell_write(n, low, prefix, cell);
         } else {
@@ -300,6 +208,7 @@ void node_build(struct page_head *n, u32 bytes, const struct node_strip *s,
         store16(offs + 2 * i, (u16)off);
     }
     n->cell_low = (u16)low;
+    node_infix_find(n);
 }
 
 /* --------------------------------------------------------------- cutting -- */
