@@ -29,8 +29,8 @@ bool node_infix_head(const struct node_infix *infix, luge_bytes rest,
     return true;
 }
 
-/* An infix reaches beyond the first four bytes: what ends before it is in the
- * heads as it is. */
+/* An infix takes the fourth byte at least: heads show what stands behind a
+ * shorter one as it is. */
 struct infix_search {
     luge_bytes suffix;       /* of one of the keys */
     u32 differ;              /* bits that are not the same in all heads */
@@ -44,8 +44,8 @@ static u32 search_end(luge_bytes suffix)
     return suffix.size < end ? (u32)suffix.size : end;
 }
 
-/* Take in a SUFFIX, which may end anywhere, and its head; false if nothing is
- * left. */
+/* Take in a SUFFIX, which may end anywhere; in DIFFER its head departs from the
+ * other's.  False if nothing is left. */
 static bool search_narrow(struct infix_search *x, luge_bytes suffix, u32 differ)
 {
     u32 size = (u32)suffix.size, both = size < x->end ? size : x->end;
@@ -71,16 +71,14 @@ static bool search(const struct page_head *n, struct node_infix *infix)
     u32 count = n->count, middle = count / 2, at = 3;
     luge_bytes suffix = node_suffix(n, middle, shown);
     struct infix_search x = {.suffix = suffix, .end = search_end(suffix)};
-    if (suffix.size < 4) return false;
     for (u32 i = 0; i < count; i++)
         if (!search_narrow(&x, node_suffix(n, i, space),
                            heads[i] ^ heads[middle]))
             return false;
+    if (x.end == search_end(suffix)) return false;
     while (at > 1 && !(x.differ >> (32 - 8 * at) & 0xff)) at--;
     infix->at = (u8)at;
     infix->size = (u8)(x.end - at);
-    if (x.end == search_end(suffix) || infix->size > NODE_INFIX_MAX)
-        return false;
     memcpy(infix->bytes, (const u8 *)suffix.data + at, infix->size);
     return true;
 }
