@@ -106,17 +106,21 @@ class Pages:                                                            # 3
             return
         page = self.page(number, "of a tree")
         kind, own_level = page[16], page[17]
-        count, prefix_size, low, dead, run = struct.unpack_from("<5H", page, 18)
+        count, sizes, low, dead, run = struct.unpack_from("<5H", page, 18)
         must(level is None or own_level == level, "level of page %d" % number)
         must(kind == (2 if own_level else 1), "kind of page %d" % number)
+        prefix_size, words = sizes & 0xfff, sizes >> 12
         prefix = page[32:32 + prefix_size]
         slots = 32 + (prefix_size + 7) // 8 * 8
+        infix = Infix(page[slots:slots + 8 * words])
+        slots += 8 * words
         if own_level:
-            yield from self.branch(page, own_level, count, prefix, slots)
+            yield from self.branch(page, own_level, count, prefix, infix,
+                                   slots)
         else:
-            yield from self.leaf(page, count, prefix, slots)
+            yield from self.leaf(page, count, prefix, infix, slots)
 
-    def leaf(self, page, count, prefix, heads):                         # 3.2
+    def leaf(self, page, count, prefix, infix, heads):                  # 3.2
         offsets = heads + 4 * count
         before = None
         for i in range(count):
@@ -124,7 +128,7 @@ class Pages:                                                            # 3
             size, info = u16(page, cell), u16(page, cell + 2)
             suffix = page[cell + 4:cell + 4 + size]
             at = cell + 4 + size
-            must(u32(page, heads + 4 * i) == head_of(suffix), "a head")
+            must(u32(page, heads + 4 * i) == infix.head(suffix), "a head")
             must(before is None or before < suffix, "the order of keys")
             before = suffix
             if info & 0x8000:
@@ -141,28 +145,29 @@ class Pages:                                                            # 3
              "the large value at page %d" % first)
         return value
 
-    def branch(self, page, level, count, prefix, children):             # 3.3
+    def branch(self, page, level, count, prefix, infix, children):      # 3.3
         heads = children + 8 * (count + 1)
         offsets = heads + 4 * count
+        separators = [prefix + self.separator(page, infix, heads, offsets, i)
+                      for i in range(count)]
         for i in range(count + 1):
             for key, value in self.pairs(u64(page, children + 8 * i),
                                          level - 1):
-                must(i == 0 or key >= self.separator(page, prefix, heads,
-                                                     offsets, i - 1),
+                must(i == 0 or key >= separators[i - 1],
                      "a key below its separator")
-                must(i == count or key < self.separator(page, prefix, heads,
-                                                        offsets, i),
+                must(i == count or key < separators[i],
                      "a key not below its separator")
                 yield key, value
 
-    def separator(self, page, prefix, heads, offsets, i):
+    def separator(self, page, infix, heads, offsets, i):
         offset = u16(page, offsets + 2 * i)
         head = u32(page, heads + 4 * i)
         if offset <= 4:
-            return prefix + head.to_bytes(4, "big")[:offset]
-        suffix = page[offset + 2:offset + 2 + u16(page, offset)]
-        must(head == head_of(suffix), "a separator's head")
-        return prefix + suffix
+            suffix = infix.put_back(head.to_bytes(4, "big"))[:offset]
+        else:
+            suffix = page[offset + 2:offset + 2 + u16(page, offset)]
+        must(head == infix.head(suffix), "a separator's head")
+        return suffix
 
     def free_list(self, s):                                             # 3.6
         for number in range(s.stored_first, s.stored_first + s.stored_pages):
@@ -173,8 +178,23 @@ class Pages:                                                            # 3
                 self.claim(first, count, "free")
 
 
-def head_of(suffix):
-    return int.from_bytes(suffix[:4].ljust(4, b"\0"), "big")
+class Infix:                                                            # 3.2
+    def __init__(self, b):
+        self.at, self.bytes = 4, b""
+        if b:
+            self.at, self.bytes = b[0], b[2:2 + b[1]]
+            must(1 <= self.at <= 3 and b[1] and
+                 (2 + b[1] + 7) // 8 * 8 == len(b), "an infix")
+
+    def head(self, suffix):
+        end = self.at + len(self.bytes)
+        there = suffix[self.at:end]
+        must(there == self.bytes[:len(there)], "a key without the infix")
+        return int.from_bytes((suffix[:self.at] + suffix[end:])[:4]
+                              .ljust(4, b"\0"), "big")
+
+    def put_back(self, head):
+        return head[:self.at] + self.bytes + head[self.at:]
 
 
 # ------------------------------------------------------------------- the log --

@@ -91,6 +91,29 @@ agrees "with holes" deep main
 pages "with holes" deep
 like "free pages among them" "$out" '^free.[1-9]'
 
+# ------------------------------------------- keys that share their middles --
+
+python3 - >urls.mdb <<'END'
+import random
+print("VERSION=3\nformat=print\ntype=btree\nHEADER=END")
+dice = random.Random(1)
+for n in dice.sample(range(100000), 6000):
+    print(" www.site-%03d.example/topic-%02d/article-%07d\n %s"
+          % (n % 20, n * 7919 % 100, n, "x" * 100))
+print("DATA=END")
+END
+"$LUGE" load urls urls.mdb >/dev/null 2>&1
+agrees "infixes" urls main
+pages "infixes" urls
+python3 - >infixes.txt <<'END'
+pages = open("urls/db", "rb").read()
+for name, kind in ("leaf", 1), ("branch", 2):
+    print(name, any(pages[at + 16] == kind and pages[at + 21] >> 4
+                    for at in range(8192, len(pages), 4096)))
+END
+is "they are in leaves and branches" "$(cat infixes.txt)" \
+    "$(printf 'leaf True\nbranch True')"
+
 # ------------------------------------------------------ forks and snapshots --
 
 "$LUGE" put forks k1 one --tree a/x

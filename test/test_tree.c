@@ -136,13 +136,13 @@ static void twin_free(struct twin *t)
 
 enum shape {
     RANDOM, SEQUENTIAL, NUMBERS, NUMBERS_BACKWARDS, LONG_PREFIXES, ANY_SIZE,
-    ZEROS_AND_ONES, EQUAL_HEADS, STREAMS, DESCENDING, FEW_HUGE, SHAPES
+    ZEROS_AND_ONES, EQUAL_HEADS, STREAMS, DESCENDING, FEW_HUGE, INFIXES, SHAPES
 };
 
 static const char *const shape_names[SHAPES] = {
     "random", "sequential", "numbers", "numbers backwards", "long prefixes",
     "any size", "zeros and ones", "equal heads", "streams", "descending",
-    "few huge",
+    "few huge", "infixes",
 };
 
 static size_t fill(struct dice *d, u8 *to, size_t size, const char *alphabet,
@@ -159,6 +159,18 @@ static size_t long_prefix(struct dice *d, u8 *to)
     size_t size = 200 + 350 * family;
     memset(to, 'a' + (int)family, size);
     return size + fill(d, to + size, dice_below(d, 8), "\0ab\377", 4);
+}
+
+/* Some bytes, the same for all, others; a few end early or depart from it. */
+static size_t infixed(struct dice *d, u8 *to)
+{
+    size_t before = 1 + dice_below(d, 3), size = 1 + dice_below(d, 3);
+    if (dice_chance(d, 50)) before = 2;
+    fill(d, to, before, "\0ab\377", 4);
+    memcpy(to + before, ".example/topic", 14);
+    size = before + 14 + fill(d, to + before + 14, size, "\0amz\377", 5);
+    if (dice_chance(d, 3)) to[before + dice_below(d, 14)] ^= 1;
+    return dice_chance(d, 3) ? dice_below(d, (u32)size) : size;
 }
 
 /* A key of SHAPE in TO; NUMBER grows from call to call. */
@@ -191,6 +203,7 @@ static size_t make_key(struct dice *d, enum shape shape, u64 number, u8 *to)
     case DESCENDING:
         store64_be(to, UINT64_MAX - number);
         return 8;
+    case INFIXES: return infixed(d, to);
     default:
         memset(to, 'x', 1024);
         store32(to + 1020, dice_below(d, 60));
@@ -588,6 +601,94 @@ static void test_fill(void **state)
         if (NODE_KEYS_MAX > 1000) must(fill_of(&l) >= cases[i].least);
         else must(l.totals.leaf_pages * NODE_KEYS_MAX <= 30000 * 3);
         must(tree_clear(&l.work, &l.tree) == 0 && fake_live(l.file) == 0);
+        fake_pages_free(l.file);
+    }
+}
+
+/* Two bytes that EACH keys share, three that all do, three that differ: */
+static u64 around_infix(u64 i, u64 each)
+{
+    return (i / each * 40503 & 0xffff) << 48 | scattered(i) >> 40;
+}
+/* leaves need an infix, */
+static u64 short_groups(u64 i) { return around_infix(i, 7); }
+/* branches need one. */
+static u64 long_groups(u64 i) { return around_infix(i, 800); }
+
+/* Of the keys below N, how many begin as the one before; the nodes that have
+ * an infix. */
+static void count_heads(struct page_file *f, const struct page_head *n,
+                        u64 *equal, u64 *infixes)
+{
+    for (u32 i = 1; i < n->count; i++)
+        *equal += node_heads(n)[i] == node_heads(n)[i - 1];
+    *infixes += n->infix != 0;
+    for (u32 i = 0; n->level && i <= n->count; i++) {
+        const struct page_head *child = NULL;
+        must(page_read(f, node_child(n, i), &child) == 0);
+        count_heads(f, child, equal, infixes);
+    }
+}
+
+static void test_infix_tells_keys_apart(void **state)
+{
+    static const struct { u64 (*key_of)(u64 i); bool infix; } cases[] = {
+        {short_groups, true}, {long_groups, true}, {scattered, false},
+    };
+    (void)state;
+    if (NODE_KEYS_MAX < 1000) return;        /* too few in a node to matter */
+    for (u32 i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct loaded l;
+        const struct page_head *root = NULL;
+        u64 equal = 0, infixes = 0;
+        load(&l, 30000, 100, cases[i].key_of);
+        must(page_read(l.file, l.tree.root, &root) == 0);
+        count_heads(l.file, root, &equal, &infixes);
+        now.step = i;
+        must(equal * 100 < l.totals.count);
+        must(cases[i].infix == (infixes > 0));
+        fake_pages_free(l.file);
+    }
+}
+
+static struct page_head *changeable(struct page_file *f, page_ref ref);
+
+/* 25 keys in groups of 5, MIDDLE bytes the same in all. */
+static void put_around(struct loaded *l, u32 middle)
+{
+    u8 key[200];
+    memset(key, 'm', sizeof key);
+    l->file = fake_pages_new(16384, 64, tree_page_validate);
+    l->work = fake_work(l->file, true);
+    l->tree = (struct tree){0};
+    for (u32 i = 0; i < 25; i++) {
+        key[0] = (u8)('a' + i % 5), key[1 + middle] = (u8)('a' + i / 5);
+        must(tree_put(&l->work, &l->tree, (luge_bytes){key, 2 + middle},
+                      (luge_bytes){key, 1}, NULL) == 0);
+    }
+    struct page_head *root = changeable(l->file, l->tree.root);
+    struct node_strip s = {.before = root, .count_before = 25, .count = 25,
+                           .leaf = true};
+    u64 copy[16384 / 8];
+    memset(copy, 0, sizeof copy);
+    struct page_head *built = (struct page_head *)copy;
+    built->kind = PAGE_LEAF;
+    node_build(built, 16384, &s, 0, 25);
+    must(node_validate(built, 16384, false) == 0);
+    u64 equal = 0, infixes = 0;
+    count_heads(l->file, built, &equal, &infixes);
+    must(infixes == (middle >= 3 && middle <= NODE_INFIX_MAX));
+    must(equal == (middle > NODE_INFIX_MAX ? 20 : 0));
+}
+
+static void test_infix_of_any_size(void **state)
+{
+    (void)state;
+    if (NODE_KEYS_MAX < 1000) return;
+    for (u32 middle = 0; middle < 130; middle++) {
+        struct loaded l;
+        now.step = middle;
+        put_around(&l, middle);
         fake_pages_free(l.file);
     }
 }
@@ -1044,6 +1145,19 @@ static void short_zeros(struct page_head *n)
     offs_of(n)[1] = 0;      /* its head is above that of slot 0 */
 }
 
+static struct node_infix *infix_of(struct page_head *n)
+{
+    return (struct node_infix *)(uintptr_t)node_infix(n);
+}
+static void infix_at_0(struct page_head *n) { infix_of(n)->at = 0; }
+static void infix_at_4(struct page_head *n) { infix_of(n)->at = 4; }
+static void infix_empty(struct page_head *n) { infix_of(n)->size = 0; }
+static void infix_shorter(struct page_head *n) { infix_of(n)->size--; }
+static void infix_longer(struct page_head *n) { infix_of(n)->size = 118; }
+static void infix_other(struct page_head *n) { infix_of(n)->bytes[0]++; }
+static void no_infix(struct page_head *n) { n->infix = 0; }
+static void more_infix(struct page_head *n) { n->infix++; }
+
 static void must_refuse(const struct page_head *n, const struct crime *crimes,
                         size_t count)
 {
@@ -1092,6 +1206,29 @@ static void test_validator_refuses(void **state)
     must_refuse(branch, any, ARRAY_COUNT(any));
     must_refuse(branch, of_branches, ARRAY_COUNT(of_branches));
     must(node_validate(changeable(l.file, root), 4096, true) == 0);
+    fake_pages_free(l.file);
+}
+
+static void test_validator_refuses_infixes(void **state)
+{
+    static const struct crime crimes[] = {
+        CRIME(infix_at_0), CRIME(infix_at_4), CRIME(infix_empty),
+        CRIME(infix_shorter), CRIME(infix_longer), CRIME(infix_other),
+        CRIME(no_infix), CRIME(more_infix),
+    };
+    struct loaded l;
+    (void)state;
+    if (NODE_KEYS_MAX < 1000) return;
+    load(&l, 3000, 50, short_groups);
+    struct page_head *n = changeable(l.file, fake_publish(l.file, l.tree.root));
+    n = changeable(l.file, node_child(n, 0));
+    must(!n->level && n->infix);
+    must_refuse(n, crimes, ARRAY_COUNT(crimes));
+    fake_pages_free(l.file);
+    load(&l, 8000, 50, long_groups);
+    n = changeable(l.file, fake_publish(l.file, l.tree.root));
+    must(n->level && n->infix);
+    must_refuse(n, crimes, ARRAY_COUNT(crimes));
     fake_pages_free(l.file);
 }
 
@@ -1156,6 +1293,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_fill),
+        cmocka_unit_test(test_infix_tells_keys_apart),
+        cmocka_unit_test(test_infix_of_any_size),
         cmocka_unit_test(test_shrink),
         cmocka_unit_test(test_overwrite_in_place),
         cmocka_unit_test(test_check_finds_swapped_children),
@@ -1163,6 +1302,7 @@ int main(void)
         cmocka_unit_test(test_check_finds_equal_keys),
         cmocka_unit_test(test_join_refuses_disorder),
         cmocka_unit_test(test_validator_refuses),
+        cmocka_unit_test(test_validator_refuses_infixes),
         cmocka_unit_test(test_validator_refuses_extents),
         cmocka_unit_test(test_validator_refuses_shared_bytes),
         cmocka_unit_test(test_twin_short),

@@ -49,8 +49,8 @@ struct page_head {
     u64 birth;   /* publication it began with; 0 while private */
     u8 kind;     /* of page_kind */
     u8 level;    /* 0 for leaves; a parent is one above its children */
-    u16 count;   /* the layers above own these five fields */
-    u16 prefix;
+    u16 count;   /* the layers above own these six fields */
+    u16 prefix : 12, infix : 4;
     u16 cell_low;
     u16 dead;
     u16 run;
@@ -61,7 +61,6 @@ _Static_assert(offsetof(struct page_head, birth) == 8, "format.md 3.1");
 _Static_assert(offsetof(struct page_head, kind) == 16, "format.md 3.1");
 _Static_assert(offsetof(struct page_head, level) == 17, "format.md 3.1");
 _Static_assert(offsetof(struct page_head, count) == 18, "format.md 3.1");
-_Static_assert(offsetof(struct page_head, prefix) == 20, "format.md 3.1");
 _Static_assert(offsetof(struct page_head, cell_low) == 22, "format.md 3.1");
 _Static_assert(offsetof(struct page_head, dead) == 24, "format.md 3.1");
 _Static_assert(offsetof(struct page_head, run) == 26, "format.md 3.1");

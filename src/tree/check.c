@@ -2,7 +2,7 @@
  *
  * node_validate runs at a process's first touch of every page of the file, on
  * bytes that may be anything: it is what all other functions of tree/ rely on,
- * and it has to be fast (docs: N1-N8 in tree/node.h).  Cells may not overlap,
+ * and it has to be fast (docs: N1-N9 in tree/node.h).  Cells may not overlap,
  * since a change in one would otherwise unmake another that was proved; a map
  * with a bit for each byte of the page shows it.
  * tree_check walks a tree in the order of its keys.  Keys and separators form
@@ -82,8 +82,7 @@ static bool branch_slot_valid(struct page_proof *p, u32 i, u8 *space,
 {
     u32 off = node_offs(p->n)[i];
     if (off <= NODE_SHORT_MAX) {                                  /* N5 */
-        store32(space, __builtin_bswap32(node_heads(p->n)[i]));
-        *suffix = (luge_bytes){space, off};
+        *suffix = node_short_suffix(p->n, i, space);
         return p->n->prefix + off <= LUGE_KEY_SIZE_MAX;
     }
     if (off < p->low || off + NODE_BRANCH_CELL > p->bytes) return false;
@@ -105,7 +104,8 @@ static int slots_validate(struct page_proof *p)
         if (!(n->level ? branch_slot_valid(p, i, space[i & 1], &suffix)
                        : leaf_slot_valid(p, i, &suffix)))
             return CORRUPT("slot %u of a node has an impossible cell", i);
-        if (heads[i] != node_head(suffix.data, suffix.size))
+        u32 head;
+        if (!node_head_of(n, suffix, &head) || heads[i] != head)  /* N9 */
             return CORRUPT("slot %u of a node has a wrong head", i);
         if (i && (heads[i - 1] > heads[i] ||
                   (heads[i - 1] == heads[i] &&
@@ -117,6 +117,13 @@ static int slots_validate(struct page_proof *p)
         return CORRUPT("a node of %u bytes of cells counts %u and %u dead",
                        p->bytes - p->low, p->cells, n->dead);
     return 0;
+}
+
+static bool infix_valid(const struct page_head *n)
+{
+    const struct node_infix *infix = node_infix(n);
+    return !n->infix || (infix->at >= 1 && infix->at <= 3 && infix->size &&
+                         node_infix_words(infix->size) == n->infix);
 }
 
 static int children_validate(const struct page_proof *p)
@@ -141,6 +148,7 @@ int node_validate(const struct page_head *n, u32 bytes, bool published)
     if (low > bytes || node_slots_end(n) > low)                   /* N2 */
         return CORRUPT("a node whose %u slots reach into its cells at %u",
                        n->count, low);
+    if (!infix_valid(n)) return CORRUPT("a node with an impossible infix");
     p.n = n;
     p.bytes = bytes;
     p.low = low;

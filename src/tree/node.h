@@ -1,19 +1,24 @@
 /* tree/node.h -- one page as a sorted set of cells: picture, words, look-ups.
  *
- *   leaf    +------+--------+------------+-----------+-----+-------+
- *           | head | prefix | heads      | offs      | gap | cells |
- *           | 32 B | to 8 B | count * u32| count *u16|     | <---- |
- *           +------+--------+------------+-----------+-----+-------+
- *   branch  +------+--------+-----------------+-------+------+-----+-------+
- *           | head | prefix | children        | heads | offs | gap | cells |
- *           | 32 B | to 8 B | (count+1) * u64 |       |      |     |       |
- *           +------+--------+-----------------+-------+------+-----+-------+
+ *   leaf    +------+--------+-------+------------+-----------+-----+-------+
+ *           | head | prefix | infix | heads      | offs      | gap | cells |
+ *           | 32 B | to 8 B | or no | count * u32| count *u16|     | <---- |
+ *           +------+--------+-------+------------+-----------+-----+-------+
+ *   branch  +------+--------+-------+---------------+-------+------+---+-----+
+ *           | head | prefix | infix | children      | heads | offs |gap|cells|
+ *           | 32 B | to 8 B | or no | (count+1)*u64 |       |      |   |     |
+ *           +------+--------+-------+---------------+-------+------+---+-----+
  *   cell    leaf:   u16 suffix size, u16 value info, suffix, value
  *           branch: u16 suffix size, suffix;  none if the suffix is <= 4 bytes
  *
  * A key is prefix + suffix; the prefix stands once in the page, in front, where
  * a look-up loads the line anyway.  heads[i] is the suffix's first four bytes
- * as a big-endian number, zero padded.  Value info is the size of a value that
+ * as a big-endian number, zero padded; an infix is left out of them:
+ *
+ *     prefix https://www.site-1545.example/topic-    suffix 80/article-0000042
+ *     infix  /article-00000, after 2 bytes           head   8 0 4 2
+ *
+ * Value info is the size of a value that
  * lies in the cell, or NODE_EXTENT: then the value is a struct page_extent.
  * Child i of a branch holds the keys k with key i-1 <= k < key i.
  *
@@ -27,15 +32,21 @@
  *       has no key only in the middle of a deletion.
  *   N7  At least 60 bytes of the page follow the heads, so they may be read in
  *       blocks of 16.  (A leaf: 6 bytes follow for each head, and with 10 or
- *       fewer the heads end before 1100.  A branch: 2, with 30, before 1430.)
+ *       fewer the heads end before 1230.  A branch: 2, with 30, before 1560.)
  *   N8  A cell and its slot take at most half of what a page can hold
  *       (node_cell_max).  So an overfull leaf can be cut beside the item that
  *       overfilled it: were both [left + it] and [it + right] too large, it
  *       would be more than half, as left + right did fit.  In a branch, where
  *       one item goes up, a third is needed; a key's limit sees to that.
+ *       An infix is no part of the sum: it is made only where there is room.
+ *   N9  If there is an infix, every suffix has its bytes from infix.at on, as
+ *       far as both go.  So heads do not descend either way: of two suffixes
+ *       that begin with the same AT bytes one ends within the infix, and is
+ *       the smaller, or both go on behind it.  A look-up's key may depart from
+ *       it; then heads say nothing, and cells are compared.
  * docs/format.md 3.2 and 3.3 say the same for people who write readers.
- * Not here: other pages.  Nothing in node.c and strip.c reads a file, takes a
- * lock or allocates: bytes in, bytes out.
+ * Not here: other pages.  Nothing in node.c, strip.c and infix.c reads a file,
+ * takes a lock or allocates: bytes in, bytes out.
  */
 #ifndef TREE_NODE_H
 #define TREE_NODE_H
@@ -45,6 +56,7 @@
 enum {
     NODE_EXTENT = 0x8000,     /* value info: the value is an extent */
     NODE_SHORT_MAX = 4,       /* a branch suffix up to this has no cell */
+    NODE_INFIX_MAX = 8 * 15 - 2,
     NODE_LEAF_SLOT = 4 + 2,   /* head, offset */
     NODE_BRANCH_SLOT = 8 + 4 + 2,
     NODE_LEAF_CELL = 2 + 2,   /* what stands before the suffix */
@@ -76,10 +88,28 @@ static inline const u8 *node_prefix(const struct page_head *n)
     return (const u8 *)(n + 1);
 }
 
+/* What stands behind the prefix if n->infix is not 0. */
+struct node_infix {
+    u8 at, size;             /* after so many bytes of a suffix; 1 to 3, >= 1 */
+    u8 bytes[NODE_INFIX_MAX];
+};
+
+/* The 8-byte words that an infix of SIZE bytes occupies. */
+static inline u32 node_infix_words(u32 size)
+{
+    return (2 + size + 7) / 8;
+}
+
+static inline const struct node_infix *node_infix(const struct page_head *n)
+{
+    return (const struct node_infix *)(const void *)(
+        node_prefix(n) + node_prefix_room(n->prefix));
+}
+
 /* Where the arrays begin: children in a branch, heads in a leaf. */
 static inline u32 node_slots_at(const struct page_head *n)
 {
-    return (u32)sizeof *n + node_prefix_room(n->prefix);
+    return (u32)sizeof *n + node_prefix_room(n->prefix) + 8u * n->infix;
 }
 
 static inline u32 node_heads_at(const struct page_head *n)
@@ -166,7 +196,7 @@ static inline u32 node_head(const u8 *suffix, size_t size)
 
 static inline const u8 *node_leaf_cell(const struct page_head *n, u32 at)
 {
-    const u8 *heads = (const u8 *)(n + 1) + node_prefix_room(n->prefix);
+    const u8 *heads = (const u8 *)n + node_slots_at(n);
     return (const u8 *)n + load16(heads + 4u * n->count + 2 * (size_t)at);
 }
 
@@ -197,10 +227,40 @@ struct node_cell {
     u8 shown[NODE_SHORT_MAX];
 };
 
+/* A short suffix of a branch, shown in SPACE of NODE_SHORT_MAX. */
+luge_bytes node_short_suffix(const struct page_head *n, u32 at, u8 *space);
+/* Any suffix of a branch, in its cell or shown in SPACE. */
+luge_bytes node_branch_suffix(const struct page_head *n, u32 at, u8 *space);
+
+static inline luge_bytes node_suffix(const struct page_head *n, u32 at,
+                                     u8 *space)
+{
+    return n->level ? node_branch_suffix(n, at, space)
+                    : node_leaf_suffix(n, at);
+}
+
 void node_cell_load(const struct page_head *n, u32 at, struct node_cell *cell);
 /* The key in one piece: within the page, or assembled in SPACE. */
 luge_bytes node_cell_key(const struct node_cell *cell, u8 *space);
 size_t node_common(luge_bytes a, luge_bytes b); /* bytes they begin with */
+
+/* ---------------------------------------------------------------- infix -- */
+
+/* The head of the suffix REST around INFIX; false if it departs from it. */
+bool node_infix_head(const struct node_infix *infix, luge_bytes rest,
+                     u32 *head);
+/* Give N, which has none, an infix, if that tells its keys apart, all of them
+ * have one and there is room. */
+void node_infix_find(struct page_head *n);
+
+/* The head that the suffix REST has in N; false if it has none there (N9). */
+static inline bool node_head_of(const struct page_head *n, luge_bytes rest,
+                                u32 *head)
+{
+    if (n->infix) return node_infix_head(node_infix(n), rest, head);
+    *head = node_head(rest.data, rest.size);
+    return true;
+}
 
 /* ------------------------------------------------------------- look-ups -- */
 
@@ -211,9 +271,9 @@ bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at);
 
 /* ----------------------------------------------------- changes in place -- */
 
-/* Can CELL (its prefix empty) be inserted without moving other cells? */
-bool node_has_room(const struct page_head *n, const struct node_cell *cell);
-void node_insert(struct page_head *n, u32 at, const struct node_cell *cell);
+/* Insert CELL (its prefix empty) before slot AT; false, and nothing is done, if
+ * other cells would have to move for it. */
+bool node_insert(struct page_head *n, u32 at, const struct node_cell *cell);
 void node_leaf_remove(struct page_head *n, u32 at);
 /* Remove key AT and the child left (0) or right (1) of it. */
 void node_branch_remove(struct page_head *n, u32 at, u32 side);
@@ -269,7 +329,7 @@ static inline u32 node_strip_right(const struct node_strip *s, u32 cut)
 
 /* ----------------------------------------------------------- validation -- */
 
-/* N1-N8, children and extents included.  PUBLISHED: private references are
+/* N1-N9, children and extents included.  PUBLISHED: private references are
  * CORRUPT, as nothing in a file may name a frame.  0 or CORRUPT. */
 int node_validate(const struct page_head *n, u32 bytes, bool published);
 

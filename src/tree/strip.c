@@ -11,7 +11,7 @@
  *   S1  A built node has the longest prefix its keys allow, and no dead bytes.
  *   S2  Sizes are computed exactly for the prefix a node will have, before
  *       anything is written: a shorter prefix makes every cell longer.
- * Not here: which node to cut or join (tree/tree.c).
+ * Not here: which node to cut or join (tree/tree.c), infixes (tree/infix.c).
  */
 #include "tree/node.h"
 
@@ -174,7 +174,8 @@ static void build_prefix(struct page_head *n, const struct node_strip *s,
 {
     struct node_cell space;
     u32 prefix = strip_prefix(s, from, to);
-    n->prefix = (u16)prefix;
+    n->prefix = prefix & 0xfff;
+    n->infix = 0;
     if (prefix)
         key_copy(strip_cell(s, from, &space), 0, prefix, (u8 *)(n + 1));
 }
@@ -207,6 +208,7 @@ void node_build(struct page_head *n, u32 bytes, const struct node_strip *s,
         store16(offs + 2 * i, (u16)off);
     }
     n->cell_low = (u16)low;
+    node_infix_find(n);
 }
 
 /* --------------------------------------------------------------- cutting -- */

@@ -191,10 +191,7 @@ static int node_put(struct page_work *w, struct page_head *n, u32 at,
     struct node_strip s = node_strip_insert(n, at, cell);
     if (n->level && !node_strip_ordered(&s))                      /* T5 */
         return CORRUPT("a separator out of order");
-    if (node_has_room(n, cell)) {
-        node_insert(n, at, cell);
-        return 0;
-    }
+    if (node_insert(n, at, cell)) return 0;
     if (node_refit(n, page_bytes(w->file), at, cell)) return 0;
     return node_cut(w, n, at, cell, up);
 }
