@@ -294,10 +294,11 @@ static int used_beside(struct page_work *w, const struct page_head *parent,
 static bool leaf_is_full(const struct page_head *leaf, u32 bytes, u32 at,
                          const struct node_cell *cell)
 {
-    u32 room = NODE_LEAF_SLOT + NODE_LEAF_CELL + (u32)cell->suffix.size +
-               (u32)cell->value.size;
-    return node_run_kind(node_run_next(leaf->run, at)) == RUN_NONE &&
-           node_used(leaf, bytes) + room > bytes && !node_has_room(leaf, cell);
+    u32 key = (u32)cell->suffix.size;
+    u32 room = NODE_LEAF_SLOT + NODE_LEAF_CELL + (u32)cell->value.size + key -
+               (u32)min_u64(leaf->prefix, key);
+    return node_used(leaf, bytes) + room > bytes &&
+           node_run_kind(node_run_next(leaf->run, at)) == RUN_NONE;
 }
 
 /* If the path's leaf is too full for CELL before slot AT, and a neighbour has
