@@ -876,7 +876,8 @@ static void heal(const struct fault *f, struct os *os)
 /* C8: what may make the handle unusable. */
 static bool breaks(const struct fault *f)
 {
-    return f->kind == SIM_CALL_SYNC || f->kind == FAULT_OFF;
+    return f->kind == SIM_CALL_SYNC || f->kind == SIM_CALL_SYNC_PART ||
+           f->kind == FAULT_OFF;
 }
 
 /* Steps until the fault has struck, and on with it. */
