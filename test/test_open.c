@@ -602,6 +602,48 @@ static void a_refused_record_stays_away(void **state)
     now_holds(r, LUGE_MAIN, "k", "after");
 }
 
+static int robbed_and_goes_on(struct rig *r)
+{
+    struct luge_options o = {.sync_interval_ms = 60000};
+    luge_db *db;
+    luge_txn *txn;
+    CHILD_ANSWERS(0, luge_open(r->path, &o, &db));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_WRITE, &txn));
+    CHILD_ANSWERS(0, luge_put(txn, LUGE_MAIN, luge_str("k"),
+                              luge_str("robbed")));
+    native.write = os_native()->write;
+    os_native()->write = write_and_stop;
+    CHILD_ANSWERS(LUGE_CONFLICT, luge_commit(txn));
+    struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("k"),
+                         luge_str("later")};
+    CHILD_ANSWERS(0, luge_apply(db, LUGE_TXN_ASYNC, &op, 1));
+    return 0;                           /* it dies here: nothing is closed */
+}
+
+/* A thief of the turn begins a segment of the log and leaves. Who was robbed is
+ * alone again, and what he commits there survives his death (tail.c A6). */
+static void the_thief_has_left(void **state)
+{
+    CHILD_WITH_THREADS();
+    struct rig *r = *state;
+    luge_txn *txn;
+    int status;
+    rig_open(r, NULL);
+    commit_put(r, "k", "before");
+    rig_close(r);
+    pid_t robbed = child_that_stops(robbed_and_goes_on, r);
+    rig_open(r, NULL);
+    fine(luge_begin(r->db, LUGE_TURN, &txn));
+    luge_abort(txn);
+    rig_close(r);
+    kill(robbed, SIGCONT);
+    assert_int_equal(waitpid(robbed, &status, 0), robbed);
+    assert_int_equal(status, 0);
+    rig_open(r, NULL);
+    assert_int_equal(luge_was_recovered(r->db), 1);
+    now_holds(r, LUGE_MAIN, "k", "later");
+}
+
 static uint64_t shared_word(struct rig *r, size_t at, const uint64_t *set)
 {
     uint64_t word;
@@ -1390,6 +1432,7 @@ int main(void)
         CLOSED(a_validation_is_stopped),
         CLOSED(a_process_is_stopped_with_the_turn),
         CLOSED(a_replay_sorts), CLOSED(a_refused_record_stays_away),
+        CLOSED(the_thief_has_left),
         CLOSED(a_checkpoint_that_was_not_told), CLOSED(too_many_processes),
         CLOSED(creating_at_once),
         CLOSED(opening_and_closing_at_once),

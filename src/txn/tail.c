@@ -21,6 +21,9 @@
  *   A5  Who died between append and flip left a record behind the head's end.
  *       It never happened, so the next one takes its place in the file: in the
  *       tail it would leave it there, and recovery would find the wrong one.
+ *   A6  The first record of a segment is in the file: without it recovery does
+ *       not know that the log went on there (scan.c), nor that the tail does.
+ *       It matters where a thief of the turn began the segment and left.
  * After a power loss the tail is gone, or continues the log: both may be.
  * Not here: when to sync; who reads the log.
  */
@@ -50,7 +53,8 @@ static u8 *find_room(struct env *e, struct txn_head *next, u32 size)
     }
     u64 at = next->log.offset - next->written.offset;
     if (next->written.segment != segment || at + need > SHARE_TAIL_BYTES ||
-        next->log.offset + need > next->tail_limit)
+        next->log.offset + need > next->tail_limit ||
+        next->log.offset == LOG_DATA_AT)                           /* A6 */
         return NULL;
     if (!at && e->end_unsure && log_goes_on(&e->log, &next->log))
         return NULL;                                               /* A5 */
