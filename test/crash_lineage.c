@@ -360,28 +360,6 @@ static void same_world(const struct run *r, luge_txn *txn,
     same_state(r, txn, w, false);
 }
 
-/* The twin's difference of what a tree was behind a commit and is now. */
-static void same_then_and_now(const struct run *r, uint64_t seq,
-                              const struct family_world *then, luge_txn *txn)
-{
-    static const struct family_map nothing;
-    const struct family_map *was = &nothing, *is_now = &nothing;
-    luge_tree before, after;
-    uint64_t wanted = 1, found = 1;
-    for (uint32_t i = 0; i < then->tree_count; i++)
-        if (!strcmp(then->trees[i].name, "main")) was = then->trees[i].map;
-    for (uint32_t i = 0; i < r->world.tree_count; i++)
-        if (!strcmp(r->world.trees[i].name, "main"))
-            is_now = r->world.trees[i].map;
-    for (uint32_t i = 0; i < FAMILY_KEYS; i++)
-        if (was->value[i] != is_now->value[i])
-            wanted = family_note(wanted, i, was->value[i], is_now->value[i]);
-    good(r, luge_past_open(txn, seq, luge_str("main"), &before), "a past tree");
-    good(r, luge_tree_open(txn, luge_str("main"), 0, &after), "main");
-    good(r, luge_diff(txn, before, after, note_difference, &found), "diff");
-    if (wanted != found) wrong(r, "then and now differ in something else");
-}
-
 /* The state behind the newest commit of this process. */
 static void note_past(struct run *r)
 {
@@ -405,6 +383,35 @@ static bool may_be_lost(const struct run *r, uint32_t i, uint64_t oldest_seq)
     return r->pasts[i].seq < oldest_seq || r->pasts[i].revivals > before;
 }
 
+/* The twin's difference of what a tree was behind a commit and is now. */
+static void same_then_and_now(const struct run *r, uint32_t past,
+                              luge_txn *txn)
+{
+    const struct family_world *then = &r->pasts[past].world;
+    struct luge_history span;
+    static const struct family_map nothing;
+    const struct family_map *was = &nothing, *is_now = &nothing;
+    luge_tree before, after;
+    uint64_t wanted = 1, found = 1;
+    for (uint32_t i = 0; i < then->tree_count; i++)
+        if (!strcmp(then->trees[i].name, "main")) was = then->trees[i].map;
+    for (uint32_t i = 0; i < r->world.tree_count; i++)
+        if (!strcmp(r->world.trees[i].name, "main"))
+            is_now = r->world.trees[i].map;
+    for (uint32_t i = 0; i < FAMILY_KEYS; i++)
+        if (was->value[i] != is_now->value[i])
+            wanted = family_note(wanted, i, was->value[i], is_now->value[i]);
+    int rc = luge_past_open(txn, r->pasts[past].seq, luge_str("main"),
+                            &before);
+    good(r, luge_history_span(r->db, &span), "span");
+    /* The log may have been recycled since the last look. */
+    if (rc == LUGE_EXPIRED && may_be_lost(r, past, span.oldest_seq)) return;
+    good(r, rc, "a past tree");
+    good(r, luge_tree_open(txn, luge_str("main"), 0, &after), "main");
+    good(r, luge_diff(txn, before, after, note_difference, &found), "diff");
+    if (wanted != found) wrong(r, "then and now differ in something else");
+}
+
 /* L5 */
 static void look_back(struct run *r, struct dice *d)
 {
@@ -413,18 +420,17 @@ static void look_back(struct run *r, struct dice *d)
     uint32_t i = dice_below(d, have);
     struct luge_history span;
     luge_txn *txn, *now;
-    good(r, luge_history_span(r->db, &span), "span");
     int rc = luge_begin_at(r->db, r->pasts[i].seq, &txn);
     if (setting.trace)
         fprintf(stderr, "  back to %llu: %d\n",
                 (unsigned long long)r->pasts[i].seq, rc);
+    good(r, luge_history_span(r->db, &span), "span");
     if (rc == LUGE_EXPIRED && may_be_lost(r, i, span.oldest_seq)) return;
     good(r, rc, "begin at");
     if (luge_txn_seq(txn) != r->pasts[i].seq) wrong(r, "another state");
     same_state(r, txn, &r->pasts[i].world, true);
     good(r, luge_begin(r->db, LUGE_READ, &now), "begin");
-    if (!r->meeting)
-        same_then_and_now(r, r->pasts[i].seq, &r->pasts[i].world, now);
+    if (!r->meeting) same_then_and_now(r, i, now);
     luge_abort(now);
     luge_abort(txn);
 }
