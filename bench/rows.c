@@ -179,7 +179,7 @@ const struct row rows[] = {
     SPACE("open-cold", "the same with nothing in the page cache",
           work_open_cold, BASE_BIG_SHARED),
     SPACE("open-killed", "the same after SIGKILL in the middle of puts",
-          work_open_killed, BASE_BIG_COPY, .reps_max = 3),
+          work_open_killed, BASE_BIG_COPY, .reps_max = 3, .settled = true),
     {.name = "limited-get", .unit = "reads/s",
      .text = "random reads, memory for a quarter of the records",
      .work = work_limited_gets, .shape = &shape_16, .kinds = KIND_READ,

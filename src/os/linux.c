@@ -506,6 +506,7 @@ static int linux_stat(struct os *os, const char *path, struct os_stat *result)
     if (stat(path, &s)) return FAIL_PATH("stat", path);
     *result = (struct os_stat){
         .size = (u64)s.st_size,
+        .allocated = (u64)s.st_blocks * 512,
         .device = s.st_dev,
         .inode = s.st_ino,
         .directory = S_ISDIR(s.st_mode),

@@ -34,7 +34,7 @@ enum os_advice {
 };
 
 struct os_stat {
-    u64 size;
+    u64 size, allocated;        /* bytes; a hole is not allocated */
     u64 device, inode;
     bool directory;
 };

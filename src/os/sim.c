@@ -593,6 +593,7 @@ static int sim_stat(struct os *os, const char *path, struct os_stat *result)
     if (!rc)
         *result = (struct os_stat){
             .size = inode_now(at.inode)->content.size,
+            .allocated = inode_now(at.inode)->content.size,
             .device = (uintptr_t)s, /* no two disks at one time are the same */
             .inode = at.inode->number,
             .directory = at.inode->directory,
