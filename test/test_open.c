@@ -382,6 +382,21 @@ static int stop_with_the_turn(struct rig *r)
     return 0;
 }
 
+static pid_t child_that_stops(int (*body)(struct rig *r), struct rig *r)
+{
+    int status;
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (!pid) {
+        alarm(60);
+        _exit(body(r));
+    }
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    return pid;
+}
+
 /* Who is stopped while he holds the turn keeps nobody from committing for
  * long.  When he goes on he learns that his transaction has not happened. */
 static void a_process_is_stopped_with_the_turn(void **state)
@@ -391,15 +406,7 @@ static void a_process_is_stopped_with_the_turn(void **state)
     int status;
     rig_open(r, NULL);
     commit_put(r, "k", "v");
-    fflush(NULL);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (!pid) {
-        alarm(60);
-        _exit(stop_with_the_turn(r));
-    }
-    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
-    assert_true(WIFSTOPPED(status));
+    pid_t pid = child_that_stops(stop_with_the_turn, r);
     uint64_t from = now_ns();
     commit_put(r, "k", "thief");
     assert_true(now_ns() - from < 2000000000u);
@@ -557,21 +564,6 @@ static int thief_who_dies(struct rig *r)
     os_native()->open = die_before_the_segment;
     (void)luge_begin(db, LUGE_TURN, &txn);
     return 1;
-}
-
-static pid_t child_that_stops(int (*body)(struct rig *r), struct rig *r)
-{
-    int status;
-    fflush(NULL);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (!pid) {
-        alarm(60);
-        _exit(body(r));
-    }
-    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
-    assert_true(WIFSTOPPED(status));
-    return pid;
 }
 
 /* Who was robbed between the append of his record and the flip answers that it
@@ -733,15 +725,7 @@ static void a_validation_is_stopped(void **state)
     int status;
     rig_open(r, &o);
     commit_put(r, "k", "v");
-    fflush(NULL);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (!pid) {
-        alarm(60);
-        _exit(stop_while_validating(r));
-    }
-    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
-    assert_true(WIFSTOPPED(status));
+    pid_t pid = child_that_stops(stop_while_validating, r);
     for (int i = 0; i < 4; i++) {
         much_log(r->db, 4);
         fine(luge_checkpoint(r->db));

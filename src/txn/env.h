@@ -441,7 +441,7 @@ void bell_look(struct env *e);
 /* Make the file that subscribers' descriptors hang on; its path to PATH. */
 int bell_file(struct env *e, char *path, size_t size);
 
-/* --- checkpoint.c, recover.c --- */
+/* --- checkpoint.c --- */
 
 /* Which of the free runs give their blocks back afterwards. */
 enum holes {
@@ -472,13 +472,16 @@ int checkpoint_compact(struct env *e, struct compact *c, u32 wait_ms);
 /* Move pages from the end of the file into holes before it; the next checkpoint
  * frees their places, and makes room for more.  0: there is nothing to do. */
 int compact_pass(struct env *e, struct compact *c);
-/* What is free in front of it and behind may be taken again. */
+/* The free pages that compact_pass kept for the end may be taken again. */
 int compact_end(struct env *e);
 
 /* --- holes.c --- */
 
 /* Blocks of what is free, wherever it is, go back to the file system. */
 int holes_give_back(struct env *e, enum holes which);
+
+/* --- recover.c, checkpoint.c --- */
+
 int recover_create(struct env *e);     /* a new database's files */
 int recover_write_conf(struct env *e); /* from now on there is a database */
 int recover_open(struct env *e);       /* first in the directory */

@@ -3,7 +3,9 @@
  *
  * The longest runs first, and some pages in each turn; the file keeps its
  * length, and what was given back stays free.  How many pages have no blocks
- * any more the file system knows, and which, nobody.
+ * any more the file system knows, and which, nobody: it is asked each time, or
+ * a checkpoint each 100 ms would give back the same again, and hold up every
+ * hundredth commit (durable-checkpoints: p99 2.5 ms, 1.2 so).
  * docs/why/checkpoint.md has what this costs and saves.
  * Not here: making the file shorter (compact.c), when (checkpoint.c).
  */
@@ -15,14 +17,13 @@ enum {
     PUNCH_RUNS = 64,            /* in one turn, some 2 us each */
     PUNCH_PAGES = 512,          /* in one turn: 2 MiB, some 2 ms */
     PUNCH_TURNS_MAX = 1024,
-    SMALL_PAGES = 256,          /* in a file that nobody minds */
+    SMALL_PAGES = 256,          /* that nobody minds */
     KEEP_PERCENT = 12,          /* stays free, as part of what is in use */
 };
 
 struct giving {
     struct env *e;
     u64 keep;                   /* parts of a hundred of what is in use */
-    u64 given;                  /* pages, before and so far */
     u32 turns;
     size_t count;
     struct space_run runs[PUNCH_RUNS];
@@ -53,11 +54,9 @@ static int punch_taken(struct giving *g)
     struct env *e = g->e;
     u64 page = e->options.page_bytes;
     int rc = head_may_write(e);
-    for (size_t i = 0; i < g->count && !rc; i++) {
+    for (size_t i = 0; i < g->count && !rc; i++)
         rc = e->os->punch(e->db, g->runs[i].first * page,
                           g->runs[i].pages * page);
-        g->given += g->runs[i].pages;
-    }
     return rc;
 }
 
@@ -76,35 +75,7 @@ static int punch_some(struct giving *g, u32 q, u64 *at)
     return rc;
 }
 
-static bool is_worth_it(const struct giving *g)
-{
-    const struct space_state *st = &g->e->arena->work;
-    u64 freed = space_free_pages(st);
-    return freed > g->given && g->turns < PUNCH_TURNS_MAX &&
-           st->page_count > SMALL_PAGES &&
-           (freed - g->given) * 100 > g->keep * (st->page_count - freed);
-}
-
-static int punch_queue(struct giving *g, u32 q)
-{
-    struct env *e = g->e;
-    u64 at = 0;
-    bool more = true;
-    while (more) {
-        int rc = head_take_turn(e, e->options.busy_timeout_ms);
-        if (rc) return rc;
-        more = is_worth_it(g) && at < e->arena->work.queue[q].pages;
-        if (more) rc = punch_some(g, q, &at);
-        head_release_turn(e);
-        if (rc) return rc;
-        g->turns++;
-    }
-    return 0;
-}
-
-/* Pages of the file that have no blocks.  A checkpoint in ten a second that
- * gave back what had been given back already held up every hundredth commit
- * (durable-checkpoints: p99 2.5 ms). */
+/* Pages of the file that have no blocks. */
 static int count_holes(struct env *e, u64 *pages)
 {
     char path[4096];
@@ -116,14 +87,42 @@ static int count_holes(struct env *e, u64 *pages)
     return 0;
 }
 
+/* TURN */
+static int is_worth_it(const struct giving *g, bool *worth)
+{
+    const struct space_state *st = &g->e->arena->work;
+    u64 freed = space_free_pages(st), holes;
+    int rc = count_holes(g->e, &holes);
+    *worth = !rc && freed > holes + SMALL_PAGES &&
+             (freed - holes) * 100 > g->keep * (st->page_count - freed);
+    return rc;
+}
+
+static int punch_queue(struct giving *g, u32 q)
+{
+    struct env *e = g->e;
+    u64 at = 0;
+    bool more = true;
+    while (more) {
+        int rc = head_take_turn(e, e->options.busy_timeout_ms);
+        if (rc) return rc;
+        rc = is_worth_it(g, &more);
+        more = more && at < e->arena->work.queue[q].pages &&
+               g->turns++ < PUNCH_TURNS_MAX;
+        if (more) rc = punch_some(g, q, &at);
+        head_release_turn(e);
+        if (rc) return rc;
+    }
+    return 0;
+}
+
 int holes_give_back(struct env *e, enum holes which)
 {
     struct giving g = {.e = e, .keep = which == HOLES_ALL ? 0 : KEEP_PERCENT};
-    int rc = 0;
     if (!e->os->punch || which == HOLES_NONE) return 0;
-    if (which != HOLES_ALL) rc = count_holes(e, &g.given);
-    if (!rc) rc = punch_queue(&g, SPACE_MANY);
+    int rc = punch_queue(&g, SPACE_MANY);
     if (!rc && which != HOLES_LONG) rc = punch_queue(&g, SPACE_FEW);
     if (!rc && which != HOLES_LONG) rc = punch_queue(&g, SPACE_ONE);
-    return rc;
+    /* A hole may need a block itself. */
+    return rc == LUGE_NOSPACE ? 0 : rc;
 }
