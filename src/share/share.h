@@ -311,6 +311,8 @@ void share_slot_give(struct share *s, u32 slot);
 /* All pins, ascending, without duplicates, checkpoints included; PINS has room
  * for SHARE_SLOTS_MAX + 2. */
 u32 share_pins(struct share *s, u64 *pins);
+/* Has a reader in another process begun at a version newer than SEQ? */
+bool share_others_read(const struct share *s, u64 seq);
 
 /* --- for people: share/figures.c --- */
 

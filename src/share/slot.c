@@ -63,3 +63,16 @@ u32 share_pins(struct share *s, u64 *pins)
         if (!unique || pins[unique - 1] != pins[i]) pins[unique++] = pins[i];
     return unique;
 }
+
+/* A slot keeps the seq of its last reader when he has gone. */
+bool share_others_read(const struct share *s, u64 seq)
+{
+    u32 high = atomic_load(&s->m->slots_high);
+    for (u32 i = 0; i < high && i < SHARE_SLOTS_MAX; i++) {
+        const struct share_slot *line = &s->m->slots[i];
+        u32 owner = atomic_load(&line->owner);
+        if (owner && owner != s->seat + 1 && atomic_load(&line->seq) > seq)
+            return true;
+    }
+    return false;
+}

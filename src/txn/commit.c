@@ -79,7 +79,7 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
                 struct ops *ops, unsigned log_flags, u64 *seq)
 {
     struct txn_head next = *env_head(e);
-    bool publish = atomic_load(&e->share.m->attached) > 1;
+    bool publish = audience_looks(e);
     u64 publication = e->work.birth + publish;
     next.seq = e->head.seq + 1;
     next.time_ns = max_u64(e->os->wall_ns(e->os), next.time_ns + 1);
@@ -131,7 +131,7 @@ static void open_frames(struct env *e, const struct ops *ops,
 {
     u64 after;
     if (ops->special || ops->count > OPEN_OPS_MAX || e->failed_open ||
-        !tail_may_take(e, log_flags))
+        !(tail_may_take(e, log_flags) || audience_absent(e)))
         return;
     if (version_open(e, &after)) e->work.open_after = after;
 }

@@ -6,7 +6,7 @@
  *
  * Alone in the directory, a commit appends a record and changes frames: the
  * lineage runs ahead of what is published.  With others attached, a commit
- * publishes.  Whoever needs a version that is in the log but not published
+ * publishes if they look (audience.c).  Whoever needs a version that is in the log but not published
  * replays the log from the published one (head.c).
  *   E1  A version's order is 2 * seq for a private root, 2 * seq + 1 for a
  *       published one.  A frame born at order b and dead at d is in the version
@@ -140,6 +140,13 @@ struct shadow_frames {       /* of a shadow (head.c), some perhaps twice */
     u64 tag, order;                     /* of the last one that was made */
 };
 
+struct audience {            /* audience.c */
+    u64 serial;                         /* of the lineage it is about */
+    bool absent;                        /* nobody else looks */
+    u32 patience;                       /* so many commits until we ask */
+    u64 from, shown;                    /* the head and `shown` as we did */
+};
+
 struct env_options {
     unsigned flags;
     u32 page_bytes;
@@ -197,6 +204,7 @@ struct env {
     u64 dying_age;                      /* reclaims since all were looked at */
     struct page_work work;              /* lists kept between commits */
     struct publish_list publishing;
+    struct audience audience;
     struct log_segment *held[LOG_OPEN_MAX]; /* large values of a shadow */
     u32 held_count;
 
@@ -403,6 +411,17 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
 int commit_wait(struct env *e, u64 seq);
 /* Take the lead and sync whatever is committed. */
 int commit_sync(struct env *e);
+
+/* --- audience.c --- */
+
+/* TURN, once for each commit: is it to be published, because others are
+ * attached and may look at it, or because there is much that is not? */
+bool audience_looks(struct env *e);
+/* TURN: others are attached, but none of them looks. */
+static inline bool audience_absent(const struct env *e)
+{
+    return e->audience.absent && e->audience.serial == e->serial;
+}
 
 /* --- tail.c: the end of the log that only shared memory has --- */
 
