@@ -12,7 +12,8 @@
 
 /* The figures in the order in which they are shown. */
 #define STATS(X)                                                              \
-    X(seq_committed) X(seq_durable) X(seq_shown) X(seq_checkpoint)            \
+    X(seq_committed) X(seq_durable) X(seq_shown) X(seq_published)             \
+    X(seq_checkpoint)                                                         \
     X(trees) X(processes) X(readers) X(reader_oldest_seq)                     \
     X(page_bytes) X(pages_total) X(pages_free) X(pages_pending)               \
     X(file_bytes) X(log_bytes) X(log_since_checkpoint_bytes)                  \

@@ -453,6 +453,8 @@ LUGE_API int luge_cursor_del(luge_cursor *cursor);
 /* Figures of one moment.  Bytes unless the name says otherwise. */
 struct luge_stats {
     uint64_t seq_committed, seq_durable, seq_shown, seq_checkpoint;
+    uint64_t seq_published;     /* what is newer is in the log only: another
+                                   process that begins replays it */
     uint64_t pages_total, pages_free, pages_pending, page_bytes;
     uint64_t file_bytes, log_bytes, private_bytes;
     uint64_t trees, commits, conflicts, syncs, checkpoints, takeovers;

@@ -1,4 +1,4 @@
-/* test/crash_alone.c -- a process that has the directory to itself, and dies.
+/* test/crash_alone.c -- a process that works as if it were alone, and dies.
  *
  *   crash_alone [--seed N] [--rounds N]
  *
@@ -13,7 +13,10 @@
  *   A4  somebody who joins sees what a snapshot may show, and a watch gets all
  *       that was committed behind the place it began at, once;
  *   A5  what threads that commit durably side by side were told is in the files
- *       alone: without the shared memory, as behind a power loss.
+ *       alone: without the shared memory, as behind a power loss;
+ *   A6  all of it but the watch's own place holds while others are attached who
+ *       seldom look, so that it does not publish (txn/audience.c): what they
+ *       find then is A4's, and what they commit stays.
  * Not here: many processes from the start (crash_storm), power cuts
  * (crash_sim).
  */
@@ -51,6 +54,8 @@ static struct told {
     _Atomic uint64_t begun, done;   /* commits */
     _Atomic uint64_t watched;       /* changes that the worker's watch gave */
     _Atomic uint64_t durable[THREADS];      /* commits of each thread */
+    _Atomic uint64_t unpublished;   /* most commits not published, beside others */
+    _Atomic uint64_t looks, marks;  /* of onlookers */
 } *told;
 
 static struct luge_options options(void)
@@ -198,6 +203,17 @@ static int go_beside(luge_db *db, uint64_t seed)
     return rc;
 }
 
+static int note_unpublished(luge_db *db)
+{
+    struct luge_stats s;
+    int rc = luge_stat(db, &s);
+    if (rc) return rc;
+    uint64_t behind = s.seq_committed - s.seq_published;
+    if (s.processes > 1 && behind > told->unpublished)
+        told->unpublished = behind;
+    return 0;
+}
+
 /* Commit until killed. */
 static int work(const char *path, uint64_t seed)
 {
@@ -214,6 +230,7 @@ static int work(const char *path, uint64_t seed)
         while (rc == LUGE_CONFLICT);        /* it was stopped, and robbed */
         if (!rc) told->done = n;
         if (!rc && dice_chance(&d, 1)) rc = luge_sync(db);
+        if (!rc && n % 16 == 0) rc = note_unpublished(db);
         if (!rc) rc = watch_some(db, &d, &watch, &from, n);
     }
     fprintf(stderr, "the worker: %d %s\n", rc, luge_last_error()->text);
@@ -265,8 +282,9 @@ static uint64_t last_in(luge_txn *txn)
     return last;
 }
 
-/* The content is that behind commit LAST. */
-static void compare(luge_txn *txn, uint64_t last)
+/* The first of the commits before LAST that the content is not that behind, or
+ * 0. */
+static uint64_t difference(luge_txn *txn, uint64_t last)
 {
     static uint8_t expected[LARGE_BYTES];
     uint64_t first = last > KEYS ? last - KEYS + 1 : 1;
@@ -274,10 +292,16 @@ static void compare(luge_txn *txn, uint64_t last)
         char space[32];
         luge_bytes value;
         size_t size = value_of(n, expected);
-        good(luge_get(txn, LUGE_MAIN, key_of(n, space), &value));
-        assert_int_equal(value.size, size);
-        assert_memory_equal(value.data, expected, size);
+        if (luge_get(txn, LUGE_MAIN, key_of(n, space), &value) ||
+            value.size != size || memcmp(value.data, expected, size))
+            return n;
     }
+    return 0;
+}
+
+static void compare(luge_txn *txn, uint64_t last)
+{
+    assert_int_equal(difference(txn, last), 0);
 }
 
 /* Open, and find all that was done, and BEYOND at most.  Returns the last. */
@@ -360,6 +384,110 @@ static void test_alone(void **state)
 #else
     assert_true(told->done > setting.rounds);
 #endif
+    scratch_remove(base);
+}
+
+/* ------------------------------------------------ others, who look on -- */
+
+static uint64_t number_at(luge_txn *txn, luge_bytes key)
+{
+    luge_bytes value;
+    uint64_t number = 0;
+    if (!luge_get(txn, LUGE_MAIN, key, &value))
+        memcpy(&number, value.data, sizeof number);
+    return number;
+}
+
+/* A snapshot has all that was done before it, and keeps it. */
+static void look_on(luge_db *db, struct dice *d)
+{
+    uint64_t done = told->done, marks = told->marks;
+    luge_txn *txn;
+    if (luge_begin(db, LUGE_READ, &txn)) fail_beside("no snapshot", done);
+    uint64_t last = number_at(txn, luge_str("last"));
+    if (last < done) fail_beside("a commit is missing", done);
+    if (number_at(txn, luge_str("an onlooker")) < marks)
+        fail_beside("an onlooker's commit is missing", marks);
+    uint64_t n = difference(txn, last);
+    if (dice_chance(d, 30)) nap_us(dice_below(d, 5000));
+    if (!n) n = difference(txn, last);
+    if (n) fail_beside("another value", n);
+    luge_abort(txn);
+    told->looks++;
+}
+
+static void leave_mark(luge_db *db)
+{
+    luge_txn *txn;
+    int rc = luge_begin(db, LUGE_TURN, &txn);
+    if (rc) fail_beside("no turn", 0);
+    uint64_t n = number_at(txn, luge_str("an onlooker")) + 1;
+    rc = luge_put(txn, LUGE_MAIN, luge_str("an onlooker"),
+                  luge_bytes_of(&n, sizeof n));
+    if (rc) fail_beside("no mark", n);
+    rc = luge_commit(txn);
+    if (rc && rc != LUGE_CONFLICT) fail_beside("no mark", n);
+    if (!rc && told->marks < n) told->marks = n;
+}
+
+/* Attached, and mostly asleep. */
+_Noreturn static int onlooker(const char *path, uint64_t seed)
+{
+    struct luge_options o = options();
+    struct dice d = dice_of(seed, 8);
+    luge_db *db;
+    if (luge_open(path, &o, &db)) fail_beside("no onlooker", 0);
+    for (;;) {
+        nap_us(dice_below(&d, dice_chance(&d, 70) ? 20000 : 500));
+        if (dice_chance(&d, 20)) leave_mark(db);
+        else if (dice_chance(&d, 10) && luge_checkpoint(db))
+            fail_beside("no checkpoint", 0);
+        else look_on(db, &d);
+    }
+}
+
+static void round_beside(const char *path, struct dice *d, uint64_t seed)
+{
+    pid_t others[2];
+    unsigned count = 1 + dice_chance(d, 30);
+    told->begun = 0;
+    for (unsigned i = 0; i < count; i++)
+        others[i] = start(onlooker, path, seed + i);
+    pid_t worker = start(work, path, seed);
+    nap_us(dice_below(d, 80000));
+    if (dice_chance(d, 20)) {               /* robbed, or only late */
+        kill(worker, SIGSTOP);
+        nap_us(dice_below(d, 250000));
+        kill(worker, SIGCONT);
+        nap_us(dice_below(d, 20000));
+    }
+    kill(worker, SIGKILL);
+    assert_int_equal(wait_for(worker), 1000 + SIGKILL);
+    uint64_t begun = told->begun > told->done ? told->begun : told->done;
+    nap_us(dice_below(d, 30000));           /* they look at what he left */
+    for (unsigned i = 0; i < count; i++) {
+        kill(others[i], SIGKILL);
+        assert_int_equal(wait_for(others[i]), 1000 + SIGKILL);
+    }
+    told->done = judge(path, told->done, begun);
+}
+
+static void test_beside(void **state)
+{
+    char *base = scratch_make(SCRATCH_FAST), path[600];
+    struct dice d = dice_of(setting.seed, 4);
+    (void)state;
+    snprintf(path, sizeof path, "%s/db", base);
+    memset(told, 0, sizeof *told);
+    for (unsigned i = 0; i < setting.rounds; i++)
+        round_beside(path, &d, setting.seed << 20 | i);
+    printf("crash_alone: %llu commits beside others, who looked %llu times "
+           "and committed %llu; at most %llu were not published\n",
+           (unsigned long long)told->done, (unsigned long long)told->looks,
+           (unsigned long long)told->marks,
+           (unsigned long long)told->unpublished);
+    assert_true(told->looks > setting.rounds / 4);
+    assert_true(told->unpublished > 1);
     scratch_remove(base);
 }
 
@@ -450,6 +578,7 @@ int main(int argc, char **argv)
 {
     const char *length = getenv("LUGE_TEST");
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_alone),
+                                       cmocka_unit_test(test_beside),
                                        cmocka_unit_test(test_durable)};
     if (length && !strcmp(length, "long")) setting.rounds = 2000;
     for (int i = 1; i + 1 < argc; i += 2) {

@@ -62,6 +62,7 @@ int luge_stat(luge_db *db, struct luge_stats *stats)
     stats->seq_durable = m->durable;
     stats->seq_shown = m->shown;
     stats->seq_checkpoint = now.checkpoint;
+    stats->seq_published = now.published;
     stats->pages_total = now.space.page_count;
     stats->pages_free = space_free_pages(&now.space);
     for (u32 q = SPACE_PENDING; q < SPACE_QUEUES; q++)
