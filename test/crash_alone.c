@@ -54,7 +54,7 @@ static struct told {
     _Atomic uint64_t begun, done;   /* commits */
     _Atomic uint64_t watched;       /* changes that the worker's watch gave */
     _Atomic uint64_t durable[THREADS];      /* commits of each thread */
-    _Atomic uint64_t unpublished;   /* most commits not published, beside others */
+    _Atomic uint64_t unpublished;   /* most commits, beside others */
     _Atomic uint64_t looks, marks;  /* of onlookers */
 } *told;
 

@@ -62,7 +62,8 @@ int luge_stat(luge_db *db, struct luge_stats *stats)
     stats->seq_durable = m->durable;
     stats->seq_shown = m->shown;
     stats->seq_checkpoint = now.checkpoint;
-    stats->seq_published = now.published;
+    /* Who flipped may not have announced it yet. */
+    stats->seq_published = min_u64(now.published, stats->seq_committed);
     stats->pages_total = now.space.page_count;
     stats->pages_free = space_free_pages(&now.space);
     for (u32 q = SPACE_PENDING; q < SPACE_QUEUES; q++)

@@ -16,11 +16,17 @@
 #include "txn/env.h"
 
 enum {
+#ifdef LUGE_HARD
+    PATIENCE_MIN = 1,
+#else
     PATIENCE_MIN = 16,          /* commits that nobody looks at */
+#endif
     PATIENCE_MAX = 1 << 14,
     WORTH_IT = 8,               /* so many times the patience */
     BEHIND_MAX = 256,           /* commits not published */
-    BEHIND_BYTES_MAX = 256 << 10,
+    BEHIND_BYTES_MAX = 32 << 10,    /* of the log, with this commit's: large
+                                   batches are dearer to replay than to
+                                   publish */
 };
 
 /* Somebody else had the turn, or has now found what we did not publish. */
@@ -45,18 +51,19 @@ static void look(struct env *e)
     a->shown = atomic_load(&e->share.m->shown);
 }
 
-static bool far_behind(const struct txn_head *h)
+static bool far_behind(const struct txn_head *h, const struct ops *ops)
 {
     return h->seq - h->published >= BEHIND_MAX ||
            h->log.segment != h->published_log.segment ||
-           h->log.offset - h->published_log.offset >= BEHIND_BYTES_MAX;
+           h->log.offset - h->published_log.offset + ops->bytes >
+               BEHIND_BYTES_MAX;
 }
 
-bool audience_looks(struct env *e)
+bool audience_looks(struct env *e, const struct ops *ops)
 {
     struct audience *a = &e->audience;
     if (atomic_load(&e->share.m->attached) <= 1) return false;
     if (a->serial != e->serial) begin_anew(e);
     if (!a->absent && e->head.seq - a->from >= a->patience) look(e);
-    return !a->absent || far_behind(env_head(e));
+    return !a->absent || far_behind(env_head(e), ops);
 }

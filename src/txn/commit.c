@@ -79,7 +79,7 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
                 struct ops *ops, unsigned log_flags, u64 *seq)
 {
     struct txn_head next = *env_head(e);
-    bool publish = audience_looks(e);
+    bool publish = audience_looks(e, ops);
     u64 publication = e->work.birth + publish;
     next.seq = e->head.seq + 1;
     next.time_ns = max_u64(e->os->wall_ns(e->os), next.time_ns + 1);

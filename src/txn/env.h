@@ -6,8 +6,8 @@
  *
  * Alone in the directory, a commit appends a record and changes frames: the
  * lineage runs ahead of what is published.  With others attached, a commit
- * publishes if they look (audience.c).  Whoever needs a version that is in the log but not published
- * replays the log from the published one (head.c).
+ * publishes if they look (audience.c).  Whoever needs a version that is in the
+ * log but not published replays the log from the published one (head.c).
  *   E1  A version's order is 2 * seq for a private root, 2 * seq + 1 for a
  *       published one.  A frame born at order b and dead at d is in the version
  *       of order r iff b <= r < d.
@@ -414,9 +414,9 @@ int commit_sync(struct env *e);
 
 /* --- audience.c --- */
 
-/* TURN, once for each commit: is it to be published, because others are
- * attached and may look at it, or because there is much that is not? */
-bool audience_looks(struct env *e);
+/* TURN, once for each commit, of OPS: is it to be published, because others are
+ * attached and may look at it, or because much would not be published? */
+bool audience_looks(struct env *e, const struct ops *ops);
 /* TURN: others are attached, but none of them looks. */
 static inline bool audience_absent(const struct env *e)
 {
