@@ -9,6 +9,7 @@
  *       nobody ever repairs another's cursor.
  *   C2  In a transaction that will be validated, the cursor owns one range of
  *       the read set and widens it as it moves.
+ *   C3  A transaction keeps the memory of one closed cursor for the next.
  * Not here: the path within a tree (tree/cursor.c).
  */
 #include "store/store.h"
@@ -21,12 +22,13 @@ struct luge_cursor {
     struct luge_cursor *next, **link;
     enum state state;
     u64 changes;                     /* of txn, when the path was made */
-    struct tree_cursor path;
     luge_bytes key;                  /* in key_space */
     bool has_from, has_to, reads;
     size_t range;                    /* C2 */
     luge_bytes from, to;             /* in the bounds buffer */
     struct base_buffer bounds;
+    /* Nothing below is read before it was set. */
+    struct tree_cursor path;
     u8 key_space[LUGE_KEY_SIZE_MAX];
 };
 
@@ -36,9 +38,11 @@ int luge_cursor_open(luge_txn *txn, luge_tree tree, luge_cursor **cursor)
     struct view_tree *t;
     int rc = store_tree(txn, tree, &view, &t);
     if (rc) return rc;
-    struct luge_cursor *c = base_alloc(sizeof *c);
+    struct luge_cursor *c = txn->cursor_kept;
+    txn->cursor_kept = NULL;                                      /* C3 */
+    if (!c) c = base_alloc(sizeof *c);
     if (!c) return NOMEM();
-    memset(c, 0, offsetof(struct luge_cursor, key_space));
+    memset(c, 0, offsetof(struct luge_cursor, path));
     c->txn = txn;
     c->tree = tree;
     c->next = txn->cursors;
@@ -55,7 +59,8 @@ void luge_cursor_close(luge_cursor *c)
     *c->link = c->next;
     if (c->next) c->next->link = c->link;
     base_buffer_free(&c->bounds);
-    base_free(c);
+    base_free(c->txn->cursor_kept);
+    c->txn->cursor_kept = c;                                      /* C3 */
 }
 
 /* -------------------------------------------------------------- bounds -- */
@@ -202,12 +207,28 @@ static int step_forward(luge_cursor *c)
     return seek_path(c, LUGE_GE, c->has_from ? c->from : start);
 }
 
+/* From a pair to the next, nothing being remembered of it: nearly every step of
+ * nearly every scan. */
+static int next_plain(luge_cursor *c, luge_bytes *key, luge_bytes *value)
+{
+    int rc = tree_next(&c->path);
+    if (unlikely(rc)) return no_more(c, AFTER, rc);
+    c->key = tree_cursor_key(&c->path, c->key_space);
+    if (c->has_to && bytes_compare(c->key, c->to) >= 0)
+        return no_more(c, AFTER, LUGE_NOTFOUND);
+    if (key) *key = c->key;
+    return value ? tree_cursor_value(&c->path, value) : 0;
+}
+
 int luge_cursor_next(luge_cursor *c, luge_bytes *key, luge_bytes *value)
 {
     luge_bytes start = c->has_from ? c->from : luge_bytes_of("", 0);
     u8 space[LUGE_KEY_SIZE_MAX];
     int rc = txn_usable(c->txn);
-    if (rc) return rc;
+    if (unlikely(rc)) return rc;
+    if (likely(c->state == AT && c->changes == c->txn->changes &&
+               !txn_validates(c->txn)))
+        return next_plain(c, key, value);
     if (c->state == AFTER) return LUGE_NOTFOUND;
     if (txn_validates(c->txn) && (c->state == AT || c->state == GAP)) {
         memcpy(space, c->key.data, c->key.size);

@@ -92,6 +92,7 @@ static void free_txn(struct luge_txn *txn)
     ops_free(&txn->ops);
     reads_free(&txn->reads);
     base_free(txn->savepoints);
+    base_free(txn->cursor_kept);
     base_buffer_free(&txn->near_key);
     base_buffer_free(&txn->popped_key);
     base_buffer_free(&txn->popped_value);

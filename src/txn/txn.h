@@ -50,6 +50,7 @@ struct luge_txn {
     struct txn_savepoint *savepoints;
     u32 savepoint_count, savepoint_capacity;
     struct luge_cursor *cursors;
+    void *cursor_kept;          /* memory for the next one (store/); or NULL */
     struct base_buffer near_key, popped_key, popped_value, name, merged;
     struct luge_txn *next, *next_of_all;    /* env.h's lists */
     void *_Atomic owner;        /* the handle it was begun on, until it ends
