@@ -158,7 +158,9 @@ static void prefetch_equals(const struct page_head *n, const u32 *heads,
         __builtin_prefetch(node_leaf_cell(n, at));
 }
 
-bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at)
+/* ...and AHEAD more cells will be read, from the one that is found on. */
+static inline bool leaf_find(const struct page_head *n, luge_bytes key,
+                             u32 *at, u32 ahead)
 {
     int side = prefix_compare(n, key);
     u32 count = n->count;
@@ -172,6 +174,8 @@ bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at)
     }
     const u32 *heads = slots_as_heads(n, 0);
     u32 lo = *at = heads_below(heads, count, h);
+    for (u32 i = 0; i < ahead && lo + i < count; i++)
+        node_leaf_prefetch(n, lo + i);
     if (lo == count || heads[lo] != h) return false;
     if (lo + 1 < count && heads[lo + 1] == h) prefetch_equals(n, heads, lo, h);
     int c = leaf_compare(n, lo, rest);
@@ -180,6 +184,16 @@ bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at)
         c = lo < count && heads[lo] == h ? leaf_compare(n, lo, rest) : 1;
     }
     return c == 0;
+}
+
+bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at)
+{
+    return leaf_find(n, key, at, 0);
+}
+
+bool node_leaf_seek(const struct page_head *n, luge_bytes key, u32 *at)
+{
+    return leaf_find(n, key, at, NODE_NEAR_CELLS + 1);
 }
 
 /* ----------------------------------------------------------------- cells -- */

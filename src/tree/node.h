@@ -57,6 +57,7 @@ enum {
     NODE_EXTENT = 0x8000,     /* value info: the value is an extent */
     NODE_SHORT_MAX = 4,       /* a branch suffix up to this has no cell */
     NODE_INFIX_MAX = 8 * 15 - 2,
+    NODE_NEAR_CELLS = 8,      /* so far ahead of a step they are asked for */
     NODE_LEAF_SLOT = 4 + 2,   /* head, offset */
     NODE_BRANCH_SLOT = 8 + 4 + 2,
     NODE_LEAF_CELL = 2 + 2,   /* what stands before the suffix */
@@ -206,6 +207,14 @@ static inline luge_bytes node_leaf_suffix(const struct page_head *n, u32 at)
     return (luge_bytes){cell + NODE_LEAF_CELL, load16(cell)};
 }
 
+__attribute__((always_inline)) static inline void
+node_leaf_prefetch(const struct page_head *n, u32 at)
+{
+    const u8 *cell = node_leaf_cell(n, at);
+    __builtin_prefetch(cell);
+    __builtin_prefetch(cell + 64);
+}
+
 /* The value's bytes in the page; true if they are an extent. */
 static inline bool node_leaf_value(const struct page_head *n, u32 at,
                                    luge_bytes *value)
@@ -268,6 +277,10 @@ static inline bool node_head_of(const struct page_head *n, luge_bytes rest,
 u32 node_branch_find(const struct page_head *n, luge_bytes key);
 /* Is KEY in a leaf?  *at: its slot, or the first with a greater key. */
 bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at);
+/* The same where others will be read behind it: their cells lie anywhere, and
+ * are asked for before the first has come.  (Ranges of 20: 1.11 us, 1.24 if
+ * only the first step asks for them; of one: 2 % more.) */
+bool node_leaf_seek(const struct page_head *n, luge_bytes key, u32 *at);
 
 /* ----------------------------------------------------- changes in place -- */
 
