@@ -19,7 +19,9 @@
     X(file_bytes) X(log_bytes) X(log_since_checkpoint_bytes)                  \
     X(private_bytes)                                                          \
     X(commits) X(commits_per_second) X(conflicts) X(syncs) X(checkpoints)     \
-    X(takeovers) X(watches)
+    X(takeovers) X(watches)                                                   \
+    X(open_us) X(recovery_scan_us) X(recovery_replay_us) X(recovery_sync_us)  \
+    X(recovery_records) X(recovery_bytes)
 
 #define TREE_STATS(X)                                                         \
     X(count) X(depth) X(leaf_pages) X(branch_pages) X(extent_pages)           \

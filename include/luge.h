@@ -467,6 +467,14 @@ struct luge_stats {
      * and not below 2^(i - 1). */
     uint64_t sync_us[LUGE_HISTOGRAM];       /* what a sync of the log took */
     uint64_t group_commits[LUGE_HISTOGRAM]; /* how many commits it covered */
+    /* How this process opened the directory.  If nobody had it open, the log
+     * behind the last checkpoint was replayed; else, and after a close, only
+     * open_us is not 0. */
+    uint64_t open_us;                /* luge_open, all of it, the first here */
+    uint64_t recovery_scan_us;       /* the log was checked, */
+    uint64_t recovery_replay_us;     /* applied, */
+    uint64_t recovery_sync_us;       /* and the device waited for */
+    uint64_t recovery_records, recovery_bytes;           /* of the log */
 };
 LUGE_API int luge_stat(luge_db *db, struct luge_stats *stats);
 

@@ -316,6 +316,30 @@ static int linux_sync(struct os_file *file)
     return 0;
 }
 
+/* Without RWF_DSYNC in the system or its file system: all of the file. */
+static int write_and_sync(struct os_file *file, const void *from, size_t size,
+                          u64 offset)
+{
+    int rc = linux_write(file, from, size, offset);
+    return rc ? rc : linux_sync(file);
+}
+
+static int linux_write_durable(struct os_file *file, const void *from,
+                               size_t size, u64 offset)
+{
+    struct linux_file *f = linux_of(file);
+    struct iovec piece = {(void *)(uintptr_t)from, size};
+    ssize_t n;
+    if (!in_file_range(offset, size)) return out_of_range(f, offset, size);
+    if (!size_allowed(f, offset + size)) return too_large(f, offset + size);
+    do n = pwritev2(f->descriptor, &piece, 1, (off_t)offset, RWF_DSYNC);
+    while (n < 0 && errno == EINTR);
+    if (n == (ssize_t)size) return 0;
+    if (n >= 0 || errno == EOPNOTSUPP || errno == ENOSYS)
+        return write_and_sync(file, from, size, offset);
+    return transfer_failed(f, "pwritev2", errno, offset, size);
+}
+
 static int linux_sync_start(struct os_file *file, u64 offset, u64 size)
 {
     if (!in_file_range(offset, size)) return 0;
@@ -736,6 +760,7 @@ struct os *os_native(void)
         .read = linux_read,
         .write = linux_write,
         .writev = linux_writev,
+        .write_durable = linux_write_durable,
         .sync = linux_sync,
         .sync_start = linux_sync_start,
         .sync_part = linux_sync_part,

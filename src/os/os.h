@@ -52,6 +52,10 @@ struct os {
     int (*read)(struct os_file *, void *to, size_t size, u64 offset);
                                      /* exactly SIZE; past the end: CORRUPT */
     int (*write)(struct os_file *, const void *from, size_t size, u64 offset);
+    /* The same, and these bytes last when it returns; what else of the file is
+     * dirty is not waited for.  An error leaves them in doubt, as of sync. */
+    int (*write_durable)(struct os_file *, const void *from, size_t size,
+                         u64 offset);
     /* up to 64 consecutive pieces at OFFSET */
     int (*writev)(struct os_file *, const luge_bytes *pieces, unsigned count,
                   u64 offset);

@@ -398,6 +398,19 @@ static int sim_sync(struct os_file *file)
     return end_file(file, rc);
 }
 
+/* A write and a sync of it: each may fail, and a crash come between. */
+static int sim_write_durable(struct os_file *file, const void *from,
+                             size_t size, u64 offset)
+{
+    struct sim_inode *i = file_of(file)->inode;
+    int rc = sim_write(file, from, size, offset);
+    if (rc) return rc;
+    rc = begin_file(file, SIM_CALL_SYNC);
+    if (!rc) inode_sync_range(i, offset, size);
+    else if (sim_of(file->os)->faulted) i->doubtful = i->count - 1;
+    return end_file(file, rc);
+}
+
 static int sim_sync_start(struct os_file *file, u64 offset, u64 size)
 {
     (void)offset;
@@ -849,6 +862,7 @@ static const struct os sim_table = {
     .read = sim_read,
     .write = sim_write,
     .writev = sim_writev,
+    .write_durable = sim_write_durable,
     .sync = sim_sync,
     .sync_start = sim_sync_start,
     .sync_part = sim_sync_part,

@@ -193,6 +193,17 @@ void inode_sync_file(struct sim_inode *i)
     else forget_versions(i, i->count - 1);
 }
 
+/* They were in each version: no choice of pending changes undoes them. */
+void inode_sync_range(struct sim_inode *i, u64 offset, size_t size)
+{
+    u8 *bytes = sim_memory(size);
+    inode_absorb(i);
+    content_read(&inode_now(i)->content, bytes, size, offset);
+    for (u32 k = 0; k + 1 < i->count; k++)
+        content_write(&i->versions[k].content, bytes, size, offset);
+    base_free(bytes);
+}
+
 /* ----------------------------------------------------------------- world -- */
 
 struct sim_inode *world_add_as(struct sim_world *w, u64 number, bool directory)

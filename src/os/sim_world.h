@@ -152,6 +152,8 @@ void inode_release(struct sim_inode *i);
 /* A copy of the last version, to be changed, as the new last one. */
 struct sim_version *inode_step(struct sim_inode *i);
 void inode_sync_file(struct sim_inode *i);
+/* These bytes, as they are now, and nothing else of the file. */
+void inode_sync_range(struct sim_inode *i, u64 offset, size_t size);
 void world_sync_directory(struct sim_world *w, struct sim_inode *i);
 
 u64 names_find(const struct sim_names *names, const char *name); /* or 0 */

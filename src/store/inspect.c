@@ -79,6 +79,12 @@ int luge_stat(luge_db *db, struct luge_stats *stats)
     stats->takeovers = m->takeovers + m->thefts;
     stats->processes = m->attached;
     stats->log_since_checkpoint_bytes = now.log_total - now.checkpoint_total;
+    stats->open_us = e->opening.open_us;
+    stats->recovery_scan_us = e->opening.scan_us;
+    stats->recovery_replay_us = e->opening.replay_us;
+    stats->recovery_sync_us = e->opening.sync_us;
+    stats->recovery_records = e->opening.records;
+    stats->recovery_bytes = e->opening.bytes;
     count_readers(&e->share, stats);
     count_watches(&e->share, stats);
     share_figure_rate(&e->share);

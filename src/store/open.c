@@ -363,6 +363,7 @@ static int open_env(struct os *os, const char *path,
                     const struct os_stat *where, struct store_env **made)
 {
     struct store_env *s = NULL;
+    u64 began = os_monotonic_ns();
     int rc = os->probe(os, path);
     if (!rc) rc = make_env(os, path, options, &s);
     if (!s) return rc;
@@ -386,6 +387,7 @@ static int open_env(struct os *os, const char *path,
     e->has_gate = false;
     os->unlock(e->share.lock_file, SHARE_LOCK_GATE);
     if (!rc) rc = care_start(e);
+    e->opening.open_us = (os_monotonic_ns() - began) / 1000;
     if (rc) free_env(s);
     else *made = s;
     return rc;

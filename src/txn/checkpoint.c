@@ -27,7 +27,9 @@ enum {
     FUTILE_PASSES_MAX = 3,
 };
 
-int superblock_write(struct env *e, const struct superblock *s)
+static int write_superblock(struct env *e, const struct superblock *s,
+                            int (*write)(struct os_file *, const void *,
+                                         size_t, u64))
 {
     u64 slot = s->number & 1;
     struct superblock sealed = *s;
@@ -37,10 +39,20 @@ int superblock_write(struct env *e, const struct superblock *s)
     u8 *page = base_alloc_zero(e->options.page_bytes);
     if (!page) return NOMEM();
     memcpy(page, &sealed, sizeof sealed);
-    int rc = e->os->write(e->db, page, e->options.page_bytes,
-                          slot * e->options.page_bytes);
+    int rc = write(e->db, page, e->options.page_bytes,
+                   slot * e->options.page_bytes);
     base_free(page);
     return rc;
+}
+
+int superblock_write(struct env *e, const struct superblock *s)
+{
+    return write_superblock(e, s, e->os->write);
+}
+
+int superblock_write_durable(struct env *e, const struct superblock *s)
+{
+    return write_superblock(e, s, e->os->write_durable);
 }
 
 /* ---------------------------------------------------------- free list -- */

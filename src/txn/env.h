@@ -171,6 +171,12 @@ struct env_nook {
     u8 pad[56];
 };
 
+/* How this process came to have the directory open (recover.c). */
+struct env_opening {
+    u64 open_us, scan_us, replay_us, sync_us;
+    u64 records, bytes;                 /* replayed */
+};
+
 struct env {
     struct os *os;
     char *path;                         /* of the directory, absolute */
@@ -184,6 +190,7 @@ struct env {
     volatile const u32 *fork_sentinel;  /* 1 here, 0 in a child */
     bool existed, temporary, threaded;
     bool has_gate;                      /* this thread is opening or closing */
+    struct env_opening opening;         /* constant from then on */
     _Atomic int broken;                 /* luge code, sticky */
 
     _Atomic u32 head_lock;              /* share_word_lock */
@@ -336,9 +343,10 @@ int head_catch_up(struct env *e, u32 slot);
 /* Now and then: what nobody here can come to read any more may go. */
 void head_tend(struct env *e);
 /* First in the directory: where the last complete record behind AT ends, AT
- * being behind SEQ.  What only the tail had is in the log's file then. */
+ * being behind SEQ; *bytes that they have.  What only the tail had is in the
+ * log's file then. */
 int head_find_end(struct env *e, const struct log_position *at, u64 seq,
-                  struct log_position *end);
+                  struct log_position *end, u64 *bytes);
 /* TURN: apply the log from AT to END, which is the end of a record, to the
  * head.  *last gets the position, seq and time reached. */
 int head_replay(struct env *e, const struct log_position *at,
@@ -537,6 +545,8 @@ _Static_assert(offsetof(struct superblock, publication) == 120, "format.md 2");
 _Static_assert(offsetof(struct superblock, sum) == 160, "format.md 2");
 
 int superblock_write(struct env *e, const struct superblock *s);
+/* And wait until it lasts, but not for what else of the file is dirty. */
+int superblock_write_durable(struct env *e, const struct superblock *s);
 int superblock_read(struct env *e, struct superblock *newest);
 
 /* --- ids.c --- */

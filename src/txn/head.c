@@ -458,7 +458,7 @@ static int end_or_hole(struct env *e, const struct log_position *at, u64 seq)
 /* Everything is checked here, and only what is complete is replayed.  *end and
  * *seq move behind the last complete record, *stop to where the scan ended. */
 static int scan_to_end(struct env *e, u64 *seq, struct log_position *end,
-                       struct log_position *stop)
+                       struct log_position *stop, u64 *bytes)
 {
     struct log_scan scan;
     struct log_frame frame;
@@ -469,6 +469,7 @@ static int scan_to_end(struct env *e, u64 *seq, struct log_position *end,
     while (!(rc = log_next(&scan, &frame))) {
         if (frame.seq != now + whole) break;
         now = frame.seq;
+        *bytes += log_frame_bytes((u32)frame.payload.size);
         whole = frame.kind == LOG_LAST;
         if (!whole) continue;
         *end = scan.at;
@@ -480,14 +481,15 @@ static int scan_to_end(struct env *e, u64 *seq, struct log_position *end,
 }
 
 int head_find_end(struct env *e, const struct log_position *at, u64 seq,
-                  struct log_position *end)
+                  struct log_position *end, u64 *bytes)
 {
     struct log_position stop;
     bool more = false;
     *end = *at;
-    int rc = scan_to_end(e, &seq, end, &stop);
+    *bytes = 0;
+    int rc = scan_to_end(e, &seq, end, &stop, bytes);
     if (!rc) rc = tail_recover(e, end, &more);
-    if (!rc && more) rc = scan_to_end(e, &seq, end, &stop);
+    if (!rc && more) rc = scan_to_end(e, &seq, end, &stop, bytes);
     return rc ? rc : end_or_hole(e, &stop, seq);
 }
 
