@@ -77,6 +77,11 @@ static inline void tally_add(struct tally *tally, struct slice key,
     tally->bytes += key.size + value.size + ((const u8 *)key.data)[0];
 }
 
+/* What an engine says of its opening. */
+struct opened {
+    u64 replay_us, replayed_bytes;          /* of its log */
+};
+
 struct engine_op {
     bool del;
     struct slice key, value;
@@ -128,6 +133,8 @@ struct engine {
     /* Load SOURCE into an empty database the fastest way; durable after. */
     int (*load)(void *db, struct source *source);
     int (*next_id)(void *session, u64 *id);              /* CAN_IDS */
+    /* What opening the database took; NULL: it does not say. */
+    int (*opened)(void *db, struct opened *opened);
 
     /* KIND_FEED.  A session has one watch.  *ops: operations of the next
      * transaction, 0 if none came in time; *last is of its last value. */

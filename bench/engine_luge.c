@@ -43,6 +43,16 @@ static int db_open(const struct engine *engine, const struct open_how *how,
     return 0;
 }
 
+static int opened(void *db, struct opened *opened)
+{
+    struct luge_stats stats;
+
+    if (luge_stat(db, &stats)) return failed("luge_stat");
+    opened->replay_us = stats.recovery_scan_us + stats.recovery_replay_us;
+    opened->replayed_bytes = stats.recovery_bytes;
+    return 0;
+}
+
 static int db_close(void *db)
 {
     return luge_close(db) ? failed("luge_close") : 0;
@@ -265,6 +275,7 @@ const struct engine engine_luge = {
     .version = version,
     .open = db_open,
     .close = db_close,
+    .opened = opened,
     .session_open = session_open,
     .session_close = session_close,
     .put = put,

@@ -19,6 +19,9 @@ struct run;
     X(P999, "p99.9", "us", false)                                             \
     X(WRITES, "writes", "puts/s", true)                                       \
     X(OPEN, "open", "ms", false)                                              \
+    X(OPEN_BESIDE, "open_without_replay", "ms", false)                        \
+    X(REPLAY, "replay", "ms", false)                                          \
+    X(REPLAYED, "replayed", "MiB", false)                                     \
     X(PEAK, "peak_memory", "MiB", false)                                      \
     X(ANONYMOUS, "anonymous_memory", "MiB", false)                            \
     X(WORKING, "working_memory", "MiB", false)                                \

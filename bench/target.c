@@ -51,7 +51,7 @@ static const struct target targets[] = {
     T("larger than memory", "limited-get", THROUGHPUT, NULL, 1.2),
     T("larger than memory", "limited-put", THROUGHPUT, "rocksdb", 0.8),
 
-    T("opening", "open-killed", OPEN, "=100", 1.0),
+    T("opening", "open-killed", OPEN_BESIDE, "=100", 1.0),
     T("feed", "wakeup-committed", P50, "=60", 1.0),
     T("feed", "wakeup-durable", P50, "sync+60", 1.0),
     T("feed", "watched-64", THROUGHPUT, "row watched-0", 0.9),

@@ -138,13 +138,25 @@ static void eye_close(struct os_file *file)
     eye.honest.close(file);
 }
 
-static int eye_sync(struct os_file *file)
+static bool lies_about(const struct os_file *file)
 {
     bool lies = eye.lie == LIE_SYNC;
     for (size_t i = 0; i < COUNT_OF(eye.open); i++)
         if (eye.open[i].file == file && eye.open[i].about == eye.lie)
             lies = true;
-    return lies && eye.lie && file->os == eye.liar ? 0 : eye.honest.sync(file);
+    return lies && eye.lie && file->os == eye.liar;
+}
+
+static int eye_sync(struct os_file *file)
+{
+    return lies_about(file) ? 0 : eye.honest.sync(file);
+}
+
+static int eye_write_durable(struct os_file *file, const void *from,
+                             size_t size, uint64_t offset)
+{
+    return (lies_about(file) ? eye.honest.write : eye.honest.write_durable)(
+        file, from, size, offset);
 }
 
 static int eye_sync_dir(struct os *os, const char *path)
@@ -179,6 +191,7 @@ static struct os *watched(struct os *os)
     os->open = eye_open;
     os->close = eye_close;
     os->sync = eye_sync;
+    os->write_durable = eye_write_durable;
     os->sync_dir = eye_sync_dir;
     os->map_read = eye_map_read;
     os->map_shared = eye_map_shared;

@@ -989,6 +989,20 @@ static int die_after_commits(struct rig *r)
     return 1;
 }
 
+/* As many RECORDS at least were replayed, and all of it was within the time. */
+static void tells_its_opening(struct rig *r, uint64_t records)
+{
+    struct luge_stats s;
+    fine(luge_stat(r->db, &s));
+    assert_true(s.recovery_records >= records);
+    assert_true(s.recovery_bytes >= 40 * s.recovery_records);
+    assert_int_equal(s.recovery_records == 0, s.recovery_bytes == 0);
+    assert_int_equal(s.recovery_records == 0, records == 0);
+    assert_true(s.open_us >= s.recovery_scan_us + s.recovery_replay_us +
+                                 s.recovery_sync_us);
+    assert_true(s.open_us > 0);
+}
+
 /* Also without what is only for coordination, and with rubbish in its place. */
 static void recovery(void **state)
 {
@@ -1000,6 +1014,7 @@ static void recovery(void **state)
         if (round == 4) write_file(inside(r, "shm"), "rubbish");
         rig_open(r, NULL);
         assert_int_equal(luge_was_recovered(r->db), 1);
+        tells_its_opening(r, 299);   /* shm may have had the last */
         luge_txn *txn = begin(r, LUGE_READ);
         for (int i = 0; i < 300; i++) {
             luge_bytes v;
@@ -1007,6 +1022,8 @@ static void recovery(void **state)
         }
         luge_abort(txn);
         fine(luge_check(r->db, NULL, NULL));
+        rig_reopen(r);
+        tells_its_opening(r, 0);
         rig_close(r);
     }
 }

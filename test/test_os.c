@@ -51,8 +51,8 @@ static const char *in_folder(const char *name)
 
 /* --------------------------------------------------- misbehaving calls -- */
 
-enum call { NONE, PREAD, PWRITE, PWRITEV, FDATASYNC, FTRUNCATE, FALLOCATE,
-            STATFS, GETRANDOM };
+enum call { NONE, PREAD, PWRITE, PWRITEV, PWRITEV2, FDATASYNC, FTRUNCATE,
+            FALLOCATE, STATFS, GETRANDOM };
 
 static struct trick {
     enum call call;
@@ -105,6 +105,17 @@ ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
         size += pieces[i].iov_len;
     }
     return syscall(SYS_pwrite64, fd, copy, limited(PWRITEV, size), offset);
+}
+
+/* One piece, and what it would wait for is not looked at. */
+ssize_t pwritev2(int fd, const struct iovec *pieces, int count, off_t offset,
+                 int flags)
+{
+    if (misbehaves(PWRITEV2)) return -1;
+    assert_int_equal(count, 1);
+    assert_int_equal(flags, RWF_DSYNC);
+    return syscall(SYS_pwrite64, fd, pieces->iov_base,
+                   limited(PWRITEV2, pieces->iov_len), offset);
 }
 
 int fdatasync(int fd)
@@ -409,6 +420,9 @@ static void short_and_interrupted_transfers_go_on(void **unused)
     trick = (struct trick){ .call = FDATASYNC, .times = 2, .error = EINTR };
     assert_int_equal(os->sync(f), 0);
     assert_int_equal(trick.calls, 3);
+    trick = (struct trick){ .call = PWRITEV2, .times = 2, .error = EINTR };
+    assert_int_equal(os->write_durable(f, data, sizeof data, 11), 0);
+    assert_int_equal(trick.calls, 3);
     trick = (struct trick){ .call = FTRUNCATE, .times = 2, .error = EINTR };
     assert_int_equal(os->resize(f, 5), 0);
     assert_int_equal(trick.calls, 3);
@@ -429,6 +443,10 @@ static int do_read(struct os_file *f)
     return os->read(f, &byte, 1, 0);
 }
 static int do_write(struct os_file *f) { return os->write(f, "y", 1, 0); }
+static int do_write_durable(struct os_file *f)
+{
+    return os->write_durable(f, "y", 1, 0);
+}
 static int do_sync(struct os_file *f) { return os->sync(f); }
 static int do_resize(struct os_file *f) { return os->resize(f, 9); }
 static int do_allocate(struct os_file *f) { return os->allocate(f, 0, 9); }
@@ -452,6 +470,7 @@ static void an_error_becomes_a_code_and_a_sentence(void **unused)
     } calls[] = {
         { PREAD, do_read, "pread" },
         { PWRITE, do_write, "pwrite" },
+        { PWRITEV2, do_write_durable, "pwritev2" },
         { FDATASYNC, do_sync, "fdatasync" },
         { FTRUNCATE, do_resize, "ftruncate" },
         { FALLOCATE, do_allocate, "fallocate" },
@@ -491,6 +510,26 @@ static void a_write_that_moves_nothing_does_not_spin(void **unused)
     assert_int_equal(os->writev(f, &piece, 1, 0), LUGE_IO);
     assert_int_equal(trick.calls, 1);
     alarm(0);
+    os->close(f);
+}
+
+/* A system that cannot, or did a part of it, is asked for all of the file. */
+static void without_dsync_the_file_is_synced(void **unused)
+{
+    (void)unused;
+    static const int cannot[] = { EOPNOTSUPP, ENOSYS, 0 };
+    struct os_file *f = open_new("f");
+    for (size_t i = 0; i < ARRAY_COUNT(cannot); i++) {
+        u8 back[7] = { 0 };
+        trick = (struct trick){ .call = PWRITEV2, .times = 1,
+                                .error = cannot[i], .most = 3 };
+        assert_int_equal(os->write_durable(f, "durable", 7, 100 * i), 0);
+        assert_int_equal(trick.calls, 1);
+        assert_int_equal(os->read(f, back, 7, 100 * i), 0);
+        assert_memory_equal(back, "durable", 7);
+    }
+    trick = (struct trick){ 0 };
+    assert_int_equal(os->write_durable(f, "x", 1, UINT64_MAX), LUGE_INVALID);
     os->close(f);
 }
 
@@ -1225,6 +1264,7 @@ int main(void)
         TEST(short_and_interrupted_transfers_go_on),
         TEST(an_error_becomes_a_code_and_a_sentence),
         TEST(a_write_that_moves_nothing_does_not_spin),
+        TEST(without_dsync_the_file_is_synced),
         TEST(resize_is_sparse_and_allocate_is_not),
         TEST(without_fallocate_zeros_are_written),
         TEST(a_file_size_limit_is_an_error_and_no_signal),

@@ -811,6 +811,34 @@ static void a_failed_sync_leaves_doubt(void **unused)
     sim_free(os);
 }
 
+/* What is dirty beside it is as it was: written or not. */
+static void a_durable_write_is_of_its_bytes_alone(void **unused)
+{
+    (void)unused;
+    struct os_file *f;
+    u8 page[PAGE];
+    struct os *os = disk_with("AA", &f);
+    put(f, 0, "B");
+    memset(page, 'C', sizeof page);
+    assert_int_equal(os->write_durable(f, page, PAGE, PAGE), 0);
+    EXPECT(os, SIM_PAGES, 2, "f:AC", "f:BC");
+    put(f, 1, "D");
+    memset(page, 'E', sizeof page);
+    assert_int_equal(os->write_durable(f, page, PAGE, 2 * PAGE), 0);
+    EXPECT(os, SIM_PAGES, 4, "f:ACE", "f:ADE", "f:BCE", "f:BDE");
+    sim_fail(os, SIM_CALL_SYNC, 1, EIO, false);
+    memset(page, 'F', sizeof page);
+    assert_int_equal(os->write_durable(f, page, PAGE, PAGE), LUGE_IO);
+    assert_string_equal(picture(os), "f:BFE");
+    assert_int_equal(os->sync(f), 0); /* the lie */
+    EXPECT(os, SIM_PAGES, 6, "f:ACE", "f:ADE", "f:AFE", "f:BCE", "f:BDE",
+           "f:BFE");
+    assert_int_equal(os->write_durable(f, page, PAGE, PAGE), 0);
+    EXPECT(os, SIM_PAGES, 2, "f:AFE", "f:BFE");
+    os->close(f);
+    sim_free(os);
+}
+
 static void without_power_nothing_happens(void **unused)
 {
     (void)unused;
@@ -1419,6 +1447,7 @@ int main(void)
         cmocka_unit_test(a_call_fails_when_told_to),
         cmocka_unit_test(a_failing_write_may_do_a_part),
         cmocka_unit_test(a_failed_sync_leaves_doubt),
+        cmocka_unit_test(a_durable_write_is_of_its_bytes_alone),
         cmocka_unit_test(without_power_nothing_happens),
         cmocka_unit_test(somebody_may_watch_and_leave),
         cmocka_unit_test(a_disk_may_be_full),

@@ -28,7 +28,7 @@ enum {
 };
 
 static int write_superblock(struct env *e, const struct superblock *s,
-                            int (*write)(struct os_file *, const void *,
+                            int (*store)(struct os_file *, const void *,
                                          size_t, u64))
 {
     u64 slot = s->number & 1;
@@ -39,7 +39,7 @@ static int write_superblock(struct env *e, const struct superblock *s,
     u8 *page = base_alloc_zero(e->options.page_bytes);
     if (!page) return NOMEM();
     memcpy(page, &sealed, sizeof sealed);
-    int rc = write(e->db, page, e->options.page_bytes,
+    int rc = store(e->db, page, e->options.page_bytes,
                    slot * e->options.page_bytes);
     base_free(page);
     return rc;
