@@ -220,6 +220,15 @@ void os_discard(void *base, u64 size)
     (void)rc;
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23      /* Linux 5.14 */
+#endif
+
+bool os_populate(void *base, u64 size)
+{
+    return !madvise(base, size, MADV_POPULATE_WRITE);
+}
+
 /* ----------------------------------------------------------------- fork -- */
 
 static struct process_state {

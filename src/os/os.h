@@ -147,6 +147,9 @@ void os_yield(void);
 int os_reserve(u64 size, bool huge_pages, u8 **base);
 void os_reserve_free(void *base, u64 size);
 void os_discard(void *base, u64 size);   /* contents become zero, memory goes */
+/* Whole pages of an os_reserve get their memory now; others may use them
+ * meanwhile.  False: the system cannot, or has none. */
+bool os_populate(void *base, u64 size);
 
 /* Memory with an unlinked file in DIRECTORY behind it, for what may be larger
  * than memory: BYTES of addresses, at OVER (inside an os_reserve) or anywhere.

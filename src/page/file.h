@@ -89,6 +89,17 @@ static inline struct page_head *page_frame(const struct page_file *f,
                ((ref & ~PAGE_PRIVATE) << f->map.page_shift));
 }
 
+/* Until it ends, a thread gives the frames that are taken next their memory
+ * before they are: for who will take thousands.  fill.c; P is not to move. */
+struct page_fill {
+    struct page_file *file;
+    pthread_t thread;
+    bool runs;
+    _Atomic u32 stop;
+};
+void page_fill_begin(struct page_fill *p, struct page_file *f);
+void page_fill_end(struct page_fill *p);
+
 u64 page_sum(const struct page_head *page, u64 number, u32 page_bytes);
 /* Give a finished page its birth and checksum. */
 void page_seal(struct page_head *page, u64 number, u64 birth, u32 page_bytes);

@@ -8,11 +8,13 @@
  */
 #include <stdlib.h>
 
+#include "page/file.h"
 #include "txn/redo.h"
 
 enum {
     ASK_OPS = 512,      /* leaves of so many operations are asked for at once */
     COLD_BYTES = 64 << 10,      /* read for one such group: not in memory */
+    FILL_OPS = 8192,    /* so many take frames enough to be worth a thread */
 };
 
 bool redo_has_room(const struct redo *b, u64 number)
@@ -97,7 +99,7 @@ static void look_ahead(struct redo *b, struct view *v, size_t i)
     b->read_bytes = now;
 }
 
-static int apply_sorted(struct redo *b, struct view *v)
+static int apply_each(struct redo *b, struct view *v)
 {
     int rc = 0;
     for (size_t i = 0; i < b->count && !rc; i++) {
@@ -107,6 +109,15 @@ static int apply_sorted(struct redo *b, struct view *v)
         rc = view_apply(v, &(struct op){op->kind, op->tree, op->key,
                                         op->value});
     }
+    return rc;
+}
+
+static int apply_sorted(struct redo *b, struct view *v)
+{
+    struct page_fill fill = {0};
+    if (b->count >= FILL_OPS) page_fill_begin(&fill, v->file);
+    int rc = apply_each(b, v);
+    page_fill_end(&fill);
     return rc;
 }
 
