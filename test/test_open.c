@@ -1028,6 +1028,51 @@ static void recovery(void **state)
     }
 }
 
+enum { MANY = 20000 };      /* more than a replay without a thread has */
+
+/* A number that spreads, and is a key and its own value. */
+static luge_bytes many_of(uint64_t i, uint64_t *room)
+{
+    *room = (i + 1) * 0x9e3779b97f4a7c15u;
+    return luge_bytes_of(room, sizeof *room);
+}
+
+static int die_after_many(struct rig *r)
+{
+    luge_db *db;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    for (uint64_t i = 0; i < MANY;) {
+        uint64_t rooms[1000];
+        struct luge_op ops[COUNT_OF(rooms)];
+        for (size_t k = 0; k < COUNT_OF(ops); k++, i++) {
+            luge_bytes b = many_of(i, &rooms[k]);
+            ops[k] = (struct luge_op){LUGE_OP_PUT, LUGE_MAIN, b, b};
+        }
+        CHILD_ANSWERS(0, luge_apply(db, 0, ops, COUNT_OF(ops)));
+    }
+    kill(getpid(), SIGKILL);
+    return 1;
+}
+
+static void recovery_of_many(void **state)
+{
+    struct rig *r = *state;
+    assert_int_equal(in_child(die_after_many, r), 1000 + SIGKILL);
+    rig_open(r, NULL);
+    tells_its_opening(r, MANY / 1000);
+    luge_txn *txn = begin(r, LUGE_READ);
+    for (uint64_t i = 0; i < MANY; i++) {
+        uint64_t room;
+        luge_bytes key = many_of(i, &room), v;
+        fine(luge_get(txn, LUGE_MAIN, key, &v));
+        assert_int_equal(v.size, key.size);
+        assert_memory_equal(v.data, key.data, key.size);
+    }
+    luge_abort(txn);
+    fine(luge_check(r->db, NULL, NULL));
+    rig_close(r);
+}
+
 static void a_copy_is_a_database(void **state)
 {
     struct rig *r = *state;
@@ -1438,6 +1483,7 @@ int main(void)
         CLOSED(creating_at_once),
         CLOSED(opening_and_closing_at_once),
         CLOSED(a_process_dies_with_the_turn), CLOSED(recovery),
+        CLOSED(recovery_of_many),
         CLOSED(a_copy_is_a_database), CLOSED(after_fork),
         CLOSED(the_last_thefts), CLOSED(a_robbed_one_keeps_his_place),
         CLOSED(the_parent_dies_first), CLOSED(no_permission),
