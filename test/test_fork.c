@@ -661,6 +661,63 @@ static void what_has_no_base(void **state)
     sound(r);
 }
 
+/* Five large values are a full leaf and a leaf of one; without the fifth the
+ * root is the first leaf, a page of the file that no commit has changed since
+ * the snapshot.  It is another state all the same, with a number of its own. */
+static void a_tree_that_shrank_to_an_old_page(void **state)
+{
+    struct rig *r = *state;
+    static const char *const keys[] = {"0", "1", "2", "3", "4"};
+    char large[901] = {0};
+    luge_bytes all = luge_str("all"), none = luge_str("");
+    luge_tree base;
+    uint64_t count;
+    memset(large, 'v', sizeof large - 1);
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    luge_tree t = tree_make(txn, "t");
+    for (size_t i = 0; i < COUNT_OF(keys); i++) put(txn, t, keys[i], large);
+    commit(txn);
+    txn = begin(r, LUGE_WRITE);
+    fine(luge_snapshot(txn, none, all));
+    commit(txn);
+    txn = begin(r, LUGE_WRITE);
+    fine(luge_del(txn, t, luge_str("4")));
+    commit(txn);
+    txn = begin(r, LUGE_WRITE);
+    fork_to(txn, "t", "late", 1);
+    commit(txn);
+    txn = begin(r, LUGE_WRITE);
+    fine(luge_fork_snapshot(txn, all, luge_str("t"), luge_str("early"),
+                            &count));
+    luge_tree early = tree_of(txn, "early"), late = tree_of(txn, "late");
+    fine(luge_fork_base(txn, early, late, &base));
+    holds(txn, base, "4", large);
+    commit(txn);
+    sound(r);
+    txn = begin(r, LUGE_WRITE);
+    fine(luge_fork_base(txn, early, late, &base));
+    holds(txn, base, "4", large);
+    fine(luge_snapshot_drop(txn, all));
+    fine(luge_tree_drop(txn, tree_of(txn, "t")));
+    commit(txn);
+    sound(r);
+    txn = begin(r, LUGE_WRITE);
+    for (int i = 0; i < 50; i++) {          /* over what was released */
+        char key[16];
+        snprintf(key, sizeof key, "%d", i);
+        put(txn, LUGE_MAIN, key, large);
+    }
+    commit(txn);
+    fine(luge_checkpoint(r->db));
+    sound(r);
+    txn = begin(r, LUGE_READ);
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        holds(txn, early, keys[i], large);
+        holds(txn, late, keys[i], i < 4 ? large : NULL);
+    }
+    luge_abort(txn);
+}
+
 /* ----------------------------------------------------- other processes -- */
 
 static int look_from_elsewhere(struct rig *r)
@@ -738,7 +795,8 @@ int main(void)
         WITH(readers_keep_what_was_dropped),
         WITH(a_change_and_the_end_of_its_snapshot), WITH(differences),
         WITH(merges),
-        WITH(what_has_no_base), WITH(others_replay_forks),
+        WITH(what_has_no_base),
+        WITH(a_tree_that_shrank_to_an_old_page), WITH(others_replay_forks),
     };
     return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
 }
