@@ -782,6 +782,48 @@ static void others_replay_forks(void **state)
     }
 }
 
+/* A snapshot that was replayed without the turn has pins of its own numbers; a
+ * transaction that begins there takes other ones. */
+static int fork_elsewhere(struct rig *r)
+{
+    luge_db *db;
+    luge_txn *txn;
+    luge_tree t, a, b, base;
+    luge_bytes value;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_WRITE, &txn));
+    CHILD_ANSWERS(0, luge_tree_open(txn, luge_str("ab"), 0, &t));
+    CHILD_ANSWERS(0, luge_tree_open(txn, luge_str("f"), 0, &a));
+    CHILD_ANSWERS(0, luge_tree_open(txn, luge_str("g"), 0, &b));
+    CHILD_ANSWERS(0, luge_put(txn, t, luge_str("k"), luge_str("third")));
+    CHILD_ANSWERS(0, luge_fork(txn, luge_str("ab"), luge_str("h"), NULL));
+    CHILD_ANSWERS(0, luge_fork_base(txn, a, b, &base));
+    CHILD_ANSWERS(0, luge_get(txn, base, luge_str("k"), &value));
+    CHILD_MUST(is(value, "first"));
+    luge_abort(txn);
+    CHILD_ANSWERS(0, luge_close(db));
+    return 0;
+}
+
+static void a_fork_on_what_was_replayed(void **state)
+{
+    CHILD_WITH_THREADS();
+    struct rig *r = *state;
+    some_trees(r);
+    static const char *const values[] = {"first", "second"};
+    for (int i = 0; i < 2; i++) {
+        luge_txn *txn = begin(r, LUGE_WRITE);
+        put(txn, tree_of(txn, "ab"), "k", values[i]);
+        fork_to(txn, "ab", i ? "g" : "f", 1);
+        commit(txn);
+    }
+    luge_txn *holder = begin(r, LUGE_TURN);
+    assert_int_equal(in_child(fork_elsewhere, r), 0);
+    luge_abort(holder);
+    assert_int_equal(in_child(fork_elsewhere, r), 0);
+    sound(r);
+}
+
 int main(void)
 {
 #define WITH(test)                                                            \
@@ -797,6 +839,7 @@ int main(void)
         WITH(merges),
         WITH(what_has_no_base),
         WITH(a_tree_that_shrank_to_an_old_page), WITH(others_replay_forks),
+        WITH(a_fork_on_what_was_replayed),
     };
     return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
 }
