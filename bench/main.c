@@ -174,7 +174,6 @@ static void set_defaults(struct bench *bench)
     for (size_t i = 0; i < engines_count; i++)
         if (engines_all[i])
             bench->engines[bench->engine_count++] = engines_all[i];
-    bench->pool = pool_make();
 }
 
 /* The directory of the JSON file, so that an hour's run is not lost for it. */
@@ -252,6 +251,7 @@ int main(int argc, char **argv)
         return complain(2);
     }
     if (json_dir(&bench) || share_sample(&bench)) return complain(3);
+    bench.pool = pool_make();
     which = bench.growing ? grow_and_report(&bench) : run_and_report(&bench);
     free(bench.pool);
     return which;

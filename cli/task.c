@@ -293,16 +293,19 @@ static int task_forget(luge_txn *txn, void *context)
 {
     struct call *c = context;
     struct luge_tasks tasks;
+    struct timespec now;
     uint64_t seconds, limit;
     size_t count = 0;
-    uint64_t now = (uint64_t)time(NULL);
     int rc = call_word_number(c, 2, &seconds);
 
+    /* Not time(): what ended in this second ended 0 seconds ago, too. */
+    clock_gettime(CLOCK_REALTIME, &now);
     if (!rc) rc = call_number(c, OPTION_LIMIT, 1u << 20, &limit);
     if (!rc) rc = task_store(c, txn, 0, &tasks);
-    if (!rc && seconds <= now)
-        rc = luge_task_forget(txn, &tasks, (now - seconds) * 1000000000, limit,
-                              &count);
+    if (!rc && seconds <= (uint64_t)now.tv_sec)
+        rc = luge_task_forget(txn, &tasks,
+                              ((uint64_t)now.tv_sec - seconds) * 1000000000 +
+                                  (uint64_t)now.tv_nsec, limit, &count);
     c->made[0] = count;
     return rc;
 }

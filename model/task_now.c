@@ -2,7 +2,9 @@
  * task_work.c in a transaction of its own.
  *
  * A claim looks first whether there is anything to claim, in a snapshot, so
- * that those who ask in vain disturb nobody; then it holds the turn. */
+ * that those who ask in vain disturb nobody; then it holds the turn.  What it
+ * put back lands even if nothing is there for it, or who looks next would find
+ * the same task due, and never rest. */
 #include "task.h"
 
 /* What one of them needs; each uses some of it. */
@@ -11,7 +13,7 @@ struct call {
     uint64_t id, lease, lease_ms, agent;
     luge_bytes bytes;
     const luge_bytes *status;
-    int fatal;
+    int fatal, nothing;
     struct luge_task *task;
 };
 
@@ -25,6 +27,8 @@ static int claim_in(luge_txn *txn, void *context)
 
     luge_task_free(c->task);    /* of an attempt that conflicted */
     rc = luge_task_claim(txn, c->tasks, c->bytes, c->agent, c->lease_ms, &seen);
+    c->nothing = rc == LUGE_NOTFOUND;
+    if (c->nothing) return 0;
     return rc ? rc : luge_task_copy(&seen, c->task);
 }
 
@@ -55,6 +59,8 @@ int luge_task_claim_now(luge_db *db, unsigned flags,
     rc = task_is_there(txn, tasks, queue);
     luge_abort(txn);
     if (!rc) rc = luge_transact(db, flags | LUGE_TURN, claim_in, &c);
+    if (!rc && c.nothing)
+        rc = model_fail(LUGE_NOTFOUND, "no task of the queue is ready");
     if (rc) luge_task_free(task);
     return rc;
 }

@@ -45,7 +45,7 @@ like "says why" "$err" '^luge: INVALID: .*999'
 code "log of a missing tree" 1 luge log db --tree none
 code "log of no database" 3 luge log nothing
 
-luge log db --follow --since 5 >follow 2>follow.err &
+"$LUGE" log db --follow --since 5 >follow 2>follow.err &
 children="$children $!"
 luge put db late 1
 luge put db late 2

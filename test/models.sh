@@ -102,7 +102,7 @@ code "a file that is not there" 3 event import none.jsonl
 luge checksum db >after
 same "and nothing has changed" after before
 
-event follow song --limit 5 >followed &
+"$LUGE" event db follow song --limit 5 >followed &
 children=$!
 sleep 0.2
 event append talk said nothing >/dev/null
@@ -133,17 +133,18 @@ like "and its agent" "$(task show $first)" '^agent +7$'
 code "a claim that is another's" 1 task complete $first 2 done
 like "is told so" "$err" 'MISMATCH'
 code "fail" 0 task fail $first 1 "no strings"
+sleep 0.1                       # its pause; until it is over $low is next
 like "its error" "$(task show $first --json)" '"error":"no strings"'
 code "claim again after a pause" 0 task claim mix --wait 5
 is "with a lease of its own" "$(echo "$out" | cut -f1,2)" "$first${tab}2"
 code "fail for the last time" 0 task fail $first 2 "no strings at all"
 is "it is a dead letter" "$(task list dead | cut -f1)" "$first"
-code "wait for it" 1 task wait $first
+code "wait for it" 1 task wait $first --wait 60
 is "tells" "$out" "dead"
 code "revive" 0 task revive $first
 task claim mix >/dev/null
 code "complete" 0 task complete $first 3 "a mix"
-code "wait" 0 task wait $first
+code "wait" 0 task wait $first --wait 60
 is "what waited for it is ready" "$(task list ready | cut -f1 | tr '\n' ' ')" \
     "$then $low "
 code "cancel" 0 task cancel $low
@@ -168,6 +169,8 @@ code "and then" 0 task claim later --wait 5
 code "forget" 0 task forget 0
 is "how many" "$out" "2"
 is "they are gone" "$(task counts | head -1)" "all${tab}2"
+task cancel "$(task publish mix gone)"
+is "one that ended just now" "$(task forget 0)" "1"
 
 # --------------------------------------------------------------- workers --
 

@@ -661,6 +661,63 @@ static void what_has_no_base(void **state)
     sound(r);
 }
 
+/* Five large values are a full leaf and a leaf of one; without the fifth the
+ * root is the first leaf, a page of the file that no commit has changed since
+ * the snapshot.  It is another state all the same, with a number of its own. */
+static void a_tree_that_shrank_to_an_old_page(void **state)
+{
+    struct rig *r = *state;
+    static const char *const keys[] = {"0", "1", "2", "3", "4"};
+    char large[901] = {0};
+    luge_bytes all = luge_str("all"), none = luge_str("");
+    luge_tree base;
+    uint64_t count;
+    memset(large, 'v', sizeof large - 1);
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    luge_tree t = tree_make(txn, "t");
+    for (size_t i = 0; i < COUNT_OF(keys); i++) put(txn, t, keys[i], large);
+    commit(txn);
+    txn = begin(r, LUGE_WRITE);
+    fine(luge_snapshot(txn, none, all));
+    commit(txn);
+    txn = begin(r, LUGE_WRITE);
+    fine(luge_del(txn, t, luge_str("4")));
+    commit(txn);
+    txn = begin(r, LUGE_WRITE);
+    fork_to(txn, "t", "late", 1);
+    commit(txn);
+    txn = begin(r, LUGE_WRITE);
+    fine(luge_fork_snapshot(txn, all, luge_str("t"), luge_str("early"),
+                            &count));
+    luge_tree early = tree_of(txn, "early"), late = tree_of(txn, "late");
+    fine(luge_fork_base(txn, early, late, &base));
+    holds(txn, base, "4", large);
+    commit(txn);
+    sound(r);
+    txn = begin(r, LUGE_WRITE);
+    fine(luge_fork_base(txn, early, late, &base));
+    holds(txn, base, "4", large);
+    fine(luge_snapshot_drop(txn, all));
+    fine(luge_tree_drop(txn, tree_of(txn, "t")));
+    commit(txn);
+    sound(r);
+    txn = begin(r, LUGE_WRITE);
+    for (int i = 0; i < 50; i++) {          /* over what was released */
+        char key[16];
+        snprintf(key, sizeof key, "%d", i);
+        put(txn, LUGE_MAIN, key, large);
+    }
+    commit(txn);
+    fine(luge_checkpoint(r->db));
+    sound(r);
+    txn = begin(r, LUGE_READ);
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        holds(txn, early, keys[i], large);
+        holds(txn, late, keys[i], i < 4 ? large : NULL);
+    }
+    luge_abort(txn);
+}
+
 /* ----------------------------------------------------- other processes -- */
 
 static int look_from_elsewhere(struct rig *r)
@@ -725,6 +782,48 @@ static void others_replay_forks(void **state)
     }
 }
 
+/* A snapshot that was replayed without the turn has pins of its own numbers; a
+ * transaction that begins there takes other ones. */
+static int fork_elsewhere(struct rig *r)
+{
+    luge_db *db;
+    luge_txn *txn;
+    luge_tree t, a, b, base;
+    luge_bytes value;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_WRITE, &txn));
+    CHILD_ANSWERS(0, luge_tree_open(txn, luge_str("ab"), 0, &t));
+    CHILD_ANSWERS(0, luge_tree_open(txn, luge_str("f"), 0, &a));
+    CHILD_ANSWERS(0, luge_tree_open(txn, luge_str("g"), 0, &b));
+    CHILD_ANSWERS(0, luge_put(txn, t, luge_str("k"), luge_str("third")));
+    CHILD_ANSWERS(0, luge_fork(txn, luge_str("ab"), luge_str("h"), NULL));
+    CHILD_ANSWERS(0, luge_fork_base(txn, a, b, &base));
+    CHILD_ANSWERS(0, luge_get(txn, base, luge_str("k"), &value));
+    CHILD_MUST(is(value, "first"));
+    luge_abort(txn);
+    CHILD_ANSWERS(0, luge_close(db));
+    return 0;
+}
+
+static void a_fork_on_what_was_replayed(void **state)
+{
+    CHILD_WITH_THREADS();
+    struct rig *r = *state;
+    some_trees(r);
+    static const char *const values[] = {"first", "second"};
+    for (int i = 0; i < 2; i++) {
+        luge_txn *txn = begin(r, LUGE_WRITE);
+        put(txn, tree_of(txn, "ab"), "k", values[i]);
+        fork_to(txn, "ab", i ? "g" : "f", 1);
+        commit(txn);
+    }
+    luge_txn *holder = begin(r, LUGE_TURN);
+    assert_int_equal(in_child(fork_elsewhere, r), 0);
+    luge_abort(holder);
+    assert_int_equal(in_child(fork_elsewhere, r), 0);
+    sound(r);
+}
+
 int main(void)
 {
 #define WITH(test)                                                            \
@@ -738,7 +837,9 @@ int main(void)
         WITH(readers_keep_what_was_dropped),
         WITH(a_change_and_the_end_of_its_snapshot), WITH(differences),
         WITH(merges),
-        WITH(what_has_no_base), WITH(others_replay_forks),
+        WITH(what_has_no_base),
+        WITH(a_tree_that_shrank_to_an_old_page), WITH(others_replay_forks),
+        WITH(a_fork_on_what_was_replayed),
     };
     return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
 }

@@ -475,6 +475,32 @@ static void a_worker_sleeps_until_there_is_work(void **state)
     settle(r, &s);
 }
 
+/* What a claim in vain put back stays there: else a worker would find it due
+ * for ever, and not rest. */
+static void who_finds_nothing_puts_back_all_the_same(void **state)
+{
+    struct rig *r = *state;
+    struct luge_tasks s = store(r);
+    luge_bytes other = luge_str("other");
+    struct luge_task t;
+    luge_worker *w;
+    uint64_t lost = publish(r, &s, (struct luge_task_new){.attempts_max = 1});
+    uint64_t delayed = publish(r, &s, (struct luge_task_new){.delay_ms = 1});
+    t = claim(r, &s, 7, 1);
+    luge_task_free(&t);
+    nap_us(5000);
+    answers(LUGE_NOTFOUND,
+            luge_task_claim_now(r->db, 0, &s, other, 1, 1000, &t));
+    is_state(r, &s, lost, LUGE_TASK_DEAD);
+    is_state(r, &s, delayed, LUGE_TASK_READY);
+    publish(r, &s, (struct luge_task_new){.delay_ms = 1});
+    nap_us(5000);
+    fine(luge_worker_open(r->db, &s, other, 1, 60000, &w));
+    answers(LUGE_TIMEOUT, luge_worker_next(w, 0, 0, &t));
+    luge_worker_close(w);
+    settle(r, &s);
+}
+
 /* ------------------------------------------------------ agents, sessions -- */
 
 static uint64_t agent_make(struct rig *r, const struct luge_tasks *s,
@@ -621,7 +647,8 @@ int main(void)
         T(failures_are_tried_again_later), T(delays_hold),
         T(dependencies_come_first), T(the_forgotten_are_not_missed),
         T(bad_tasks_are_refused), T(work_lands_with_its_completion),
-        T(a_worker_sleeps_until_there_is_work), T(agents_are_known),
+        T(a_worker_sleeps_until_there_is_work),
+        T(who_finds_nothing_puts_back_all_the_same), T(agents_are_known),
         T(a_dead_worker_gives_its_task_back), T(sessions_have_a_life),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

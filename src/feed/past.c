@@ -10,7 +10,7 @@ static void begin_view(struct feed_past *p)
     view_begin(&p->view, &p->env->pages, &p->work, v->catalog,
                v->catalog_count, v->seq + 1);
     page_work_begin(&p->work, &p->env->pages, v->seq + 1, NULL);
-    p->work.birth = v->base;            /* numbers of pins go on from here */
+    p->work.birth = env_private_birth(p->env, v);
     p->known = true;
 }
 

@@ -201,6 +201,7 @@ struct env {
     struct version head;                /* seq 0: none yet */
     u64 serial;                         /* of our lineage, see work_serial */
     struct shadow_frames shadow;        /* if it is one: serial 0 */
+    _Atomic u64 shadow_birth;           /* newest number of a pin in any */
     u64 head_pin;                       /* view.catalog_pin of the head */
     bool head_pin_known;
     struct id_set dirty;                /* trees with private roots */
@@ -263,6 +264,13 @@ static inline u64 env_generation_word(const struct env *e, u64 generation)
 {
     u64 first = atomic_load(&e->share.m->first_generation);
     return (generation - first) << HEAD_FLIP_BITS;
+}
+
+/* From where a private view of V numbers its pins.  Pages that V shares with
+ * others have its base; pins that only a shadow has are newer. */
+static inline u64 env_private_birth(struct env *e, const struct version *v)
+{
+    return max_u64(v->base, atomic_load(&e->shadow_birth));
 }
 
 static inline struct txn_head *env_head(const struct env *e)

@@ -325,6 +325,8 @@ static int shadow_list(struct env *e, u64 order)
         memcpy(refs, w->frames, w->frame_count * sizeof *refs);
     base_free(e->shadow.refs);
     e->shadow = (struct shadow_frames){refs, w->frame_count, w->tag, order};
+    if (w->birth > atomic_load(&e->shadow_birth))
+        atomic_store(&e->shadow_birth, w->birth);
     return 0;
 }
 

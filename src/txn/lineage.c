@@ -268,19 +268,19 @@ int lineage_head_gone(struct view *v, u64 tree, const struct view_pin *origin)
 
 /* ---------------------------------------------------------------- hold -- */
 
+/* A root that is in the file already need not be the last publication's: a tree
+ * that lost a leaf may be down to an old page.  So each state that is pinned
+ * gets a number of its own (L5). */
 int lineage_freeze(struct view *v, struct view_tree *t, u64 *number)
 {
     struct page_work *w = v->work;
     int rc = t ? 0 : view_flush(v);
     if (rc) return rc;
-    if (!page_is_private(t ? t->tree.root : v->catalog.root)) {
-        *number = w->birth;
-        return 0;
-    }
-    if (v->freeze) {
+    bool is_private = page_is_private(t ? t->tree.root : v->catalog.root);
+    if (is_private && v->freeze) {
         rc = v->freeze(v->freezer, v, t);
     } else {
-        w->epoch++;                     /* its frames stay as they are */
+        w->epoch += is_private;         /* its frames stay as they are */
         w->birth++;
     }
     *number = w->birth;

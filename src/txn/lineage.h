@@ -23,6 +23,7 @@
  *       before it, not below the root that follows (a pin's or the head's).
  *   L4  A lineage ends when it has no head, no pin, and no pin of the catalog
  *       has its tree.  Then its origin has one kid less.
+ *   L5  Pins of one number that hold a tree hold the same state of it.
  * Roots are compared when something goes; no list of dead pages is kept
  * (docs/why/forks.md).  In a view that never lands, numbers are the view's own,
  * nothing is released and no lineage ends.

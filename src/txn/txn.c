@@ -482,7 +482,7 @@ int txn_fail(struct luge_txn *txn, int code)
 static void open_private_view(struct luge_txn *txn)
 {
     page_work_begin(&txn->work, &txn->env->pages, txn->version.seq + 1, NULL);
-    txn->work.birth = txn->version.base;
+    txn->work.birth = env_private_birth(txn->env, &txn->version);
     txn->view.work = &txn->work;
     txn->private_view = true;
 }
