@@ -197,6 +197,8 @@ static int create_file(struct log *log, u64 number, u64 bytes,
     if ((*segment)->size < bytes) {
         rc = log->os->allocate((*segment)->file, 0, bytes);
         if (!rc) (*segment)->size = bytes;
+        /* A part of it may be there: a full disk needs it for better things. */
+        else (void)log->os->resize((*segment)->file, (*segment)->size);
     }
     if (!rc) rc = log->os->sync_dir(log->os, log->directory);
     if (rc) log_segment_put(log, *segment);

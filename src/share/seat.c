@@ -14,6 +14,8 @@ static const u64 map_bytes_wanted[] = {
     (u64)64 << 30, (u64)8 << 30, (u64)1 << 30, (u64)128 << 20,
 };
 
+#define ARENA_AT round_up(sizeof(struct share_memory), 4096)
+
 static int map_shm(struct share *s)
 {
     u8 *base = NULL;
@@ -95,26 +97,87 @@ static int make_shm(struct share *s, const char *path, u64 bytes)
     return rc ? rc : map_shm(s);
 }
 
-int share_create(struct share *s, const char *path, const u8 instance[16],
-                 u64 arena_bytes)
+/* All but what read_tail and was_in_doubt look for. */
+static void clear_old(struct share_memory *m, u64 bytes)
 {
-    char fresh[4200];
-    u64 head = round_up(sizeof(struct share_memory), 4096);
-    snprintf(fresh, sizeof fresh, "%s.new", path);
-    int rc = make_shm(s, fresh, head + arena_bytes);
-    if (rc) return rc;
+    u8 *base = (u8 *)m;
+    size_t from = offsetof(struct share_memory, turn);
+    size_t doubt = offsetof(struct share_memory, in_doubt);
+    size_t tail = offsetof(struct share_memory, tail);
+    if (atomic_load(&m->failed)) atomic_store(&m->in_doubt, 1);
+    memset(base + from, 0, doubt - from);
+    from = doubt + sizeof m->in_doubt;
+    memset(base + from, 0, tail - from);
+    memset(base + sizeof *m, 0, bytes - sizeof *m);
+}
+
+static bool is_of_our_making(const struct share_memory *m,
+                             const u8 instance[16])
+{
+    return !memcmp(m->magic, "lugeshm", 8) && m->layout == SHARE_LAYOUT &&
+           m->bytes == sizeof *m && !memcmp(m->instance, instance, 16) &&
+           m->arena_at == ARENA_AT &&
+           m->tail_at == offsetof(struct share_memory, tail);
+}
+
+/* The disk is full: the memory of former processes becomes ours where it is.
+ * It keeps its blocks (a copy of it may have holes), and who dies here leaves
+ * what the next one looks for. */
+static int reuse_shm(struct share *s, const char *path, const u8 instance[16],
+                     u64 bytes)
+{
+    u64 size = 0;
+    int rc = s->os->open(s->os, path, OS_WRITE, &s->shm_file);
+    if (!rc) rc = s->os->size(s->shm_file, &size);
+    if (!rc && size < bytes) rc = LUGE_NOTFOUND;
+    if (!rc) rc = s->os->allocate(s->shm_file, 0, bytes);
+    if (!rc) rc = map_shm(s);
+    if (!rc && !is_of_our_making(s->m, instance)) rc = LUGE_NOTFOUND;
+    if (!rc && size > bytes) rc = s->os->resize(s->shm_file, bytes);
+    if (!rc) {
+        clear_old(s->m, bytes);
+        s->m->arena_bytes = bytes - ARENA_AT;
+        s->m->arena = ARENA_AT;
+        return 0;
+    }
+    share_unmap(s);
+    return fail(LUGE_NOSPACE, "the disk is full: there is no room for the %llu "
+                "bytes of %s", (unsigned long long)bytes, path);
+}
+
+/* S->m is new. */
+static int begin_shm(struct share *s, const char *fresh, const char *path,
+                     const u8 instance[16], u64 bytes)
+{
     struct share_memory *m = s->m;
     keep_old(s, path, instance);
     m->layout = SHARE_LAYOUT;
     m->bytes = sizeof *m;
     memcpy(m->instance, instance, 16);
-    (void)os_boot_id(m->boot);
-    m->arena_at = head;
-    m->arena_bytes = arena_bytes;
-    m->arena = head;
+    m->arena_at = ARENA_AT;
+    m->arena_bytes = bytes - ARENA_AT;
+    m->arena = ARENA_AT;
     m->tail_at = offsetof(struct share_memory, tail);
     memcpy(m->magic, "lugeshm", 8);
     return s->os->rename(s->os, fresh, path);
+}
+
+int share_create(struct share *s, const char *path, const u8 instance[16],
+                 u64 arena_bytes)
+{
+    char fresh[4200];
+    u64 bytes = ARENA_AT + arena_bytes;
+    snprintf(fresh, sizeof fresh, "%s.new", path);
+    int rc = make_shm(s, fresh, bytes);
+    if (!rc) rc = begin_shm(s, fresh, path, instance, bytes);
+    if (rc == LUGE_NOSPACE) {
+        share_unmap(s);
+        (void)s->os->unlink(s->os, fresh);
+        rc = reuse_shm(s, path, instance, bytes);
+        s->found_full = true;
+    }
+    if (!rc) (void)os_boot_id(s->m->boot);
+    return rc;
 }
 
 int share_join(struct share *s, const char *path, const u8 instance[16])

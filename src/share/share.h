@@ -211,6 +211,7 @@ struct share {
     u32 turn_slot;               /* pin of the one who has the turn: if he is
                                     robbed he may yet read what it was of */
     bool seated;
+    bool found_full;             /* the disk was, when we made the memory */
     _Atomic u32 inside;          /* 1: a thread of ours is in or at the turn;
                                     2: and others wait.  May change threads */
 };
@@ -221,7 +222,7 @@ struct share {
 int share_alone(struct share *s, bool *alone);
 /* Build fresh shared memory: nobody is seated (S1).  Of the old one is kept
  * what `in_doubt` and `failed` say, in `in_doubt`, and the tail, any byte of
- * which may be wrong. */
+ * which may be wrong.  On a full disk the new one takes the old one's place. */
 int share_create(struct share *s, const char *path, const u8 instance[16],
                  u64 arena_bytes);
 /* Map what others built.  VERSION if another build of luge made it. */

@@ -79,6 +79,8 @@ int luge_commit(luge_txn *txn)
     u64 start = slow_start(db);
     close_cursors(txn);
     int rc = txn_commit(txn, &seq);
+    /* It gives back what the failed one had taken, and old log. */
+    if (rc == LUGE_NOSPACE) care_want_checkpoint(&db->store->env);
     return slow_end(db, start, "commit", seq, rc);
 }
 

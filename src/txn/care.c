@@ -19,6 +19,11 @@ void care_wake(struct env *e)
     os_futex_wake(&e->care_bell, 1);
 }
 
+void care_want_checkpoint(struct env *e)
+{
+    if (!atomic_exchange(&e->care_wants_checkpoint, 1)) care_wake(e);
+}
+
 static bool unsynced(struct env *e)
 {
     struct share_memory *m = e->share.m;

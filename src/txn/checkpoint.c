@@ -135,38 +135,6 @@ static void describe(struct env *e, const struct txn_head *h,
     memcpy(s->instance, e->instance, sizeof s->instance);
 }
 
-/* Step 1.  NOTFOUND: nothing was committed since the last checkpoint. */
-static int prepare(struct env *e, struct superblock *s, u64 *log_total)
-{
-    struct head_mark mark;
-    struct txn_head next;
-    int rc = head_take_turn(e, e->options.busy_timeout_ms);
-    if (rc) return rc;
-    head_mark(e, &mark);
-    e->arena->work.mixed_age = UINT32_MAX;         /* look at all of HELD */
-    if (env_head(e)->seq == env_head(e)->checkpoint &&
-        env_head(e)->publication == env_head(e)->checkpoint_publication)
-        rc = LUGE_NOTFOUND;
-    if (!rc) rc = publish_head(e);
-    if (rc) goto done;
-    head_mark(e, &mark);
-    next = *env_head(e);
-    rc = store_free_list(e, &next);
-    atomic_store(&e->share.m->checkpoint_next, next.publication);
-    if (!rc) rc = head_flip(e, &next, true);
-    if (!rc) {
-        describe(e, env_head(e), s);
-        *log_total = next.log_total;
-    } else if (share_turn_mine(&e->share)) {
-        e->arena->work = mark.space;
-        e->space.limbo_count = mark.limbo;
-        atomic_store(&e->share.m->checkpoint_next, 0);
-    }
-done:
-    head_release_turn(e);
-    return rc;
-}
-
 static int cut_end(struct env *e)
 {
     bool alone = false;
@@ -189,6 +157,41 @@ static int give_back_end(struct env *e)
     if (rc) return rc == LUGE_BUSY ? 0 : rc;
     rc = cut_end(e);
     e->os->unlock(e->share.lock_file, SHARE_LOCK_GATE);
+    return rc;
+}
+
+/* Step 1.  NOTFOUND: nothing was committed since the last checkpoint. */
+static int prepare(struct env *e, struct superblock *s, u64 *log_total)
+{
+    struct head_mark mark;
+    struct txn_head next;
+    int rc = head_take_turn(e, e->options.busy_timeout_ms);
+    if (rc) return rc;
+    head_mark(e, &mark);
+    e->arena->work.mixed_age = UINT32_MAX;         /* look at all of HELD */
+    if (env_head(e)->seq == env_head(e)->checkpoint &&
+        env_head(e)->publication == env_head(e)->checkpoint_publication) {
+        /* A transaction that failed may have made the file longer. */
+        rc = give_back_end(e);
+        if (!rc) rc = LUGE_NOTFOUND;
+    }
+    if (!rc) rc = publish_head(e);
+    if (rc) goto done;
+    head_mark(e, &mark);
+    next = *env_head(e);
+    rc = store_free_list(e, &next);
+    atomic_store(&e->share.m->checkpoint_next, next.publication);
+    if (!rc) rc = head_flip(e, &next, true);
+    if (!rc) {
+        describe(e, env_head(e), s);
+        *log_total = next.log_total;
+    } else if (share_turn_mine(&e->share)) {
+        e->arena->work = mark.space;
+        e->space.limbo_count = mark.limbo;
+        atomic_store(&e->share.m->checkpoint_next, 0);
+    }
+done:
+    head_release_turn(e);
     return rc;
 }
 

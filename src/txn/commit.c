@@ -63,7 +63,7 @@ static void wake_for_checkpoint(struct env *e, const struct txn_head *next)
     if (next->log_total - next->checkpoint_total <
         e->options.checkpoint_bytes)
         return;
-    if (!atomic_exchange(&e->care_wants_checkpoint, 1)) care_wake(e);
+    care_want_checkpoint(e);
 }
 
 /* A process that keeps much to itself writes it out, alone or not. */

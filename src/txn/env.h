@@ -573,6 +573,7 @@ int history_tend(struct env *e);
 int care_start(struct env *e);
 void care_stop(struct env *e);
 void care_wake(struct env *e);
+void care_want_checkpoint(struct env *e);
 /* What the caretaker does, for platforms without threads. */
 int care_now(struct env *e);
 

@@ -294,6 +294,16 @@ static int replay_all(struct env *e)
     return rc;
 }
 
+/* What a transaction that failed, or died, had put behind the last page is in
+ * nobody's way until the disk is full.  Only behind keep_superblock: the other
+ * one may know more pages. */
+static int cut_unused(struct env *e, const struct superblock *s)
+{
+    u64 size = 0, used = s->page_count * e->options.page_bytes;
+    int rc = e->share.found_full ? e->os->size(e->db, &size) : 0;
+    return rc || size <= used ? rc : e->os->resize(e->db, used);
+}
+
 int recover_open(struct env *e)
 {
     char path[4096];
@@ -308,6 +318,7 @@ int recover_open(struct env *e)
                           round_up(sizeof(struct txn_arena), 4096) +
                               4096 * ENV_ARENA_CHUNKS);
     if (!rc) rc = keep_superblock(e, &s);
+    if (!rc) rc = cut_unused(e, &s);
     if (rc) return rc;
     describe_head(&s, &head);
     describe_memory(e, &s);
