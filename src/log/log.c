@@ -13,7 +13,12 @@
 
 #include "log/log.h"
 
-enum { LOG_VERSION = 1, PATH_BYTES = 4096, PIECE_BYTES = 64 << 10 };
+enum {
+    LOG_VERSION = 1,
+    PATH_BYTES = 4096,
+    PIECE_BYTES = 64 << 10,
+    SEGMENT_UNIT = 4096,
+};
 
 _Static_assert(sizeof(struct log_header) == 96, "format.md 4.1");
 _Static_assert(offsetof(struct log_header, instance) == 16, "format.md 4.1");
@@ -253,7 +258,7 @@ int log_begin_segment(struct log *log, struct log_position *at, u64 number,
 static u64 next_segment_bytes(u64 now, u64 need)
 {
     u64 bytes = min_u64(max_u64(now * 2, LOG_SEGMENT_MIN), LOG_SEGMENT_MAX);
-    return max_u64(bytes, round_up(LOG_DATA_AT + need, 4096));
+    return max_u64(bytes, round_up(LOG_DATA_AT + need, SEGMENT_UNIT));
 }
 
 static int void_frame(struct log *log, struct log_segment *segment, u64 offset)
@@ -354,6 +359,14 @@ int log_segment_bytes(struct log *log, u64 number, u64 *bytes)
     return 0;
 }
 
+/* What was made to measure for one frame is left behind it: it is large, and can
+ * go once nothing in it is needed. */
+static bool is_full(u64 bytes, u64 offset, u64 need)
+{
+    return offset + need > bytes ||
+           (bytes > LOG_SEGMENT_MAX && bytes - offset < SEGMENT_UNIT);
+}
+
 int log_append(struct log *log, struct log_position *at,
                const struct log_frame *frame, u8 *buffer, u32 size)
 {
@@ -362,7 +375,7 @@ int log_append(struct log *log, struct log_position *at,
     int rc = log_segment_get(log, at->segment, &segment);
     if (rc) return rc;
     u64 bytes = segment->size;
-    if (at->offset + need > bytes) {
+    if (is_full(bytes, at->offset, need)) {
         rc = void_rest(log, segment, at->offset);
         log_segment_put(log, segment);
         if (!rc)

@@ -378,6 +378,14 @@ int checkpoint_write(struct env *e, enum holes holes, u32 wait_ms)
 
 /* ------------------------------------------------------------ the log -- */
 
+/* Made to measure for one record: as the next one it would stay for ever. */
+static bool is_oversized(struct env *e, u64 number)
+{
+    u64 bytes = 0;
+    return !log_segment_bytes(&e->log, number, &bytes) &&
+           bytes > LOG_SEGMENT_MAX;
+}
+
 /* TURN: the oldest segment becomes the next one, or goes.  A robbed writer may
  * still have a write under way to those he knew, and who reads a shadow has
  * some mapped (head.c): they only go. */
@@ -386,7 +394,8 @@ static int retire(struct env *e, u64 oldest, u64 newest, u64 tainted)
     int rc = head_may_write(e);
     if (!rc) rc = log_exists(&e->log, newest + 1);
     if (rc && rc != LUGE_NOTFOUND) return rc;
-    rc = !rc || oldest <= tainted || share_shadowed(&e->share)
+    rc = !rc || oldest <= tainted || share_shadowed(&e->share) ||
+                 is_oversized(e, oldest)
              ? log_remove(&e->log, oldest)
              : log_recycle(&e->log, oldest, newest + 1);
     return rc == LUGE_NOTFOUND ? 0 : rc;
