@@ -10,6 +10,9 @@
 #endif
 #include "rig.h"
 
+#include "luge_feed.h"
+#include "luge_fork.h"
+
 static bool is_long(void)
 {
     const char *length = getenv("LUGE_TEST");
@@ -994,11 +997,86 @@ static void errors_have_words(void **state)
     luge_abort(txn);
 }
 
+/* CALL answers CODE, and the last error is of it: WORDS, or those of the code. */
+#define says(code, words, call) says_((code), (words), (call), #call)
+static void says_(int code, const char *words, int rc, const char *call)
+{
+    const struct luge_error *last = luge_last_error();
+    if (rc != code || last->code != code ||
+        !strstr(last->text, words ? words : luge_error_text(code)))
+        fail_msg("%s gave %d, and %d: %s", call, rc, last->code, last->text);
+}
+
+static void answers_have_their_own_sentence(void **state)
+{
+    struct rig *r = *state;
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    luge_cursor *cursor;
+    luge_bytes k, v, x = luge_str("x");
+    luge_tree tree, other = tree_make(txn, "other");
+    struct luge_snapshot_info info;
+    struct luge_snapshot_size size;
+    put(txn, LUGE_MAIN, "k", "v");
+    fine(luge_snapshot(txn, luge_str(""), luge_str("kept")));
+    /* what is said before must not be taken for what is said now */
+#define wrong() answers(LUGE_INVALID, luge_tree_drop(txn, LUGE_MAIN))
+    wrong();
+    says(LUGE_NOTFOUND, NULL, luge_get(txn, LUGE_MAIN, x, &v));
+    wrong();
+    says(LUGE_NOTFOUND, NULL, luge_del(txn, LUGE_MAIN, x));
+    wrong();
+    says(LUGE_EXISTS, NULL, luge_add(txn, LUGE_MAIN, luge_str("k"), x));
+    wrong();
+    says(LUGE_MISMATCH, NULL,
+         luge_cas(txn, LUGE_MAIN, luge_str("k"), &x, NULL, NULL));
+    says(LUGE_NOTFOUND, NULL, luge_cas(txn, LUGE_MAIN, x, &x, NULL, NULL));
+    wrong();
+    says(LUGE_NOTFOUND, NULL,
+         luge_near(txn, LUGE_MAIN, LUGE_GT, luge_str("z"), &k, &v));
+    wrong();
+    says(LUGE_NOTFOUND, NULL, luge_pop_min(txn, other, &k, &v));
+    fine(luge_cursor_open(txn, LUGE_MAIN, &cursor));
+    wrong();
+    says(LUGE_NOTFOUND, NULL, luge_cursor_del(cursor));
+    says(LUGE_NOTFOUND, NULL,
+         luge_cursor_seek(cursor, LUGE_GT, luge_str("z"), NULL, NULL));
+    fine(luge_cursor_next(cursor, &k, &v));
+    for (int i = 0; i < 2; i++) {
+        wrong();
+        says(LUGE_NOTFOUND, NULL, luge_cursor_next(cursor, &k, &v));
+    }
+    fine(luge_cursor_prev(cursor, &k, &v));
+    for (int i = 0; i < 2; i++) {
+        wrong();
+        says(LUGE_NOTFOUND, NULL, luge_cursor_prev(cursor, &k, &v));
+    }
+    says(LUGE_NOTFOUND, "no tree \"x\"", luge_tree_open(txn, x, 0, &tree));
+    wrong();
+    says(LUGE_NOTFOUND, NULL, luge_tree_after(txn, x, &k, &tree));
+    wrong();
+    says(LUGE_NOTFOUND, NULL, luge_snapshot_after(txn, x, &info));
+    says(LUGE_NOTFOUND, "no snapshot \"x\"", luge_snapshot_drop(txn, x));
+    says(LUGE_NOTFOUND, "no snapshot \"x\"",
+         luge_snapshot_measure(txn, x, &size));
+    says(LUGE_NOTFOUND, "no snapshot \"x\"",
+         luge_snapshot_open(txn, x, x, &tree));
+    says(LUGE_NOTFOUND, "\"kept\" has no tree \"x\"",
+         luge_snapshot_open(txn, luge_str("kept"), x, &tree));
+    wrong();
+    says(LUGE_NOTFOUND, NULL,
+         luge_snapshot_tree_after(txn, luge_str("kept"), x, &k));
+    says(LUGE_NOTFOUND, "in common",
+         luge_fork_base(txn, LUGE_MAIN, other, &tree));
+    says(LUGE_NOTFOUND, "no consumer \"x\"", luge_consumer_drop(txn, x));
+    luge_abort(txn);
+}
+
 int main(void)
 {
 #define WITH(test)                                                            \
     cmocka_unit_test_setup_teardown(test, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
+        WITH(answers_have_their_own_sentence),
         WITH(values_of_every_size), WITH(values_side_by_side),
         WITH(a_value_too_big), WITH(keys_of_every_size), WITH(a_key_too_big),
         WITH(the_order_of_keys), WITH(put_add_del), WITH(compare_and_swap),

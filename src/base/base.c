@@ -78,6 +78,16 @@ void base_forget(void)
     last_error = (struct luge_error){ .file = "" };
 }
 
+int base_answer(int code)
+{
+    struct luge_error *e = &last_error;
+    e->code = code;
+    e->system_errno = e->line = 0;
+    e->file = "";
+    e->text[0] = 0;
+    return code;
+}
+
 int base_code_of(int system_errno)
 {
     switch (system_errno) {
@@ -106,7 +116,10 @@ const char *luge_error_text(int code)
 
 const struct luge_error *luge_last_error(void)
 {
-    return &last_error;
+    struct luge_error *e = &last_error;
+    if (e->code && !e->text[0])
+        snprintf(e->text, sizeof e->text, "%s", luge_error_text(e->code));
+    return e;
 }
 
 const char *luge_version(void)

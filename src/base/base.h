@@ -42,8 +42,18 @@ int base_fail(int code, int system_errno, const char *file, int line,
     base_fail(LUGE_NOMEM, 0, __FILE__, __LINE__, "the system gave no memory")
 
 /* The calling thread has no last failure: what was noted on the way to success
- * would be taken for the reason of a later NOTFOUND, which has no sentence. */
+ * is nobody's reason. */
 void base_forget(void);
+/* CODE is an answer that needs no more words than its own: it is the calling
+ * thread's last, for a few nanoseconds.  Returns CODE. */
+int base_answer(int code);
+
+/* RC, as a call that people make answers it: what looks for something says only
+ * that it is not there. */
+static inline int base_found(int rc)
+{
+    return rc == LUGE_NOTFOUND ? base_answer(rc) : rc;
+}
 
 /* The luge code that fits a system errno. */
 int base_code_of(int system_errno);

@@ -33,6 +33,13 @@ static int seq_ok(const luge_txn *txn, u64 seq)
                 (unsigned long long)newest);
 }
 
+static int known(int rc, luge_bytes name)
+{
+    if (rc != LUGE_NOTREE && rc != LUGE_NOTFOUND) return rc;
+    return fail(LUGE_NOTFOUND, "there is no consumer \"%.*s\"",
+                (int)name.size, (const char *)name.data);
+}
+
 /* NOTFOUND, not NOTREE: without the tree there is no consumer. */
 static int load_cursor(luge_txn *txn, luge_bytes name,
                        struct keep_cursor *cursor)
@@ -41,7 +48,7 @@ static int load_cursor(luge_txn *txn, luge_bytes name,
     luge_bytes value;
     int rc = name_ok(name);
     if (!rc) rc = luge_get(txn, KEEP_TREE, cursor_key(space, name), &value);
-    if (rc == LUGE_NOTREE) rc = LUGE_NOTFOUND;
+    rc = known(rc, name);
     return rc ? rc : keep_load_cursor(value, cursor);
 }
 
@@ -103,7 +110,7 @@ int luge_consumer_drop(luge_txn *txn, luge_bytes name)
     int rc = writes(txn);
     if (!rc) rc = name_ok(name);
     if (!rc) rc = luge_del(txn, KEEP_TREE, cursor_key(space, name));
-    return rc == LUGE_NOTREE ? LUGE_NOTFOUND : rc;
+    return known(rc, name);
 }
 
 static int describe(luge_txn *txn, luge_bytes name,
@@ -137,9 +144,9 @@ int luge_consumer_after(luge_txn *txn, luge_bytes after,
     if (!rc)
         rc = luge_near(txn, KEEP_TREE, LUGE_GT, cursor_key(space, after),
                        &key, &value);
-    if (rc) return rc == LUGE_NOTREE ? LUGE_NOTFOUND : rc;
+    if (rc) return base_found(rc == LUGE_NOTREE ? LUGE_NOTFOUND : rc);
     memcpy(found, key.data, key.size);
-    if (!key.size || found[0] != 'c') return LUGE_NOTFOUND;
+    if (!key.size || found[0] != 'c') return base_answer(LUGE_NOTFOUND);
     rc = keep_load_cursor(value, &cursor);
     return rc ? rc : describe(txn, luge_bytes_of(found + 1, key.size - 1),
                               &cursor, consumer);

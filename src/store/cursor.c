@@ -186,7 +186,7 @@ static int seek_path(luge_cursor *c, enum luge_seek seek, luge_bytes target)
 static int no_more(luge_cursor *c, enum state state, int rc)
 {
     if (rc == LUGE_NOTFOUND) c->state = state;
-    return rc;
+    return base_found(rc);
 }
 
 /* ------------------------------------------------------------- stepping -- */
@@ -229,7 +229,7 @@ int luge_cursor_next(luge_cursor *c, luge_bytes *key, luge_bytes *value)
     if (likely(c->state == AT && c->changes == c->txn->changes &&
                !txn_validates(c->txn)))
         return next_plain(c, key, value);
-    if (c->state == AFTER) return LUGE_NOTFOUND;
+    if (c->state == AFTER) return base_answer(LUGE_NOTFOUND);
     if (txn_validates(c->txn) && (c->state == AT || c->state == GAP)) {
         memcpy(space, c->key.data, c->key.size);
         start = luge_bytes_of(space, c->key.size);
@@ -267,7 +267,7 @@ int luge_cursor_prev(luge_cursor *c, luge_bytes *key, luge_bytes *value)
     u8 space[LUGE_KEY_SIZE_MAX];
     int rc = txn_usable(c->txn);
     if (rc) return rc;
-    if (c->state == BEFORE) return LUGE_NOTFOUND;
+    if (c->state == BEFORE) return base_answer(LUGE_NOTFOUND);
     if (txn_validates(c->txn) && (c->state == AT || c->state == GAP)) {
         memcpy(space, c->key.data, c->key.size);
         from = luge_bytes_of(space, c->key.size);
@@ -335,14 +335,14 @@ int luge_cursor_seek(luge_cursor *c, enum luge_seek seek, luge_bytes target,
     else
         rc = seek_backward(c, seek, target);
     if (!rc) assert(inside(c, c->key));
-    return rc ? rc : arrive(c, key, value);
+    return rc ? base_found(rc) : arrive(c, key, value);
 }
 
 int luge_cursor_del(luge_cursor *c)
 {
     int rc = txn_usable(c->txn);
     if (rc) return rc;
-    if (c->state != AT) return LUGE_NOTFOUND;
+    if (c->state != AT) return base_answer(LUGE_NOTFOUND);
     rc = luge_del(c->txn, c->tree, c->key);
     if (!rc) c->state = GAP;
     return rc;

@@ -97,7 +97,7 @@ int luge_get(luge_txn *txn, luge_tree tree, luge_bytes key, luge_bytes *value)
         rc = reads_point(&txn->reads, tree, key);
         if (rc) return rc;
     }
-    return tree_get(view->file, t->tree.root, key, value);
+    return base_found(tree_get(view->file, t->tree.root, key, value));
 }
 
 static int add(luge_txn *txn, u8 kind, luge_tree tree, luge_bytes key,
@@ -129,7 +129,7 @@ int luge_add(luge_txn *txn, luge_tree tree, luge_bytes key, luge_bytes value)
     int rc = writable(txn, key);
     if (!rc) rc = value_ok(value);
     if (!rc) rc = luge_get(txn, tree, key, &there);
-    if (!rc) return LUGE_EXISTS;
+    if (!rc) return base_answer(LUGE_EXISTS);
     return rc == LUGE_NOTFOUND ? add(txn, OP_PUT, tree, key, value) : rc;
 }
 
@@ -154,7 +154,7 @@ int luge_cas(luge_txn *txn, luge_tree tree, luge_bytes key,
     if (actual) *actual = there;
     if (absent && expected) return LUGE_NOTFOUND;
     if (!absent && (!expected || !bytes_equal(*expected, there)))
-        return LUGE_MISMATCH;
+        return base_answer(LUGE_MISMATCH);
     if (desired) return add(txn, OP_PUT, tree, key, *desired);
     return absent ? 0 : add(txn, OP_DEL, tree, key, luge_bytes_of("", 0));
 }
@@ -244,7 +244,7 @@ int luge_near(luge_txn *txn, luge_tree tree, enum luge_seek seek,
     rc = tree_seek(&cursor, view->file, t->tree.root, seek, key);
     if (rc == LUGE_NOTFOUND) {
         int noted = read_gap(txn, tree, seek, key, NULL);
-        return noted ? noted : rc;
+        return noted ? noted : base_answer(rc);
     }
     if (!rc && value) rc = tree_cursor_value(&cursor, value);
     if (rc) return rc;

@@ -46,6 +46,9 @@ int luge_fork_base(luge_txn *txn, luge_tree a, luge_tree b, luge_tree *base)
         rc = fail(LUGE_INVALID, "a snapshot's tree has no history of its own: "
                   "name the base");
     if (!rc) rc = lineage_common(view, a, b, &tree);
+    if (rc == LUGE_NOTFOUND)
+        rc = fail(rc, "trees %llu and %llu have no state in common",
+                  (unsigned long long)a, (unsigned long long)b);
     return rc ? rc : view_add_frozen(view, &tree, base);
 }
 

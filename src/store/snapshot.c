@@ -69,6 +69,14 @@ int luge_snapshot(luge_txn *txn, luge_bytes path, luge_bytes name)
     return rc ? rc : store_change(txn, &op);
 }
 
+/* RC of store_snapshot, for who named it. */
+static int known(int rc, luge_bytes name)
+{
+    if (rc != LUGE_NOTFOUND) return rc;
+    return fail(rc, "there is no snapshot \"%.*s\"", (int)name.size,
+                (const char *)name.data);
+}
+
 int luge_snapshot_drop(luge_txn *txn, luge_bytes name)
 {
     struct snapshot_record record;
@@ -77,7 +85,7 @@ int luge_snapshot_drop(luge_txn *txn, luge_bytes name)
     int rc = txn_usable(txn);
     if (!rc && !txn->writes)
         rc = fail(LUGE_READONLY, "a read transaction drops nothing");
-    if (!rc) rc = store_snapshot(txn, name, &view, &record, &path);
+    if (!rc) rc = known(store_snapshot(txn, name, &view, &record, &path), name);
     struct op op = {.kind = OP_FORGET, .tree = record.number, .key = name};
     return rc ? rc : store_change(txn, &op);
 }
@@ -126,7 +134,7 @@ int luge_snapshot_after(luge_txn *txn, luge_bytes after,
     luge_bytes name = luge_bytes_of(space, size);
     if (!rc) rc = lineage_snapshot_get(view, name, &record, &path);
     if (!rc) rc = keep_both(txn, info, name, path);
-    if (rc) return rc;
+    if (rc) return base_found(rc);
     u64 now = txn->env->os->wall_ns(txn->env->os);
     info->seq = record.seq;
     info->time_ns = record.time_ns;
@@ -145,7 +153,7 @@ int luge_snapshot_measure(luge_txn *txn, luge_bytes name,
     u64 pages = 0;
     if (txn->past)
         return fail(LUGE_INVALID, "what a snapshot keeps is a question of now");
-    int rc = store_snapshot(txn, name, &view, &s, &path);
+    int rc = known(store_snapshot(txn, name, &view, &s, &path), name);
     if (!rc) rc = store_snapshot_names(txn, &s, path);
     if (!rc) rc = lineage_snapshot_unique(view, &s, &pages);
     if (rc) return rc;
@@ -175,11 +183,17 @@ int luge_snapshot_open(luge_txn *txn, luge_bytes name, luge_bytes tree_name,
     struct tree found;
     luge_bytes path;
     u64 source;
-    int rc = store_snapshot(txn, name, &view, &s, &path);
+    int rc = known(store_snapshot(txn, name, &view, &s, &path), name);
     if (!rc) rc = store_name_ok(tree_name);
     if (!rc) rc = store_snapshot_names(txn, &s, path);
-    if (!rc)
-        rc = lineage_snapshot_tree(view, &s, tree_name, &found, &source, NULL);
+    if (rc) return rc;
+    rc = lineage_snapshot_tree(view, &s, tree_name, &found, &source, NULL);
+    if (rc == LUGE_NOTFOUND)
+        rc = fail(rc, "the snapshot \"%.*s\" has no tree \"%.*s\"",
+                  (int)min_u64(name.size, SHOWN_BYTES),
+                  (const char *)name.data,
+                  (int)min_u64(tree_name.size, SHOWN_BYTES),
+                  (const char *)tree_name.data);
     if (!rc) rc = view_add_frozen(view, &found, tree);
     return rc ? rc : store_snapshot_alias(txn, &s, *tree, source);
 }
@@ -192,10 +206,10 @@ int luge_snapshot_tree_after(luge_txn *txn, luge_bytes name, luge_bytes after,
     struct view *view;
     luge_bytes path;
     size_t size = 0;
-    int rc = store_snapshot(txn, name, &view, &s, &path);
+    int rc = known(store_snapshot(txn, name, &view, &s, &path), name);
     if (!rc && after.size) rc = store_name_ok(after);
     if (!rc) rc = store_snapshot_names(txn, &s, path);
     if (!rc) rc = lineage_snapshot_tree_after(view, &s, after, space, &size);
-    if (rc) return rc;
+    if (rc) return base_found(rc);
     return store_keep(&txn->name, luge_bytes_of(space, size), tree_name);
 }

@@ -10,6 +10,8 @@
 #include "feed/index.h"
 #include "txn/txn.h"
 
+enum { SHOWN_BYTES = 80 };  /* of a name, where a sentence has several */
+
 struct store_operator {
     struct store_operator *next;
     luge_operator_fn fn;

@@ -51,6 +51,10 @@ int luge_tree_open(luge_txn *txn, luge_bytes name, unsigned flags,
     if (!rc) rc = view_number_of(view, name, tree);
     if (rc == LUGE_NOTFOUND && (flags & LUGE_TREE_CREATE))
         return create(txn, name, 0, tree);
+    if (rc == LUGE_NOTFOUND)
+        rc = fail(LUGE_NOTFOUND, "there is no tree \"%.*s\"",
+                  (int)min_u64(name.size, SHOWN_BYTES),
+                  (const char *)name.data);
     return rc;
 }
 
@@ -150,7 +154,8 @@ int luge_tree_after(luge_txn *txn, luge_bytes after, luge_bytes *name,
                          NULL, NULL);
     }
     if (!rc) rc = view_name_after(view, after, space, &size, tree);
-    return rc ? rc : store_keep(&txn->name, luge_bytes_of(space, size), name);
+    return rc ? base_found(rc)
+              : store_keep(&txn->name, luge_bytes_of(space, size), name);
 }
 
 int store_create_main(struct env *e)
