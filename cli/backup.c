@@ -1,7 +1,6 @@
 /* cli/backup.c -- the verbs backup, restore and salvage.
  *
- *   B1  A file is written beside its name and renamed when it is whole and
- *       durable; in a directory it gets a name of its own, which tells its
+ *   B1  In a folder a backup gets a name of its own, which tells its
  *       transaction and a part of its id.
  *   B2  A row of backups is found by ids: whoever goes on from another names
  *       it, and both lie in one directory.
@@ -25,23 +24,16 @@ enum { PATH_BYTES = 4096, ROW_MAX = 1024 };
 /* --------------------------------------------------------------- files -- */
 
 struct file {
-    FILE *stream;
+    FILE *stream;               /* that is read */
+    struct output output;       /* or written */
     struct progress progress;
 };
 
-static int say_system(const char *what, const char *path)
-{
-    fprintf(stderr, "luge: IO: %s %s: %s\n", what, path, strerror(errno));
-    return EXIT_ERROR;
-}
-
 static int write_file(void *context, const void *data, size_t size)
 {
-    struct file *f = context;
+    const struct file *f = context;
 
-    if (fwrite(data, 1, size, f->stream) == size) return 0;
-    return luge_fail(LUGE_IO, __FILE__, __LINE__,
-                     "cannot write the backup: %s", strerror(errno));
+    return output_write(&f->output, data, size);
 }
 
 static int read_file(void *context, void *to, size_t size, size_t *got)
@@ -50,7 +42,7 @@ static int read_file(void *context, void *to, size_t size, size_t *got)
 
     *got = fread(to, 1, size, f->stream);
     if (*got || !ferror(f->stream)) return 0;
-    return luge_fail(LUGE_IO, __FILE__, __LINE__,
+    return luge_fail(code_of_system(errno), __FILE__, __LINE__,
                      "cannot read the backup: %s", strerror(errno));
 }
 
@@ -73,12 +65,6 @@ static struct luge_backup_stream stream_of(struct file *f)
     return (struct luge_backup_stream){f, write_file, read_file, tell};
 }
 
-static bool is_directory(const char *path)
-{
-    struct stat stat_of;
-    return !stat(path, &stat_of) && S_ISDIR(stat_of.st_mode);
-}
-
 /* What backup is in the file?  Quiet: the caller knows what to say. */
 static int look(const char *path, struct luge_backup_info *info)
 {
@@ -86,8 +72,8 @@ static int look(const char *path, struct luge_backup_info *info)
     struct luge_backup_stream stream = stream_of(&f);
 
     if (!f.stream)
-        return luge_fail(LUGE_IO, __FILE__, __LINE__, "cannot read %s: %s",
-                         path, strerror(errno));
+        return luge_fail(code_of_system(errno), __FILE__, __LINE__,
+                         "cannot read %s: %s", path, strerror(errno));
     int rc = luge_backup_look(&stream, info);
     fclose(f.stream);
     return rc;
@@ -222,65 +208,17 @@ static int find_base(const struct call *c, const char *path,
     return code;
 }
 
-struct target {
-    char part[PATH_BYTES + 32], final[PATH_BYTES];
-    const char *directory;      /* NULL: final is known */
-    struct file file;
-};
-
-static int target_open(struct target *t, const char *to)
-{
-    const char *name = is_directory(to) ? "/backup" : "";
-
-    t->file.stream = stdout;
-    if (!strcmp(to, "-")) return 0;
-    t->directory = *name ? to : NULL;
-    snprintf(t->final, sizeof(t->final), "%s", to);
-    snprintf(t->part, sizeof(t->part), "%.4000s%s.part-%ld", to, name,
-             (long)getpid());
-    t->file.stream = fopen(t->part, "wbxe");
-    return t->file.stream ? 0 : say_system("cannot create", t->part);
-}
-
-static void target_name(struct target *t, const struct luge_backup_info *made)
+/* A backup in DIRECTORY gets a name of its own. */
+static void name_in(struct output *o, const char *directory,
+                    const struct luge_backup_info *made)
 {
     static const uint8_t none[16];
     bool full = !memcmp(made->base, none, 16);
 
-    if (!t->directory) return;
-    snprintf(t->final, sizeof(t->final),
-             "%.4000s/%020" PRIu64 "-%02x%02x%02x%02x.%s", t->directory,
+    snprintf(o->final, sizeof(o->final),
+             "%.4000s/%020" PRIu64 "-%02x%02x%02x%02x.%s", directory,
              made->seq, made->id[0], made->id[1], made->id[2], made->id[3],
              full ? "full" : "since");
-}
-
-/* The name of a file lasts when its directory is synced. */
-static void sync_directory(const char *path)
-{
-    char copy[PATH_BYTES];
-    char *slash;
-
-    snprintf(copy, sizeof(copy), "%s", path);
-    slash = strrchr(copy, '/');
-    if (slash) *slash = 0;
-    int fd = open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
-    (void)fsync(fd);
-    close(fd);
-}
-
-static int target_close(struct target *t, int code)
-{
-    if (t->file.stream == stdout) return code;
-    bool good = !fflush(t->file.stream) && !fsync(fileno(t->file.stream));
-    if (!good && !code) code = say_system("cannot write", t->part);
-    if (fclose(t->file.stream) && !code)
-        code = say_system("cannot close", t->part);
-    if (!code && rename(t->part, t->final))
-        code = say_system("cannot make", t->final);
-    if (code) remove(t->part);
-    else sync_directory(t->final);
-    return code;
 }
 
 static void hex_of(const uint8_t id[16], char hex[33])
@@ -288,29 +226,29 @@ static void hex_of(const uint8_t id[16], char hex[33])
     for (int i = 0; i < 16; i++) snprintf(hex + 2 * i, 3, "%02x", id[i]);
 }
 
-static void tell_made(const struct call *c, const struct target *t,
+static void tell_made(const struct call *c, const struct output *o,
                       const struct luge_backup_info *made, bool full)
 {
     char id[33];
-    bool out = t->file.stream == stdout;
+    bool out = o->stream == stdout;
 
     hex_of(made->id, id);
     if (call_has(c, OPTION_JSON) && !out)
         print_json(json_pack("{s:s, s:s, s:o, s:o, s:o, s:b}", "file",
-                             t->final, "id", id, "seq",
+                             o->final, "id", id, "seq",
                              json_of_count(made->seq), "since",
                              json_of_count(made->base_seq), "pages",
                              json_of_count(made->pages), "full", (int)full));
     else
         fprintf(stderr, "luge: backup: transaction %" PRIu64 ", %" PRIu64
                 " pages%s%s\n", made->seq, made->pages, out ? "" : ", in ",
-                out ? "" : t->final);
+                out ? "" : o->final);
 }
 
 int verb_backup(struct call *c)
 {
     const char *to = call_text(c, 1), *since = c->options[OPTION_SINCE];
-    struct target t = {.file.progress.what = "backup"};
+    struct file f = {.progress.what = "backup"};
     struct luge_backup_info base, made = {0};
     unsigned flags = call_has(c, OPTION_WITH_LOG) ? LUGE_BACKUP_LOG : 0;
     int rc, code = 0;
@@ -321,13 +259,14 @@ int verb_backup(struct call *c)
         code = say_usage(c->verb, "a backup is no text; name a FILE");
     if (!code && since) code = find_base(c, since, &base);
     if (!code) code = call_open(c, LUGE_MUST_EXIST);
-    if (!code) code = target_open(&t, to);
+    bool named = !is_directory(to);
+    if (!code) code = output_open(&f.output, to, named ? "" : "/backup");
     if (code) return code;
-    struct luge_backup_stream stream = stream_of(&t.file);
+    struct luge_backup_stream stream = stream_of(&f);
     rc = luge_backup(c->db, flags, since ? &base : NULL, &stream, &made);
-    if (!rc) target_name(&t, &made);
-    code = target_close(&t, rc ? say_error(rc) : EXIT_DONE);
-    if (!code) tell_made(c, &t, &made, !since);
+    if (!rc && !named) name_in(&f.output, to, &made);
+    code = output_close(&f.output, rc ? say_error(rc) : EXIT_DONE);
+    if (!code) tell_made(c, &f.output, &made, !since);
     return code;
 }
 
@@ -354,7 +293,7 @@ static int restore_now(struct call *c, struct luge_restore_options *o)
 
 static int restore_pipe(struct call *c, struct luge_restore_options *o)
 {
-    struct file f = {stdin, {.what = "restore"}};
+    struct file f = {.stream = stdin, .progress.what = "restore"};
     struct luge_backup_stream stream = stream_of(&f);
 
     o->streams = &stream;
@@ -370,8 +309,8 @@ static int restore_chain(struct call *c, struct luge_restore_options *o,
     int code = files && streams ? 0 : say_error(LUGE_NOMEM);
 
     for (size_t i = 0; i < count && !code; i++) {
-        files[i] = (struct file){fopen(chain[i]->path, "rbe"),
-                                 {.what = "restore"}};
+        files[i] = (struct file){.stream = fopen(chain[i]->path, "rbe"),
+                                 .progress.what = "restore"};
         if (!files[i].stream) code = say_system("cannot read", chain[i]->path);
         streams[i] = stream_of(&files[i]);
     }

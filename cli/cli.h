@@ -177,6 +177,20 @@ int say_usage(const struct verb *verb, const char *format, ...)
 int say_error(int rc); /* NOTFOUND too is an error: of the system's */
 int say_no(int rc);    /* NOTFOUND is the answer "no"; else say_error */
 
+/* output.c: where a stream goes, and what the system says of files. */
+struct output {
+    FILE *stream;
+    char final[4096], part[4096 + 32]; /* its name; until it is whole */
+};
+int code_of_system(int system_errno);
+int say_system(const char *what, const char *path); /* of errno: an exit code */
+bool is_directory(const char *path);
+/* Of zeros: PATH and NAME behind it; NULL or "-": standard output.  An exit
+ * code, as of output_close, which gets how the writing went. */
+int output_open(struct output *o, const char *path, const char *name);
+int output_write(const struct output *o, const void *data, size_t size);
+int output_close(struct output *o, int code);
+
 /* print.c: bytes for people and for programs. */
 void print_bytes(luge_bytes bytes);  /* one line, unprintable bytes escaped */
 /* The first line of BYTES, at most COLUMNS characters. */

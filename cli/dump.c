@@ -1,13 +1,12 @@
 /* cli/dump.c -- the verb dump: a snapshot as a stream, in luge's own format or
  * as JSON Lines.
  *
- *   D1  A file is written beside its name and renamed when it is whole and
- *       durable: an older one under that name is never half replaced.
- *   D2  Progress goes to stderr, once a second; the sum of it at the end.
+ *   D1  Progress goes to stderr, once a second; the sum of it at the end.
  * Not here: reading it back (load.c).
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,9 +16,7 @@
 
 struct dumping {
     struct call *call;
-    FILE *to;
-    const char *path;           /* NULL: standard output */
-    char part[4096];            /* the name until it is whole */
+    struct output to;
     struct progress progress;
 };
 
@@ -43,45 +40,11 @@ void progress_end(const struct progress *p, uint64_t trees, uint64_t pairs,
             PRIu64 " bytes\n", p->what, trees, pairs, bytes);
 }
 
-/* -------------------------------------------------------------- output -- */
-
-static int say_file(const char *what, const char *path)
-{
-    fprintf(stderr, "luge: IO: %s %s: %s\n", what, path, strerror(errno));
-    return EXIT_ERROR;
-}
-
-static int output_open(struct dumping *d)
-{
-    d->to = stdout;
-    if (!d->path) return 0;
-    if (snprintf(d->part, sizeof(d->part), "%s.part-%ld", d->path,
-                 (long)getpid()) >= (int)sizeof(d->part))
-        return say_usage(d->call->verb, "the file's name is too long");
-    d->to = fopen(d->part, "wbxe");
-    return d->to ? 0 : say_file("cannot create", d->part);
-}
-
-/* CODE: how the dump went. */
-static int output_close(struct dumping *d, int code)
-{
-    if (!d->path) return code;
-    bool good = !fflush(d->to) && !fsync(fileno(d->to));
-    if (!good && !code) code = say_file("cannot write", d->part);
-    if (fclose(d->to) && !code) code = say_file("cannot close", d->part);
-    if (!code && rename(d->part, d->path))
-        code = say_file("cannot make", d->path);
-    if (code) remove(d->part);
-    return code;
-}
-
 static int write_out(void *context, const void *data, size_t size)
 {
-    struct dumping *d = context;
+    const struct dumping *d = context;
 
-    if (fwrite(data, 1, size, d->to) == size) return 0;
-    return luge_fail(LUGE_IO, __FILE__, __LINE__, "cannot write the dump: %s",
-                     strerror(errno));
+    return output_write(&d->to, data, size);
 }
 
 static int tell(void *context, const struct luge_dump_progress *so_far)
@@ -102,14 +65,19 @@ static int dump_luge(struct dumping *d, struct luge_dump_progress *done)
 
 /* ---------------------------------------------------------- JSON Lines -- */
 
-static int dump_line(struct dumping *d, json_t *object)
+static int dump_line(struct dumping *d, json_t *object,
+                     struct luge_dump_progress *done)
 {
-    int rc = object && !json_dumpf(object, d->to, JSON_COMPACT) &&
-             fputc('\n', d->to) != EOF ? 0 : LUGE_IO;
+    char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
 
     json_decref(object);
-    return rc ? luge_fail(LUGE_IO, __FILE__, __LINE__,
-                          "cannot write the dump: %s", strerror(errno)) : 0;
+    if (!line)
+        return luge_fail(LUGE_NOMEM, __FILE__, __LINE__, "no memory is left");
+    int rc = output_write(&d->to, line, strlen(line));
+    if (!rc) rc = output_write(&d->to, "\n", 1);
+    done->bytes += strlen(line) + 1;
+    free(line);
+    return rc;
 }
 
 static int dump_tree_lines(struct dumping *d, luge_tree tree, luge_bytes name,
@@ -121,14 +89,14 @@ static int dump_tree_lines(struct dumping *d, luge_tree tree, luge_bytes name,
 
     if (rc) return rc;
     done->trees++;
-    rc = dump_line(d, json_pack("{s:o}", "tree", json_of_bytes(name)));
+    rc = dump_line(d, json_pack("{s:o}", "tree", json_of_bytes(name)),
+                   done);
     while (!rc && !(rc = luge_cursor_next(cursor, &key, &value))) {
         rc = dump_line(d, json_pack("{s:o, s:o, s:o}", "tree",
                                     json_of_bytes(name), "key",
                                     json_of_bytes(key), "value",
-                                    json_of_bytes(value)));
+                                    json_of_bytes(value)), done);
         done->pairs++;
-        done->bytes += key.size + value.size;
         progress_tell(&d->progress, done->pairs, done->bytes);
     }
     luge_cursor_close(cursor);
@@ -165,22 +133,22 @@ static int dump_format(const struct call *c, bool *lines)
 
 int verb_dump(struct call *c)
 {
-    struct dumping d = {.call = c, .path = call_text(c, 1),
-                        .progress = {.what = "dump"}};
+    const char *path = call_text(c, 1);
+    struct dumping d = {.call = c, .progress = {.what = "dump"}};
     struct luge_dump_progress done = {0};
     bool lines;
     luge_tree tree;
     int rc, code = dump_format(c, &lines);
 
-    if (d.path && !strcmp(d.path, "-")) d.path = NULL;
-    if (!code && !d.path && !lines && isatty(STDOUT_FILENO))
+    bool out = !path || !strcmp(path, "-");
+    if (!code && out && !lines && isatty(STDOUT_FILENO))
         code = say_usage(c->verb, "a dump is no text; name a FILE, or use "
                          "--format jsonl");
     if (!code) code = call_read(c, &tree);
-    if (!code) code = output_open(&d);
+    if (!code) code = output_open(&d.to, path, "");
     if (code) return code;
     rc = lines ? dump_lines(&d, &done) : dump_luge(&d, &done);
-    code = output_close(&d, rc ? say_error(rc) : EXIT_DONE);
+    code = output_close(&d.to, rc ? say_error(rc) : EXIT_DONE);
     if (!code)
         progress_end(&d.progress, done.trees, done.pairs, done.bytes);
     return code;

@@ -405,8 +405,7 @@ static int input_open(struct loading *l)
 
     l->from = strcmp(path, "-") ? fopen(path, "rbe") : stdin;
     if (l->from) return 0;
-    fprintf(stderr, "luge: IO: cannot open %s: %s\n", path, strerror(errno));
-    return EXIT_ERROR;
+    return say_system("cannot open", path);
 }
 
 static int load_all(struct loading *l, load_fn *load)

@@ -225,6 +225,6 @@ int print_end(int code)
 {
     errno = 0;
     if (!fflush(stdout) && !ferror(stdout)) return code;
-    fprintf(stderr, "luge: IO: standard output: %s\n", strerror(errno));
-    return EXIT_ERROR;
+    if (code == EXIT_ERROR) return code;        /* it has been said */
+    return say_system("cannot write", "standard output");
 }

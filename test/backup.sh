@@ -36,6 +36,34 @@ is "and leaves no file" "$(ls full2* 2>&1 | grep -c part)" "0"
 
 luge backup db - 2>/dev/null | luge restore - piped 2>/dev/null
 is "through a pipe" "$(luge checksum piped)" "$sum"
+mkfifo fifo
+timeout 20 cat fifo >through & children="$children $!"
+code "backup to a pipe with a name" 0 timeout 20 "$LUGE" backup db fifo
+wait
+is "which stays one" "$(test -p fifo && echo pipe)" "pipe"
+luge restore through through-copy 2>/dev/null
+is "and what came out is a backup" "$(luge checksum through-copy)" "$sum"
+timeout 20 cat fifo >through & children="$children $!"
+code "dump to a pipe with a name" 0 timeout 20 "$LUGE" dump db fifo
+wait
+luge load dumped through 2>/dev/null
+is "and what came out is a dump" "$(luge checksum dumped)" "$sum"
+echo old >target; ln -s target link
+code "backup to a link" 0 luge backup db link
+is "follows it" "$(test -L link && luge restore target linked 2>/dev/null &&
+                   luge checksum linked)" "$sum"
+if [ -c /dev/full ]; then
+    ln -s /dev/full device
+    code "backup to a full device" 3 luge backup db device
+    is "says so once" "$err" "luge: NOSPACE: cannot write /dev/full\
+: No space left on device"
+    is "and it is still one" "$(test -c /dev/full && echo device)" "device"
+    run sh -c '"$LUGE" backup db - >/dev/full'
+    is "the same of standard output" "$err" "luge: NOSPACE: cannot write \
+standard output: No space left on device"
+fi
+code "backup where nobody may" 3 luge backup db nowhere/full
+like "says why" "$err" '^luge: NOTFOUND: cannot create nowhere/full'
 head -c 3000 full >short
 code "a backup cut short" 3 luge restore short short-copy
 like "a backup cut short says so" "$err" '^luge: CORRUPT: .*cut short'
