@@ -42,7 +42,8 @@ int say_error(int rc)
 int say_no(int rc)
 {
     say_error(rc);
-    return rc == LUGE_NOTFOUND ? EXIT_NO : EXIT_ERROR;
+    /* In a state of the past even "main" may not be there yet. */
+    return rc == LUGE_NOTFOUND || rc == LUGE_NOTREE ? EXIT_NO : EXIT_ERROR;
 }
 
 int say_usage(const struct verb *verb, const char *format, ...)

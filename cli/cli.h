@@ -36,7 +36,7 @@ enum exit_code {
       "only keys (or numbers) from KEY on, KEY included")                     \
     X(TO, "to", "KEY", "only keys (or numbers) before KEY")                   \
     X(REVERSE, "reverse", NULL, "from the greatest key to the smallest")      \
-    X(LIMIT, "limit", "N", "N pairs at most")                                 \
+    X(LIMIT, "limit", "N", "N pairs, lines or transactions at most")          \
     X(KEYS, "keys", NULL, "keys without their values")                        \
     X(SINCE, "since", "SEQ|BACKUP",                                           \
       "only what came after a transaction, or a backup (its file, or a "      \
@@ -56,7 +56,7 @@ enum exit_code {
     X(BASE, "base", "TREE", "the state that both sides come from")            \
     X(POLICY, "policy", "P",                                                  \
       "who is right: fail, ours, theirs, newer or newer:BYTE")                \
-    X(FORMAT, "format", "F", "luge, jsonl or mdb instead of the usual one")   \
+    X(FORMAT, "format", "F", "luge or jsonl; load reads mdb, too")            \
     X(BRANCH, "branch", "NAME", "this branch of the conversation")            \
     X(AUTHOR, "author", "NAME", "who says it")                                \
     X(TYPE, "type", "TYPE", "what kind of thing it is")                       \
@@ -175,7 +175,7 @@ int call_word_number(const struct call *c, int number, uint64_t *value);
 int say_usage(const struct verb *verb, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 int say_error(int rc); /* NOTFOUND too is an error: of the system's */
-int say_no(int rc);    /* NOTFOUND is the answer "no"; else say_error */
+int say_no(int rc);    /* NOTFOUND and NOTREE are the answer "no" */
 
 /* output.c: where a stream goes, and what the system says of files. */
 struct output {

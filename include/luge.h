@@ -184,7 +184,8 @@ struct luge_options {
  * options may be NULL.  A second open of one directory in one process shares
  * the environment and needs equal page_bytes or 0; the first
  * opener's settings hold.
- * Memory: *db is the caller's until luge_close.  Threads: any.
+ * Memory: *db is the caller's until luge_close; NULL after an error.
+ * Threads: any.
  * Blocks: while another process recovers or attaches, at most busy_timeout_ms.
  * Errors: NOTFOUND, EXISTS, NOTLUGE, VERSION, CORRUPT, PERMISSION, NOSPACE,
  * UNSUPPORTED (network file systems), BUSY, IO, NOMEM, INVALID. */
@@ -241,7 +242,8 @@ enum luge_begin_flags {
  * power loss could still take back is seen by a reader.  A LUGE_TURN
  * transaction sees the newest commit, durable or not; its own luge_commit waits
  * for that too if it changed nothing.
- * Memory: *txn is the caller's until luge_commit or luge_abort.
+ * Memory: *txn is the caller's until luge_commit or luge_abort; NULL after an
+ * error.
  * Errors: READONLY, BUSY (turn), LIMIT (2 000 readers), NOMEM, FORKED,
  * BROKEN. */
 LUGE_API int luge_begin(luge_db *db, unsigned flags, luge_txn **txn);

@@ -88,6 +88,13 @@ is "is the first" "$(luge get r1 k)" "1"
 code "after the last, from the log" 0 \
     luge restore row r4 --at "$fourth" --log db/log
 is "is the fourth" "$(luge get r4 k)" "4"
+cp -r db/log kept-log; chmod -R a-w kept-log
+nobody=
+[ "$(id -u)" = 0 ] && nobody="setpriv --reuid 65534 --clear-groups"
+chmod 755 . "$scratch"; mkdir -m 777 theirs; cp "$LUGE" command
+cp -r row theirs/row; chmod -R a+rX theirs/row
+code "from a log that cannot be written" 0 \
+     $nobody ./command restore theirs/row theirs/r5 --at end --log kept-log
 code "to the end of the log" 0 luge restore row r5 --at end --log db/log
 is "is the fourth, too" "$(luge get r5 k)" "4"
 code "after the last, without the log" 3 luge restore row r6 --at "$fourth"

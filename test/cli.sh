@@ -356,7 +356,7 @@ fi
 if [ -w /dev/full ]; then
     luge scan db >/dev/full 2>.err
     is "a full standard output is an error" "$?" "3"
-    like "with a name" "$(cat .err)" '^luge: IO: .'
+    like "with a name" "$(cat .err)" '^luge: NOSPACE: .'
 fi
 luge scan db | head -1 >/dev/null
 is "a reader that leaves early does no harm" "$(luge get db a)" "va"

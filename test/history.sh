@@ -31,6 +31,8 @@ is "a time to come is now" "$(luge get db a --at 2199-01-01)" "drei"
 then=$(luge log db --json | grep "\"seq\":$first," |
     sed 's/.*"time":"\([^"]*\)".*/\1/')
 is "a time" "$(luge scan db --at "$then")" "$(luge scan db --at "$first")"
+run "$LUGE" get db a --at 1
+is "before there was main" "$code" "1"
 run "$LUGE" get db a --at 99
 is "not yet" "$code" 1
 run "$LUGE" get db a --at 2001-01-01

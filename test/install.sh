@@ -12,6 +12,11 @@ pc=$(find root -name luge.pc)
 is "a pkg-config file" "$(basename "$pc")" "luge.pc"
 lib=$scratch/$(dirname "$(dirname "$pc")")
 prefix=$(dirname "$lib" | sed 's,/lib$,,')
+for header in "$LUGE_SOURCE"/include/*.h; do
+    page=$(basename "$header" .h).3
+    is "$(basename "$header") has a page" \
+       "$(find root -name "$page" | wc -l)" "1"
+done
 for file in include/luge.h bin/luge share/man/man1/luge.1 \
     share/man/man3/luge.3 share/bash-completion/completions/luge.bash; do
     if [ -s "$prefix/$file" ]; then

@@ -997,7 +997,7 @@ static void errors_have_words(void **state)
     luge_abort(txn);
 }
 
-/* CALL answers CODE, and the last error is of it: WORDS, or those of the code. */
+/* CALL answers CODE, and the last error is of it: WORDS, or the code's. */
 #define says(code, words, call) says_((code), (words), (call), #call)
 static void says_(int code, const char *words, int rc, const char *call)
 {

@@ -1217,6 +1217,19 @@ static int nobody_opens(struct rig *r)
     return 0;
 }
 
+/* It says what a reader needs, not that some file could not be opened. */
+static int nobody_reads(struct rig *r)
+{
+    struct luge_options reader = {.flags = LUGE_READ_ONLY};
+    luge_db *db = NULL;
+    if (!getuid()) {
+        CHILD_MUST(!setgid(65534) && !setuid(65534));
+    }
+    CHILD_ANSWERS(LUGE_PERMISSION, luge_open(r->path, &reader, &db));
+    CHILD_MUST(strstr(luge_last_error()->text, "who reads must be allowed"));
+    return 0;
+}
+
 static void no_permission(void **state)
 {
     struct rig *r = *state;
@@ -1232,6 +1245,7 @@ static void no_permission(void **state)
     assert_int_equal(chmod(inside(r, "db"), 0644), 0);
     /* Everything may be read, nothing written: not even a reader gets in. */
     assert_int_equal(in_child(nobody_opens, r), 0);
+    assert_int_equal(in_child(nobody_reads, r), 0);
     rig_open(r, NULL);
     assert_int_equal(in_child(nobody_opens, r), 0);
     now_holds(r, LUGE_MAIN, "k", "v");

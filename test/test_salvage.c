@@ -12,6 +12,7 @@
 #include "rig.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "luge_backup.h"
@@ -445,12 +446,61 @@ static void the_log_is_done_again(void **state)
     assert_int_equal(access(whole, F_OK), -1);
 }
 
+/* What a newer luge wrote is not damage: it would be misread. */
+static void a_newer_format_is_refused(void **state)
+{
+    struct rig *r = *state;
+    char path[700], whole[600];
+    uint8_t page[PAGE];
+    commit_put(r, "a", "1");
+    rig_close(r);
+    snprintf(path, sizeof path, "%s/db", r->path);
+    snprintf(whole, sizeof whole, "%s/new", r->base);
+    int fd = open(path, O_RDWR);
+    for (off_t slot = 0; slot < 2; slot++) {
+        struct superblock *s = (void *)page;
+        assert_int_equal(pread(fd, page, PAGE, slot * PAGE), PAGE);
+        if (!s->number) continue;
+        s->format = ENV_FORMAT + 1;
+        s->sum = base_hash(s, offsetof(struct superblock, sum), s->number);
+        assert_int_equal(pwrite(fd, page, PAGE, slot * PAGE), PAGE);
+    }
+    close(fd);
+    answers(LUGE_VERSION, luge_salvage(r->path, whole, NULL, NULL, NULL,
+                                       NULL));
+}
+
+static int nobody_salvages(struct rig *r)
+{
+    char whole[600];
+    struct luge_salvaged done;
+    snprintf(whole, sizeof whole, "%s/new", r->base);
+    if (!getuid()) CHILD_MUST(!setgid(65534) && !setuid(65534));
+    CHILD_ANSWERS(0, luge_salvage(r->path, whole, NULL, NULL, NULL, &done));
+    CHILD_MUST(done.records == 1);
+    return 0;
+}
+
+/* What is broken is not changed, so it need not be writable. */
+static void reading_is_enough(void **state)
+{
+    struct rig *r = *state;
+    char path[700];
+    commit_put(r, "a", "1");
+    rig_close(r);
+    snprintf(path, sizeof path, "%s/lock", r->path);
+    assert_int_equal(chmod(path, 0444), 0);
+    assert_int_equal(chmod(r->base, 0777), 0);
+    assert_int_equal(in_child(nobody_salvages, r), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
         TEST(pages_are_damaged), TEST(what_leads_is_damaged),
-        TEST(the_log_is_done_again),
+        TEST(the_log_is_done_again), TEST(a_newer_format_is_refused),
+        TEST(reading_is_enough),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

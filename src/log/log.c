@@ -147,7 +147,8 @@ static int segment_get(struct log *log, u64 number, unsigned flags,
 
 int log_segment_get(struct log *log, u64 number, struct log_segment **segment)
 {
-    return segment_get(log, number, OS_WRITE, segment);
+    return segment_get(log, number, log->only_read ? OS_READ : OS_WRITE,
+                       segment);
 }
 
 int log_segment_map(struct log *log, struct log_segment *segment)
@@ -359,8 +360,8 @@ int log_segment_bytes(struct log *log, u64 number, u64 *bytes)
     return 0;
 }
 
-/* What was made to measure for one frame is left behind it: it is large, and can
- * go once nothing in it is needed. */
+/* What was made to measure for one frame is left behind it: it is large, and
+ * can go once nothing in it is needed. */
 static bool is_full(u64 bytes, u64 offset, u64 need)
 {
     return offset + need > bytes ||

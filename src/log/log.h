@@ -74,6 +74,7 @@ struct log {
     u32 owner;               /* seat: in the name of this process's spare */
     int (*may_write)(void *context); /* L4, asked before each write; or NULL */
     void *context;
+    bool only_read;          /* another's: its files need not be writable */
     pthread_mutex_t lock;
     u64 clock;
     struct log_segment open[LOG_OPEN_MAX];

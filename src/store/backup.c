@@ -379,6 +379,8 @@ int luge_backup(luge_db *db, unsigned flags,
         rc = fail(LUGE_READONLY, "the database was opened read-only");
     if (!rc && (flags & LUGE_BACKUP_LOG) && !base)
         rc = fail(LUGE_INVALID, "the log since which backup?");
+    if (!rc && (!stream || !stream->write))
+        rc = fail(LUGE_INVALID, "no stream to write to is given");
     if (rc) return rc;
     rc = steps(&b, flags, base);
     if (b.txn) txn_abort(b.txn);

@@ -10,6 +10,7 @@
 int luge_begin_at(luge_db *db, uint64_t seq, luge_txn **txn)
 {
     struct env *e = &db->store->env;
+    *txn = NULL;
     int rc = env_usable(e);
     if (!rc) rc = asof_begin(e, seq, txn);
     if (!rc) store_own_txn(db, *txn);

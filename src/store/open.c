@@ -202,6 +202,14 @@ static int may_be_made(struct env *e, const char *conf)
     return rc && e->os->stat(e->os, conf, &stat) ? may_create(e) : 0;
 }
 
+/* The errno stays: it is the reason. */
+static int no_reader(const struct env *e)
+{
+    return fail_errno(LUGE_PERMISSION, luge_last_error()->system_errno,
+                      "%s may not be written; who reads must be allowed to, "
+                      "for others must see what he reads", e->path);
+}
+
 /* Where no database is nor may be made, no lock file must be left behind. */
 static int open_lock_file(struct env *e)
 {
@@ -215,6 +223,8 @@ static int open_lock_file(struct env *e)
     if (!rc)
         rc = e->os->open(e->os, path, OS_WRITE | OS_CREATE,
                          &e->share.lock_file);
+    if (rc == LUGE_PERMISSION && e->options.flags & LUGE_READ_ONLY)
+        rc = no_reader(e);
     if (!rc) os_close_in_child(e->share.lock_file);
     return rc;
 }
@@ -482,6 +492,7 @@ int luge_open(const char *path, const struct luge_options *options,
     static const struct luge_options defaults;
     char full[PATH_BYTES];
     struct store_env *store = NULL;
+    *result = NULL;
     if (!options) options = &defaults;
     struct os *os = options->platform ? options->platform : os_native();
     int rc = check_options(options);
@@ -572,9 +583,9 @@ int luge_close(luge_db *db)
     }
     u32 open_txns = txn_count_open(&s->env, db);
     if (open_txns)
-        return fail(LUGE_BUSY, "%u transactions are still open", open_txns);
+        return fail(LUGE_BUSY, "transactions are still open: %u", open_txns);
     if (atomic_load(&db->open_watches))
-        return fail(LUGE_BUSY, "%u watches are still open",
+        return fail(LUGE_BUSY, "watches are still open: %u",
                     atomic_load(&db->open_watches));
     lock_registry();
     if (!--s->handles) {

@@ -252,6 +252,7 @@ static int take_log(struct restore *r)
     int rc = r->sealed ? 0 : restore_seal(r);
     if (!rc) rc = log_open(&log, r->e->os, r->options->log, r->source);
     if (rc) return rc;
+    log.only_read = true;
     rc = apply_log(r, &log);
     log_close(&log);
     return rc;
@@ -294,6 +295,7 @@ int luge_restore(const char *path, const struct luge_restore_options *options,
 {
     struct restore r = {.options = options};
     if (!path || !*path) return fail(LUGE_INVALID, "the path is empty");
+    if (!options) return fail(LUGE_INVALID, "no backup is given");
     if (options->seq && options->time_ns)
         return fail(LUGE_INVALID, "a number and a time are wanted at once");
     int rc = steps(&r, path);

@@ -102,7 +102,8 @@ static int refuse_if_open(struct salvage *s)
     struct os_file *file = NULL;
     bool held = false;
     snprintf(path, sizeof path, "%.4000s/lock", s->broken);
-    int rc = s->os->open(s->os, path, OS_WRITE, &file);
+    /* Only asked: it may be on a medium that cannot be written. */
+    int rc = s->os->open(s->os, path, OS_READ, &file);
     if (!rc)
         rc = s->os->lock_test(file, SHARE_LOCK_SEATS, SHARE_SEATS_MAX, &held);
     if (file) s->os->close(file);
@@ -124,6 +125,9 @@ static int open_db(struct salvage *s)
     if (!rc && !s->super_valid)
         salvage_say(s, "neither superblock is valid");
     s->super_damaged = damaged > 0;
+    if (!rc && s->super_valid && s->super.format > ENV_FORMAT)
+        rc = fail(LUGE_VERSION, "%s has format %u; this luge knows formats up "
+                  "to %d", s->broken, s->super.format, ENV_FORMAT);
     if (!rc && s->super_valid && damaged)
         salvage_say(s, "a superblock is damaged, perhaps the newer");
     if (!rc && s->super_valid && !s->instance_known) {

@@ -138,6 +138,7 @@ int salvage_log(struct salvage *s)
     snprintf(path, sizeof path, "%.4000s/log", s->broken);
     int rc = log_open(&log, s->os, path, s->instance);
     if (rc) return rc;
+    log.only_read = true;
     rc = find_start(s, &log, &at, &seq);
     if (!rc) rc = find_end(&log, &at, &end, &seq);
     if (!rc) rc = redo_all(s, &log, &at, &end);

@@ -54,6 +54,7 @@ void store_own_txn(luge_db *db, luge_txn *txn)
 
 int luge_begin(luge_db *db, unsigned flags, luge_txn **txn)
 {
+    *txn = NULL;
     if ((flags & (LUGE_WRITE | LUGE_TURN)) && (db->flags & LUGE_READ_ONLY))
         return fail(LUGE_READONLY, "the database was opened read-only");
     int rc = store_flags_ok(flags, LUGE_WRITE | LUGE_TURN | LUGE_TXN_FULL |
