@@ -292,6 +292,36 @@ static int drop_in(luge_txn *txn, void *name)
     return luge_drop_path(txn, luge_str(name), NULL);
 }
 
+/* Where two trees parted is a pin that went since; but the snapshot that their
+ * past is made from still has that state. */
+static void where_they_parted(void **state)
+{
+    struct rig *r = *state;
+    luge_txn *txn;
+    luge_tree fork, base;
+    char name[] = "fork", path[] = "path", kept[] = "kept";
+    commit_put(r, "k", "1");
+    fine(luge_transact(r->db, 0, hold_main, path));
+    fine(luge_transact(r->db, 0, snapshot_in, kept));
+    fine(luge_transact(r->db, 0, fork_main, name));
+    commit_put(r, "k", "2");
+    txn = begin(r, LUGE_WRITE);
+    fine(luge_tree_open(txn, luge_str("fork"), 0, &fork));
+    put(txn, fork, "k", "3");
+    fine(luge_commit(txn));
+    uint64_t seq = seq_now(r);
+    fine(luge_transact(r->db, 0, drop_in, name));
+    fine(luge_transact(r->db, 0, forget_in, path));
+    commit_put(r, "k", "4");
+    fine(luge_checkpoint(r->db));
+    fine(luge_begin_at(r->db, seq, &txn));
+    holds(txn, LUGE_MAIN, "k", "2");
+    holds(txn, fork, "k", "3");
+    fine(luge_fork_base(txn, LUGE_MAIN, fork, &base));
+    holds(txn, base, "k", "1");
+    luge_abort(txn);
+}
+
 /* The replay holds a pin of "main" that went with "fork" when it was dropped;
  * "again" has another one in truth, and must be readable all the same. */
 static void a_snapshot_that_stayed(void **state)
@@ -439,7 +469,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
         TEST(behind_each_commit), TEST(times), TEST(then_and_now),
         TEST(large_values), TEST(the_log_has_gone), TEST(from_a_snapshot),
-        TEST(a_snapshot_that_went), TEST(a_snapshot_that_stayed),
+        TEST(a_snapshot_that_went), TEST(where_they_parted),
+        TEST(a_snapshot_that_stayed),
         TEST(the_caretaker_takes_them), TEST(old_ones_are_thinned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,6 +201,7 @@ static int stand_on_snapshot(struct asof *a, const struct base *b)
     struct tree catalog = {whole.root, whole.count};
     txn_past_begin(a->txn, &catalog, pin.number);
     a->txn->view.pins_in = a->now->view.catalog.root;
+    a->txn->view.began_in = whole.root;
     a->txn->view.pins_upto = pin.number;
     rc = feed_reader_seek(&a->reader, b->seq - 1);
     if (!rc) rc = next_record(a, &record);

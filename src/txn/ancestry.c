@@ -25,6 +25,17 @@ static int origin_of(struct view *v, const struct view_pin *at,
     return rc;
 }
 
+/* What the past began at has the same state as its tree's head, whatever became
+ * of the pin: one root in one version is one state. */
+static bool is_where_it_began(struct view *v, const struct view_pin *at,
+                              const struct pin_record *pin)
+{
+    struct catalog_record head;
+    return v->pins_in != PAGE_NONE &&
+           !lineage_record_in(v, v->began_in, at->tree, &head) &&
+           head.root == pin->root;
+}
+
 static int state_at(struct view *v, const struct view_pin *at,
                     struct tree *tree)
 {
@@ -35,8 +46,9 @@ static int state_at(struct view *v, const struct view_pin *at,
         if (!rc) *tree = t->tree;
         return rc;
     }
-    int rc = lineage_pin_stands(v, at);
-    if (!rc) rc = lineage_pin_get(v, at, &pin);
+    int rc = lineage_pin_get(v, at, &pin);
+    if (!rc && !is_where_it_began(v, at, &pin))
+        rc = lineage_pin_stands(v, at);
     if (!rc) *tree = (struct tree){pin.root, pin.count};
     return rc;
 }

@@ -70,8 +70,9 @@ struct view {
     int (*freeze)(void *context, struct view *v, struct view_tree *t);
     void *freezer;                  /* its context */
     /* Of the past, begun at a snapshot: a pin below `pins_upto` was there then,
-     * and may be read if the catalog PINS_IN, of now, has it.  NONE: any. */
-    page_ref pins_in;
+     * and may be read if the catalog PINS_IN, of now, has it (NONE: any), or if
+     * it is a tree's head in the snapshot's catalog, BEGAN_IN. */
+    page_ref pins_in, began_in;
     u64 pins_upto;
     struct view_tree *frozen;       /* by VIEW_FROZEN | index */
     u32 frozen_count, frozen_capacity;
