@@ -252,7 +252,8 @@ LUGE_API int luge_begin(luge_db *db, unsigned flags, luge_txn **txn);
  * TXN and its cursors are gone whatever the answer.
  * Errors: CONFLICT (something it read was changed since: run it again),
  * NOSPACE, IO, NOMEM, CORRUPT: nothing was changed.  BROKEN after a failed
- * sync: whether it lasts is unknown, and the database must be reopened. */
+ * sync, or one that was robbed of the turn and could not undo its record:
+ * whether it lasts is unknown, and the database must be reopened. */
 LUGE_API int luge_commit(luge_txn *txn);
 
 /* End TXN and forget its changes.  NULL is allowed.  Never fails. */

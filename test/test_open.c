@@ -3,7 +3,10 @@
  * Holds: how a database is opened, made, shared and closed; what a second
  * process sees; what is left after one that died; what a forked child may do;
  * and what happens where the system says no.
- * Not here: damaged content (test_damage.c), storms (crash_storm.c).
+ * Long: each case is a scene with children of its own; they share no more than
+ * test/rig.h has.
+ * Not here: damaged content (test_damage.c), storms (crash_storm.c), a disk that
+ * becomes full through luge itself (test_full.c).
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -588,6 +591,67 @@ static void a_refused_record_stays_away(void **state)
     rig_open(r, NULL);
     assert_int_equal(luge_was_recovered(r->db), 1);
     now_holds(r, LUGE_MAIN, "k", "before");
+    commit_put(r, "k", "after");
+    fine(luge_check(r->db, NULL, NULL));
+    rig_reopen(r);
+    now_holds(r, LUGE_MAIN, "k", "after");
+}
+
+static int write_refused(struct os_file *file, const void *from, size_t size,
+                         u64 offset)
+{
+    (void)file, (void)from, (void)size, (void)offset;
+    return base_fail(LUGE_IO, EIO, __FILE__, __LINE__, "the device is gone");
+}
+
+static int write_stop_and_fail(struct os_file *file, const void *from,
+                               size_t size, u64 offset)
+{
+    int rc = write_and_stop(file, from, size, offset);
+    if (os_native()->write == native.write) os_native()->write = write_refused;
+    return rc;
+}
+
+static int robbed_and_cannot_take_it_back(struct rig *r)
+{
+    luge_db *db;
+    luge_txn *txn;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_WRITE, &txn));
+    CHILD_ANSWERS(0, luge_put(txn, LUGE_MAIN, luge_str("k"),
+                              luge_str("robbed")));
+    native.write = os_native()->write;
+    os_native()->write = write_stop_and_fail;
+    CHILD_ANSWERS(LUGE_BROKEN, luge_commit(txn));
+    CHILD_MUST(strstr(luge_last_error()->text, "unknown"));
+    CHILD_ANSWERS(LUGE_BROKEN, luge_begin(db, LUGE_READ, &txn));
+    return 0;
+}
+
+/* If the record of who was robbed cannot be taken back, he must not say that
+ * nothing was changed: recovery may find it. */
+static void a_record_that_cannot_be_taken_back(void **state)
+{
+    CHILD_WITH_THREADS();
+    struct rig *r = *state;
+    int status;
+    luge_bytes value;
+    rig_open(r, NULL);
+    commit_put(r, "k", "before");
+    rig_close(r);
+    pid_t thief = child_that_stops(thief_who_dies, r);
+    pid_t robbed = child_that_stops(robbed_and_cannot_take_it_back, r);
+    kill(thief, SIGCONT);
+    assert_int_equal(waitpid(thief, &status, 0), thief);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    kill(robbed, SIGCONT);
+    assert_int_equal(waitpid(robbed, &status, 0), robbed);
+    assert_int_equal(status, 0);
+    rig_open(r, NULL);
+    luge_txn *txn = begin(r, LUGE_READ);
+    fine(luge_get(txn, LUGE_MAIN, luge_str("k"), &value));
+    assert_true(is(value, "before") || is(value, "robbed"));
+    luge_abort(txn);
     commit_put(r, "k", "after");
     fine(luge_check(r->db, NULL, NULL));
     rig_reopen(r);
@@ -1492,6 +1556,7 @@ int main(void)
         CLOSED(a_validation_is_stopped),
         CLOSED(a_process_is_stopped_with_the_turn),
         CLOSED(a_replay_sorts), CLOSED(a_refused_record_stays_away),
+        CLOSED(a_record_that_cannot_be_taken_back),
         CLOSED(the_thief_has_left),
         CLOSED(a_checkpoint_that_was_not_told), CLOSED(too_many_processes),
         CLOSED(creating_at_once),

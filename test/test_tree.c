@@ -7,6 +7,8 @@
  * must do no harm to any function.  A failure prints the seed; LUGE_SEED=n runs
  * that one alone.  LUGE_TEST=short and =long change how many there are.
  * Compiled a second time with TREE_TEST_KEYS_MAX=4 the trees are deep.
+ * Long, because the twin, its steps and the prover of live pages are one thing,
+ * which the hostile test mutates and the deep build compiles with other limits.
  * Not here: pages (test/fake_pages.c stands in for them).
  */
 #include <setjmp.h>

@@ -75,6 +75,17 @@ static void bound_memory(struct env *e)
     if (bytes > e->options.cache_bytes) (void)publish_head(e);
 }
 
+/* A record was appended, is not ours to land, and could not be made void: if
+ * all die now, recovery may find it. */
+static int in_doubt(struct env *e, int why)
+{
+    atomic_store(&e->broken, LUGE_BROKEN);
+    return fail(LUGE_BROKEN, "the turn was taken from this commit, and its "
+                "record could not be taken back (%s): whether it lasts is "
+                "unknown; close all handles and open again",
+                luge_error_text(why));
+}
+
 int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
                 struct ops *ops, unsigned log_flags, u64 *seq)
 {
@@ -102,7 +113,7 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
     if (rc) {
         int failed = appended ? tail_take_back(e, &from, &next.log) : 0;
         head_abandon(e, view, mark);
-        return failed ? failed : rc;
+        return failed ? in_doubt(e, failed) : rc;
     }
     /* Cannot fail from here (H3). */
     e->failed_open = e->end_unsure = false;
