@@ -148,18 +148,20 @@ static void shared_pages_stay(void **state)
     fine(luge_commit(txn));
     fill(r, "fork", 4000, 400, 10);
     fine(luge_checkpoint(r->db));
+    uint64_t all = blocks(r);
     drop(r, "first");
     uint64_t sum = checksum(r);
     fine(luge_compact(r->db, NULL, NULL, &done));
     assert_int_equal(checksum(r), sum);
     fine(luge_check(r->db, NULL, NULL));
-    assert_true(blocks(r) < 2500000);
+    /* first had ten of eleven records, however many a node holds */
+    assert_true(blocks(r) < all / 4);
     txn = begin(r, LUGE_WRITE);
     fine(luge_snapshot_drop(txn, luge_str("kept")));
     fine(luge_drop_path(txn, luge_str("fork"), NULL));
     fine(luge_commit(txn));
     fine(luge_compact(r->db, NULL, NULL, &done));
-    assert_true(done.after_bytes < 1500000);
+    assert_true(done.after_bytes < all / 4);
     fine(luge_check(r->db, NULL, NULL));
 }
 
