@@ -5,8 +5,8 @@
  * and what happens where the system says no.
  * Long: each case is a scene with children of its own; they share no more than
  * test/rig.h has.
- * Not here: damaged content (test_damage.c), storms (crash_storm.c), a disk that
- * becomes full through luge itself (test_full.c).
+ * Not here: damaged content (test_damage.c), storms (crash_storm.c), a disk
+ * that becomes full through luge itself (test_full.c).
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
