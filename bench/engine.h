@@ -41,6 +41,7 @@ enum engine_kind {
     KIND_SPACE = 1 << 4,
     KIND_FLOOR = 1 << 5,          /* the bare device shows its own figure */
     KIND_FEED = 1 << 6,           /* followers of what is committed */
+    KIND_MODEL = 1 << 7,          /* the models that stand on luge */
     KIND_PEER = KIND_READ | KIND_ASYNC | KIND_DURABLE | KIND_MIXED |
                 KIND_SPACE,       /* what a database takes part in */
 };

@@ -270,7 +270,7 @@ const struct engine engine_luge = {
                "load: transactions of 10,000 holding the turn",
     .options_limited = "cache_bytes a quarter of the limit",
     .rank = {RANK_PREFIX, RANK_POWER},
-    .kinds = KIND_PEER | KIND_FEED,
+    .kinds = KIND_PEER | KIND_FEED | KIND_MODEL,
     .abilities = CAN_PROCESSES | CAN_IDS,
     .version = version,
     .open = db_open,

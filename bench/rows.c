@@ -65,6 +65,16 @@ static const struct mix
     {.name = label, .text = what, .unit = its_unit, .work = function,         \
      .shape = &shape_16, .kinds = KIND_FEED, __VA_ARGS__}
 
+/* Rows of the models: luge alone.  Events hold the values of shape_16. */
+#define EVENT(label, what, function, ...)                                     \
+    {.name = label, .text = what, .unit = "events/s", .work = function,       \
+     .shape = &shape_16, .kinds = KIND_MODEL, __VA_ARGS__}
+
+#define CONVO(label, what, ...)                                               \
+    {.name = label, .text = what, .unit = "nodes/s",                          \
+     .work = work_convo_append, .shape = &shape_16, .kinds = KIND_MODEL,      \
+     .threads = 1, .reps_max = 3, .settled = true, __VA_ARGS__}
+
 #define SPACE(label, what, function, its_base, ...)                           \
     {.name = label, .text = what, .unit = "", .work = function,               \
      .shape = &shape_16, .kinds = KIND_SPACE, .base = its_base, __VA_ARGS__}
@@ -173,6 +183,30 @@ const struct row rows[] = {
          "operations/s", work_replay, .amount = 1, .reps_max = 3),
     FEED("replay-100", "the same, 100 operations a transaction",
          "operations/s", work_replay, .amount = 100, .reps_max = 3),
+
+    EVENT("event-durable-t16", "16 threads append durable events, one each",
+          work_event_append, .mode = MODE_DURABLE, .threads = 16, .amount = 1,
+          .timed = true, .settled = true),
+    EVENT("event-durable-p4", "4 processes append durable events, one each",
+          work_event_append, .mode = MODE_DURABLE, .processes = 4,
+          .amount = 1, .timed = true, .settled = true),
+    EVENT("event-durable-p16", "the same with 16 processes",
+          work_event_append, .mode = MODE_DURABLE, .processes = 16,
+          .amount = 1, .timed = true, .settled = true),
+    EVENT("event-async-t1", "async appends of 500 events", work_event_append,
+          .threads = 1, .amount = 500),
+    EVENT("event-async-p16", "the same with 16 processes", work_event_append,
+          .processes = 16, .amount = 500),
+    EVENT("event-replay", "all events, in their order", work_event_replay,
+          .reps_max = 3),
+    EVENT("event-replay-stream", "those of one of 16 streams",
+          work_event_replay, .amount = 1, .reps_max = 3),
+    EVENT("event-replay-type", "those of one of 4 types", work_event_replay,
+          .amount = 2, .reps_max = 3),
+    CONVO("convo-append-few", "async appends to a thousandth of the nodes",
+          .amount = 1000),
+    CONVO("convo-append-all", "the same to as many nodes as there are records",
+          .amount = 1),
 
     SPACE("open", "open and first read, 5 x the records, cached", work_open,
           BASE_BIG_SHARED, .grow = true),

@@ -76,7 +76,7 @@ struct row {
     enum row_base base;
     enum engine_mode mode;
     u32 threads, processes;         /* one of them is 0 */
-    u32 amount;                     /* gets a snapshot, records a range, ... */
+    u32 amount;                     /* gets a snapshot, events an append, ... */
     const struct mix *mix;
     bool timed;                     /* each operation by itself */
     bool memory;                    /* show the memory it took */

@@ -58,6 +58,17 @@ static const struct target targets[] = {
     T("feed", "watched-durable-64", THROUGHPUT, "row watched-durable-0", 0.9),
     T("feed", "replay-1", THROUGHPUT, "=1e6", 1.0),
     T("feed", "replay-100", THROUGHPUT, "=1e6", 1.0),
+
+    T("events", "event-durable-t16", THROUGHPUT, "=20e3", 1.0),
+    T("events", "event-durable-p16", THROUGHPUT, "=20e3", 1.0),
+    T("events", "event-async-t1", THROUGHPUT, "=400e3", 1.0),
+    T("events", "event-async-p16", THROUGHPUT, "=400e3", 1.0),
+    T("events", "event-replay", THROUGHPUT, "=2e6", 1.0),
+    T("events", "event-replay-stream", THROUGHPUT, "=2e6", 1.0),
+    T("events", "event-replay-type", THROUGHPUT, "=2e6", 1.0),
+    /* A million nodes cost what a thousand do, within what two runs differ. */
+    T("conversations", "convo-append-all", THROUGHPUT, "row convo-append-few",
+      0.9),
 };
 
 /* Of a row without targets: the first of these that was measured. */

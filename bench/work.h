@@ -69,6 +69,10 @@ int work_wake(struct run *run);
 int work_subscribers(struct run *run);
 int work_replay(struct run *run);
 
+int work_event_append(struct run *run);
+int work_event_replay(struct run *run);
+int work_convo_append(struct run *run);
+
 int work_open(struct run *run);
 int work_open_cold(struct run *run);
 int work_open_killed(struct run *run);
