@@ -1,6 +1,7 @@
 /* model/event.c -- appending events, and where a stream ends (layout and
  * invariants: event.h).
- * Not here: reading (event_read.c), following (event_follow.c). */
+ * Not here: the indices (event_pending.c), reading (event_read.c), following
+ * (event_follow.c). */
 #include "event.h"
 
 #include <string.h>
@@ -8,13 +9,13 @@
 #include "json.h"
 
 const struct event_record event_default = {
-    .head = {sizeof(struct event_record), 1}};
+    .head = {sizeof(struct event_record), 2}};
 const struct state_record state_default = {
     .head = {sizeof(struct state_record), 1}};
 const struct projection_record projection_default = {
     .head = {sizeof(struct projection_record), 1}};
 
-_Static_assert(sizeof(struct event_record) == 64, "no padding, and golden");
+_Static_assert(sizeof(struct event_record) == 72, "no padding, and golden");
 _Static_assert(sizeof(struct state_record) == 24, "no padding, and golden");
 _Static_assert(sizeof(struct projection_record) == 24, "and golden");
 
@@ -97,34 +98,14 @@ int luge_event_position(luge_txn *txn, const struct luge_events *events,
     return tuple_get_u64(&r, position);
 }
 
-/* The last key of a stream is the greatest below the end of its prefix. */
-static int last_of(luge_txn *txn, const struct luge_events *events,
-                   luge_bytes stream, struct luge_event_place *last)
-{
-    struct tuple t, after;
-    luge_bytes key, value;
-    int rc;
-
-    *last = (struct luge_event_place){0, 0};
-    tuple_begin(&t);
-    tuple_put_text(&t, stream);
-    after = t;
-    tuple_after(&after);
-    rc = luge_near(txn, events->stream, LUGE_LT, tuple_key(&after), &key,
-                   &value);
-    if (rc) return rc == LUGE_NOTFOUND ? 0 : rc;
-    if (key.size < t.size || memcmp(key.data, t.bytes, t.size)) return 0;
-    struct tuple_reader r = tuple_read(key);
-    r.at += t.size;
-    rc = tuple_get_u64(&r, &last->version);
-    return rc ? rc : tuple_get_u64(&r, &last->position);
-}
-
 int luge_event_last(luge_txn *txn, const struct luge_events *events,
                     luge_bytes stream, struct luge_event_place *last)
 {
+    struct event_tail tail;
     int rc = event_name_ok(stream, "a stream");
-    return rc ? rc : last_of(txn, events, stream, last);
+
+    if (!rc) rc = event_tail_read(txn, events, &tail);
+    return rc ? rc : event_tail_last(txn, events, &tail, stream, last);
 }
 
 /* ----------------------------------------------------------- appending -- */
@@ -164,7 +145,7 @@ static int event_ok(const struct luge_event *e)
 }
 
 static int put_record(luge_txn *txn, luge_tree all, luge_bytes stream,
-                      const struct luge_event *e)
+                      const struct luge_event *e, uint32_t pending)
 {
     struct event_record fixed = event_default;
     struct record_writer w;
@@ -175,6 +156,7 @@ static int put_record(luge_txn *txn, luge_tree all, luge_bytes stream,
     fixed.flags = e->flags;
     fixed.version = e->version;
     fixed.time_ns = e->time_ns;
+    fixed.pending = pending;
     record_begin(&w, &fixed.head);
     record_add(&w, &fixed.stream, stream);
     record_add(&w, &fixed.type, e->type);
@@ -187,34 +169,6 @@ static int put_record(luge_txn *txn, luge_tree all, luge_bytes stream,
     if (!rc) rc = luge_put(txn, all, tuple_key(&t), raw);
     record_free(&w);
     return rc;
-}
-
-static int put_index(luge_txn *txn, luge_tree tree, struct tuple *t,
-                     uint64_t position)
-{
-    tuple_put_u64(t, position);
-    return luge_put(txn, tree, tuple_key(t), luge_str(""));
-}
-
-static int put_event(luge_txn *txn, const struct luge_events *events,
-                     luge_bytes stream, const struct luge_event *e)
-{
-    struct tuple t;
-    int rc = put_record(txn, events->all, stream, e);
-
-    if (rc) return rc;
-    tuple_begin(&t);
-    tuple_put_text(&t, stream);
-    tuple_put_u64(&t, e->version);
-    rc = put_index(txn, events->stream, &t, e->position);
-    if (rc) return rc;
-    tuple_begin(&t);
-    tuple_put_text(&t, e->type);
-    rc = put_index(txn, events->type, &t, e->position);
-    if (rc) return rc;
-    tuple_begin(&t);
-    tuple_put_u64(&t, e->time_ns);
-    return put_index(txn, events->time, &t, e->position);
 }
 
 /* Everything about the list that can be refused, before anything is written. */
@@ -231,18 +185,22 @@ static int list_ok(luge_bytes stream, const struct luge_event *list,
 }
 
 static int put_list(luge_txn *txn, const struct luge_events *events,
-                    luge_bytes stream, const struct luge_event *list,
-                    size_t count, struct luge_event_place *at)
+                    const struct event_tail *tail, luge_bytes stream,
+                    const struct luge_event *list, size_t count,
+                    struct luge_event_place *at)
 {
-    uint64_t position, now = model_now_ns();
-    int rc = luge_event_position(txn, events, &position);
+    uint64_t position = tail->position, now = model_now_ns();
+    uint32_t pending = tail->count;
+    bool ends = event_tail_ends(tail, list, count);
+    int rc = ends ? event_tail_index(txn, events, tail) : 0;
 
     for (size_t i = 0; i < count && !rc; i++) {
         struct luge_event e = list[i];
         e.version = ++at->version;
         e.position = at->position = ++position;
         if (!e.time_ns) e.time_ns = now;
-        rc = put_event(txn, events, stream, &e);
+        rc = put_record(txn, events->all, stream, &e, ends ? 0 : ++pending);
+        if (ends && !rc) rc = event_index(txn, events, stream, &e);
     }
     return rc;
 }
@@ -252,10 +210,12 @@ int luge_event_append(luge_txn *txn, const struct luge_events *events,
                       const struct luge_event *list, size_t count,
                       struct luge_event_place *last)
 {
+    struct event_tail tail;
     struct luge_event_place at;
     int rc = list_ok(stream, list, count);
 
-    if (!rc) rc = last_of(txn, events, stream, &at);
+    if (!rc) rc = event_tail_read(txn, events, &tail);
+    if (!rc) rc = event_tail_last(txn, events, &tail, stream, &at);
     if (rc) return rc;
     if (expected != LUGE_EVENT_ANY && expected != at.version) {
         if (last) *last = at;
@@ -263,7 +223,7 @@ int luge_event_append(luge_txn *txn, const struct luge_events *events,
                           "%llu", (unsigned long long)at.version,
                           (unsigned long long)expected);
     }
-    rc = put_list(txn, events, stream, list, count, &at);
+    rc = put_list(txn, events, &tail, stream, list, count, &at);
     if (!rc && last) *last = at;
     return rc;
 }
@@ -301,8 +261,13 @@ static int version_exists(luge_txn *txn, const struct luge_events *events,
                           luge_bytes stream, uint64_t version)
 {
     struct luge_event_place last;
-    int rc = luge_event_last(txn, events, stream, &last);
+    int rc = event_name_ok(stream, "a stream");
 
+    /* What the index knows is not looked for at the end of all, where a
+     * transaction would meet every append. */
+    if (!rc) rc = event_indexed_last(txn, events, stream, &last);
+    if (!rc && version > last.version)
+        rc = luge_event_last(txn, events, stream, &last);
     if (rc || (version && version <= last.version)) return rc;
     return model_fail(LUGE_MISMATCH, "the stream has no version %llu; its last "
                       "is %llu", (unsigned long long)version,
