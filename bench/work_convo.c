@@ -1,5 +1,5 @@
-/* bench/work_convo.c -- rows of luge_conversation.h: what an append costs at the
- * end of a conversation of so many nodes.
+/* bench/work_convo.c -- rows of luge_conversation.h: what an append costs at
+ * the end of a conversation of so many nodes.
  *
  * Only luge has conversations, so run->db is a luge_db (KIND_MODEL).  One long
  * branch is made, which is not measured; then nodes follow, a commit each, and

@@ -17,6 +17,10 @@
  * A transaction that appends needs the last position, so of two optimistic ones
  * at the same time one runs again.  Begin yours with LUGE_TURN, or let
  * luge_transact do so, if many append at once; the _now functions do.
+ * The newest events, some dozens at most, are in no index yet, and whoever asks
+ * for a stream, a type, times or names looks at them, too: so a write
+ * transaction that does so conflicts with appends to other streams as well.
+ * Read in a LUGE_READ one what need not be validated.
  * docs/why/events.md has the reasons and the figures.
  *
  * Threads: as the transaction's or, of a follower or projection, one at a time.
@@ -142,7 +146,8 @@ struct luge_event_query {
 
 typedef struct luge_event_reader luge_event_reader;
 
-/* Read the events of QUERY (NULL: all) as TXN sees them.
+/* Read the events of QUERY (NULL: all) as TXN sees them now.  Of what TXN
+ * appends later the reader may or may not give some, none of it twice.
  * Memory: *reader is the caller's until luge_event_close, before TXN ends.  The
  * query is copied.
  * Errors: TOOBIG; INVALID (versions without a stream, BY_TIME with a stream or

@@ -1,5 +1,5 @@
-/* model/event_pending.c -- the indices, and the newest events, which are in none
- * of them yet.
+/* model/event_pending.c -- the indices, and the newest events, which are in
+ * none of them yet.
  *
  * An append of one event used to change four trees, each in a leaf of its own.
  * Now it changes one, and every EVENT_PENDING_WAIT-th writes the keys of all

@@ -11,8 +11,8 @@
  *       taken away or reused.  A shorter record than we know is an older one:
  *       its missing fields take the defaults.  A longer one is newer: what we
  *       do not know is left alone.
- *   R4  version is 1 at first, and rises only if an older reader must not go on:
- *       it then answers LUGE_VERSION.
+ *   R4  version is 1 at first, and rises only if an older reader must not go
+ *       on: it then answers LUGE_VERSION.
  *   R5  Nothing assumes alignment: fixed fields are copied out, parts stay
  *       where they are, which is the map.
  *   R6  A record that came from the file is checked once, by record_read and

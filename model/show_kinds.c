@@ -21,7 +21,7 @@
 static const struct record_field event_fields[] = {
     F(U32, flags), F(U64, version), F(U64, time_ns), F(BYTES, stream),
     F(BYTES, type), F(JSON, payload), F(BYTES, correlation),
-    F(BYTES, causation), END};
+    F(BYTES, causation), F(U32, pending), END};
 #undef F
 
 static const struct record_field state_fields[] = {

@@ -111,6 +111,15 @@ static void old_events_open(void **state)
                            &(struct luge_event){.type = luge_str("new")}, 1,
                            &last));
     assert_true(last.version == 3 && last.position == 4);
+    struct luge_event_query song = {.stream = luge_str("song")};
+    luge_event_reader *reader;
+    fine(luge_event_open(txn, &events, &song, &reader));
+    for (uint64_t version = 1; version <= 3; version++) {
+        fine(luge_event_next(reader, &e));
+        assert_int_equal(e.version, version);
+    }
+    answers(LUGE_NOTFOUND, luge_event_next(reader, &e));
+    luge_event_close(reader);
     luge_abort(txn);
 }
 
