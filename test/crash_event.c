@@ -7,6 +7,7 @@
  * The parent kills them at random and starts them anew.  In the end:
  *   positions and versions are dense, and each is where it says (E1, E2);
  *   every event of a stream has its partner in the shared one (all or none);
+ *   a query of each stream, of the type and by time gives each event once;
  *   the projection has counted each event once (E5);  luge_check is content.
  *
  *   crash_event --figures [--disk]     durable appends of 16 writers, batches
@@ -230,6 +231,42 @@ static void judge_count(luge_txn *txn, const char *stream, uint64_t wants)
                             (unsigned long long)wants);
 }
 
+/* The indices, and what is in none yet, give all of it, once. */
+static void judge_query(luge_txn *txn, const struct luge_events *events,
+                        const struct luge_event_query *query, uint64_t wants)
+{
+    luge_event_reader *reader;
+    struct luge_event e;
+    uint64_t count = 0;
+    int rc;
+    FINE(luge_event_open(txn, events, query, &reader));
+    while (!(rc = luge_event_next(reader, &e))) {
+        count++;
+        if (query->stream.size && e.version != count)
+            die("version %llu is misplaced", (unsigned long long)e.version);
+    }
+    luge_event_close(reader);
+    if (rc != LUGE_NOTFOUND || count != wants)
+        die("a query gave %llu events and %d, not %llu",
+            (unsigned long long)count, rc, (unsigned long long)wants);
+}
+
+static void judge_queries(const struct crew *c, luge_txn *txn,
+                          const struct luge_events *events)
+{
+    struct luge_event_query query = {.type = luge_str("note")};
+    char name[24];
+    judge_query(txn, events, &query, wanted(c));
+    query = (struct luge_event_query){.flags = LUGE_EVENT_BY_TIME};
+    judge_query(txn, events, &query, wanted(c));
+    query = (struct luge_event_query){.stream = luge_str("shared")};
+    judge_query(txn, events, &query, wanted(c) / 2);
+    for (uint32_t i = 0; i < WRITERS; i++) {
+        query.stream = stream_name(name, i);
+        judge_query(txn, events, &query, c->rounds);
+    }
+}
+
 static void judge(const struct crew *c)
 {
     struct luge_events events;
@@ -254,6 +291,7 @@ static void judge(const struct crew *c)
         judge_count(txn, name, c->rounds);
     }
     judge_count(txn, "shared", c->rounds * WRITERS);
+    judge_queries(c, txn, &events);
     luge_abort(txn);
     FINE(luge_check(db, NULL, NULL));
     FINE(luge_close(db));
