@@ -55,6 +55,17 @@ run "$bench" --quick --engines luge --dir work --json out/limited.json \
     --only limited-get
 like "few records leave no room for a process" "$out" "luge cannot: "
 
+# Rows of the models: what they append they read again.
+run "$bench" --quick --engines luge --dir work --json out/models.json \
+    --only event --only convo
+is "the models" "$code" "0"
+is "each row is measured" \
+    "$(judge out/models.json "' '.join(sorted(e['workload'] for e in o
+        if e['metric'] == 'throughput' and e['median'] > 0))")" \
+    "convo-append-all convo-append-few event-async-p16 event-async-t1"\
+" event-durable-p16 event-durable-p4 event-durable-t16 event-replay"\
+" event-replay-stream event-replay-type"
+
 # As work grows.
 run "$bench" --quick --grow 1000,4000 --dir work --json out/grow.json \
     --only get-16-t1 --only load-random
