@@ -18,8 +18,9 @@
 
 enum walk { WALK_STREAM, WALK_TYPE, WALK_TIME, WALK_ALL };
 
-/* So many positions further on a walk finds a record sooner than a search: a
- * step takes a tenth of it. */
+/* Up to so many positions further on steps find a record sooner than a search
+ * (event-replay-type, every fourth event: 0.8 M events/s with 1, 2.3 with
+ * 8). */
 enum { STEPS_MAX = 8 };
 
 /* A place in a walk: the number before the position in its keys, or 0. */
