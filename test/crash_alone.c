@@ -341,10 +341,19 @@ static void join(const char *path)
     good(luge_close(db));
 }
 
+/* On a busy machine who dies at a random moment may have done nothing yet, each
+ * time: so half of them are let begin first. */
+static void await_rise(_Atomic uint64_t *word, uint64_t from)
+{
+    for (int i = 0; i < 20000 && *word == from; i++) nap_us(1000);
+}
+
 static void round_of(const char *path, struct dice *d, uint64_t seed)
 {
     told->begun = 0;
+    uint64_t done = told->done;
     pid_t worker = start(work, path, seed);
+    if (dice_chance(d, 50)) await_rise(&told->done, done);
     nap_us(dice_below(d, 40000));
     if (dice_chance(d, 30)) join(path);
     /* Whoever is stopped while he opens makes others wait. */
@@ -450,10 +459,15 @@ static void round_beside(const char *path, struct dice *d, uint64_t seed)
 {
     pid_t others[2];
     unsigned count = 1 + dice_chance(d, 30);
+    uint64_t done = told->done, looks = told->looks;
     told->begun = 0;
     for (unsigned i = 0; i < count; i++)
         others[i] = start(onlooker, path, seed + i);
     pid_t worker = start(work, path, seed);
+    if (dice_chance(d, 50)) {
+        await_rise(&told->done, done);
+        await_rise(&told->looks, looks);
+    }
     nap_us(dice_below(d, 80000));
     if (dice_chance(d, 20)) {               /* robbed, or only late */
         kill(worker, SIGSTOP);
