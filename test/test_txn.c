@@ -180,6 +180,30 @@ static void first_step_put_b(luge_txn *t)
     assert_true(is(key, "a"));
     put_b(t);
 }
+/* A seek in vain, then a step from the other end: two looks, not what lies
+ * between. */
+static void none_behind_x_then_first(luge_txn *t)
+{
+    luge_cursor *c;
+    luge_bytes key;
+    fine(luge_cursor_open(t, LUGE_MAIN, &c));
+    answers(LUGE_NOTFOUND, luge_cursor_seek(c, LUGE_GT, luge_str("x"), &key,
+                                            NULL));
+    fine(luge_cursor_next(c, &key, NULL));
+    assert_true(is(key, "a"));
+    put_b(t);
+}
+static void none_before_a_then_last(luge_txn *t)
+{
+    luge_cursor *c;
+    luge_bytes key;
+    fine(luge_cursor_open(t, LUGE_MAIN, &c));
+    answers(LUGE_NOTFOUND, luge_cursor_seek(c, LUGE_LT, luge_str("a"), &key,
+                                            NULL));
+    fine(luge_cursor_prev(c, &key, NULL));
+    assert_true(is(key, "x"));
+    put_b(t);
+}
 static void range_removes(luge_txn *t)
 {
     luge_bytes from = luge_str("a"), to = luge_str("d");
@@ -308,6 +332,8 @@ static void what_must_conflict(void **state)
         MUST(put_cz, backward_a_to_d_put_x),
         MUST(del_c, scan_a_to_d_put_x),
         MUST(put_before_all, first_step_put_b),
+        MUST(put_z, none_behind_x_then_first),
+        MUST(put_before_all, none_before_a_then_last),
         MUST(put_before_all, pop_first),
         MUST(pop_first, pop_first),
         MUST(put_aa, range_removes),
@@ -340,6 +366,8 @@ static void what_must_not_conflict(void **state)
         FREE(put_before_all, scan_a_to_d_put_x),
         FREE(put_d, backward_a_to_d_put_x),
         FREE(put_m, first_step_put_b),   /* it looked at the first alone */
+        FREE(put_m, none_behind_x_then_first),
+        FREE(put_m, none_before_a_then_last),
         FREE(put_z, near_m_put_b),       /* beyond what it found */
         FREE(put_aa, near_m_put_b),
         FREE(put_before_all, last_put_b),

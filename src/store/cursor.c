@@ -335,6 +335,7 @@ int luge_cursor_seek(luge_cursor *c, enum luge_seek seek, luge_bytes target,
     else
         rc = seek_backward(c, seek, target);
     if (!rc) assert(inside(c, c->key));
+    if (rc) c->reads = false;        /* the next step is a jump, too */
     return rc ? base_found(rc) : arrive(c, key, value);
 }
 
