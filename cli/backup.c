@@ -97,7 +97,8 @@ static int row_add(struct row *row, const char *directory, const char *name)
     if (snprintf(f->path, sizeof(f->path), "%s/%s", directory, name) >=
         (int)sizeof(f->path))
         return 0;
-    if (is_directory(f->path) || look(f->path, &f->info)) return 0;
+    /* To open a pipe that lies there would wait for its other end. */
+    if (!is_file(f->path) || look(f->path, &f->info)) return 0;
     if (++row->count < ROW_MAX) return 0;
     fprintf(stderr, "luge: LIMIT: %s holds more than %d backups\n", directory,
             ROW_MAX - 1);

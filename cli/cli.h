@@ -185,6 +185,7 @@ struct output {
 int code_of_system(int system_errno);
 int say_system(const char *what, const char *path); /* of errno: an exit code */
 bool is_directory(const char *path);
+bool is_file(const char *path);         /* or a link to one */
 /* Of zeros: PATH and NAME behind it; NULL or "-": standard output.  An exit
  * code, as of output_close, which gets how the writing went. */
 int output_open(struct output *o, const char *path, const char *name);

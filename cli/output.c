@@ -44,6 +44,13 @@ bool is_directory(const char *path)
     return !stat(path, &stat_of) && S_ISDIR(stat_of.st_mode);
 }
 
+bool is_file(const char *path)
+{
+    struct stat stat_of;
+
+    return !stat(path, &stat_of) && S_ISREG(stat_of.st_mode);
+}
+
 /* PATH is taken by something that is neither a file nor a folder. */
 static bool is_special(const char *path)
 {
