@@ -44,6 +44,23 @@ int tree_get(struct page_file *f, page_ref root, luge_bytes key,
     return rc ? rc : walk_value(f, leaf, at, value);
 }
 
+int tree_get_private(struct page_file *f, page_ref root, luge_bytes key,
+                     luge_bytes *value)
+{
+    page_ref ref = root;
+    while (page_is_private(ref)) {
+        const struct page_head *n;
+        u32 at;
+        int rc = page_read(f, ref, &n);
+        if (rc) return rc;
+        if (!n->level)
+            return node_leaf_find(n, key, &at) ? walk_value(f, n, at, value)
+                                               : LUGE_NOTFOUND;
+        ref = node_child(n, node_branch_find(n, key));
+    }
+    return LUGE_NOTFOUND;
+}
+
 int tree_will_need(struct page_file *f, page_ref root, luge_bytes key,
                    page_ref *last)
 {

@@ -27,6 +27,11 @@ int tree_page_validate(const struct page_head *page, u32 page_bytes);
 int tree_get(struct page_file *f, page_ref root, luge_bytes key,
              luge_bytes *value);
 
+/* The same where all on the way to it is private; NOTFOUND where it is not: no
+ * page of the file is read. */
+int tree_get_private(struct page_file *f, page_ref root, luge_bytes key,
+                     luge_bytes *value);
+
 /* Set KEY to VALUE.  *existed (may be NULL): it replaced a value.
  * KEY and VALUE must not point into WORK's own frames.
  * On error the tree may be half changed: the work must be abandoned. */

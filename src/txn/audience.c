@@ -65,5 +65,7 @@ bool audience_looks(struct env *e, const struct ops *ops)
     if (atomic_load(&e->share.m->attached) <= 1) return false;
     if (a->serial != e->serial) begin_anew(e);
     if (!a->absent && e->head.seq - a->from >= a->patience) look(e);
-    return !a->absent || far_behind(env_head(e), ops);
+    /* What is taken, for a fork say, and not flipped, is set aside if another
+     * takes the turn (takeover.c). */
+    return !a->absent || far_behind(env_head(e), ops) || env_space_moved(e);
 }

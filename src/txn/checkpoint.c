@@ -210,14 +210,16 @@ static int punch_end(struct env *e, u64 count)
 static int free_old(struct env *e)
 {
     struct txn_head next = *env_head(e);
+    /* While the working space is ahead of the flipped one, only its owner knows
+     * what he took for his lineage: the next publication flips it.  If it is
+     * not, we flip: else all that was tidied would be set aside when another
+     * takes the turn (takeover.c), and the file grow meanwhile. */
+    bool ahead = !(e->head.order & 1) && env_space_moved(e);
     e->arena->work.mixed_age = UINT32_MAX;         /* look at all of HELD */
     int rc = version_reclaim_pages(e, UINT64_MAX);
     if (!rc) rc = space_tidy(&e->space);
     if (!rc) rc = punch_end(e, next.space.page_count);
-    /* While the working space is ahead of the flipped one (a lineage), only
-     * its owner knows what he took: the next publication flips it. */
-    if (rc || !(e->head.order & 1)) return rc;
-    return head_flip(e, &next, true);
+    return rc || ahead ? rc : head_flip(e, &next, true);
 }
 
 /* Step 5. */

@@ -278,6 +278,13 @@ static inline struct txn_head *env_head(const struct env *e)
     return &e->arena->heads[atomic_load(&e->arena->current) & 1];
 }
 
+/* TURN: is the working space not the flipped one? */
+static inline bool env_space_moved(const struct env *e)
+{
+    return memcmp(&env_head(e)->space, &e->arena->work,
+                  sizeof e->arena->work) != 0;
+}
+
 /* FORKED, BROKEN or 0: asked by every public entry. */
 int env_usable(struct env *e);
 

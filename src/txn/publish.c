@@ -380,13 +380,31 @@ static int forget_view(struct env *e, struct view *view, u64 death)
     return rc ? rc : forget_root(e, view->catalog.root, death);
 }
 
+/* The pages of the file that the lineage stands on may be used again: nobody
+ * has pinned them for it.  So only its frames are read.  What is private of a
+ * tree that is there has a record that is: others were dropped. */
+static int forget_tree(struct env *e, struct view *view, u64 number, u64 death)
+{
+    struct catalog_record record;
+    u8 space[VIEW_NUMBER_KEY];
+    luge_bytes value;
+    int rc = tree_get_private(&e->pages, view->catalog.root,
+                              view_number_key(space, number), &value);
+    if (rc == LUGE_NOTFOUND) return 0;
+    if (!rc) rc = view_record_read(view, value, &record, NULL);
+    return rc ? rc : forget_root(e, record.root, death);
+}
+
 int publish_forget(struct env *e, u64 death)
 {
     struct view view = {0};
+    int rc = 0;
     if (!e->serial) return forget_shadow(e, death);
     view_begin(&view, &e->pages, NULL, e->head.catalog,
                e->head.catalog_count, e->head.seq);
-    int rc = forget_view(e, &view, death);
+    for (size_t i = 0; i < e->dirty.capacity && !rc; i++)
+        if (e->dirty.ids[i]) rc = forget_tree(e, &view, e->dirty.ids[i], death);
+    if (!rc) rc = forget_root(e, view.catalog.root, death);
     view_end(&view);
     return rc;
 }

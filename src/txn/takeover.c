@@ -116,9 +116,8 @@ int takeover_space(struct env *e)
     struct txn_arena *a = e->arena;
     struct txn_head next = *env_head(e);
     u32 owner = a->work_owner;
-    bool idle = !memcmp(&next.space, &a->work, sizeof a->work);
     int rc = 0;
-    if (!idle && owner && share_seat_lives(&e->share, owner - 1))
+    if (env_space_moved(e) && owner && share_seat_lives(&e->share, owner - 1))
         rc = flip_kept(e, &next, owner);
     if (rc) return rc;
     a->work = next.space;

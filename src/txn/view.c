@@ -4,7 +4,7 @@
 #include "page/file.h"
 #include "txn/lineage.h"
 
-enum { NAME_KEY_MAX = 1 + LUGE_NAME_SIZE_MAX, NUMBER_KEY = 9 };
+enum { NAME_KEY_MAX = 1 + LUGE_NAME_SIZE_MAX, NUMBER_KEY = VIEW_NUMBER_KEY };
 
 void view_begin(struct view *v, struct page_file *f, struct page_work *w,
                 page_ref catalog_root, u64 catalog_count, u64 seq)

@@ -142,9 +142,11 @@ int view_store_tree(struct view *v, const struct view_tree *t);
 /* A read-only handle of TREE, good until the view ends. */
 int view_add_frozen(struct view *v, const struct tree *tree, u64 *number);
 
+enum { VIEW_NUMBER_KEY = 9 };   /* bytes */
+
 /* The records themselves, for lineages.  NAME is in the page; NOTREE.  A name
  * to be written may not lie in the catalog. */
-luge_bytes view_number_key(u8 *space, u64 number);  /* 9 bytes of SPACE */
+luge_bytes view_number_key(u8 *space, u64 number);  /* VIEW_NUMBER_KEY */
 int view_record(struct view *v, page_ref catalog, u64 number,
                 struct catalog_record *record, luge_bytes *name);
 int view_record_read(struct view *v, luge_bytes value,
