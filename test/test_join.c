@@ -272,7 +272,7 @@ static void a_record_that_never_landed(void **state)
     now_holds(r, LUGE_MAIN, "after", "v");
 }
 
-/* ------------------------------------------------- what others made of it -- */
+/* ----------------------------------------------- what others made of it -- */
 
 enum { TREES = 200, GONE = 70, SHIFTS = 10 };
 
@@ -324,10 +324,11 @@ static int change_all_and_compact(struct rig *r, _Atomic int *stage)
 }
 
 /* We changed trees, dropped them, and published nothing; another has published
- * all of it since, and given back the pages that it stood on.  To let go of what
- * is left of it here none of them may be read: where the records of dropped
- * trees were there may be a page of the file, with something else in it by now.
- * It depends on how the records lie in pages, so a few ways are tried. */
+ * all of it since, and given back the pages that it stood on.  To let go of
+ * what is left of it here none of them may be read: where the records of
+ * dropped trees were there may be a page of the file, with something else in it
+ * by now.  It depends on how the records lie in pages: a few ways are tried, and
+ * crash_storm, with four keys to a page, finds the rest. */
 static void our_own_is_forgotten(void **state)
 {
     CHILD_WITH_THREADS();
