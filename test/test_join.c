@@ -327,8 +327,8 @@ static int change_all_and_compact(struct rig *r, _Atomic int *stage)
  * all of it since, and given back the pages that it stood on.  To let go of
  * what is left of it here none of them may be read: where the records of
  * dropped trees were there may be a page of the file, with something else in it
- * by now.  It depends on how the records lie in pages: a few ways are tried, and
- * crash_storm, with four keys to a page, finds the rest. */
+ * by now.  It depends on how the records lie in pages: a few ways are tried,
+ * and crash_storm, with four keys to a page, finds the rest. */
 static void our_own_is_forgotten(void **state)
 {
     CHILD_WITH_THREADS();
