@@ -569,6 +569,24 @@ static int thief_who_dies(struct rig *r)
     return 1;
 }
 
+/* "k" is "before"; ROBBED commits, and is stopped and robbed by one who dies at
+ * once; then ROBBED goes on, and ends as it says. */
+static void rob_and_die(struct rig *r, int (*robbed_one)(struct rig *r))
+{
+    int status;
+    rig_open(r, NULL);
+    commit_put(r, "k", "before");
+    rig_close(r);
+    pid_t thief = child_that_stops(thief_who_dies, r);
+    pid_t robbed = child_that_stops(robbed_one, r);
+    kill(thief, SIGCONT);
+    assert_int_equal(waitpid(thief, &status, 0), thief);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    kill(robbed, SIGCONT);
+    assert_int_equal(waitpid(robbed, &status, 0), robbed);
+    assert_int_equal(status, 0);
+}
+
 /* Who was robbed between the append of his record and the flip answers that it
  * has not happened.  It has not, either, if the thief and he die before the log
  * goes on in another segment: recovery finds the place of the record empty. */
@@ -576,18 +594,7 @@ static void a_refused_record_stays_away(void **state)
 {
     CHILD_WITH_THREADS();
     struct rig *r = *state;
-    int status;
-    rig_open(r, NULL);
-    commit_put(r, "k", "before");
-    rig_close(r);
-    pid_t thief = child_that_stops(thief_who_dies, r);
-    pid_t robbed = child_that_stops(robbed_after_the_append, r);
-    kill(thief, SIGCONT);
-    assert_int_equal(waitpid(thief, &status, 0), thief);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    kill(robbed, SIGCONT);
-    assert_int_equal(waitpid(robbed, &status, 0), robbed);
-    assert_int_equal(status, 0);
+    rob_and_die(r, robbed_after_the_append);
     rig_open(r, NULL);
     assert_int_equal(luge_was_recovered(r->db), 1);
     now_holds(r, LUGE_MAIN, "k", "before");
@@ -634,19 +641,8 @@ static void a_record_that_cannot_be_taken_back(void **state)
 {
     CHILD_WITH_THREADS();
     struct rig *r = *state;
-    int status;
     luge_bytes value;
-    rig_open(r, NULL);
-    commit_put(r, "k", "before");
-    rig_close(r);
-    pid_t thief = child_that_stops(thief_who_dies, r);
-    pid_t robbed = child_that_stops(robbed_and_cannot_take_it_back, r);
-    kill(thief, SIGCONT);
-    assert_int_equal(waitpid(thief, &status, 0), thief);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    kill(robbed, SIGCONT);
-    assert_int_equal(waitpid(robbed, &status, 0), robbed);
-    assert_int_equal(status, 0);
+    rob_and_die(r, robbed_and_cannot_take_it_back);
     rig_open(r, NULL);
     luge_txn *txn = begin(r, LUGE_READ);
     fine(luge_get(txn, LUGE_MAIN, luge_str("k"), &value));

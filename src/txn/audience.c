@@ -29,6 +29,12 @@ enum {
                                    publish */
 };
 
+static void ask_again_from_here(struct env *e)
+{
+    e->audience.from = e->head.seq;
+    e->audience.shown = atomic_load(&e->share.m->shown);
+}
+
 /* Somebody else had the turn, or has now found what we did not publish. */
 static void begin_anew(struct env *e)
 {
@@ -39,16 +45,14 @@ static void begin_anew(struct env *e)
                                                    PATIENCE_MAX);
     a->absent = false;
     a->serial = e->serial;
-    a->from = e->head.seq;
-    a->shown = atomic_load(&e->share.m->shown);
+    ask_again_from_here(e);
 }
 
 static void look(struct env *e)
 {
     struct audience *a = &e->audience;
     a->absent = !share_others_read(&e->share, a->shown);
-    a->from = e->head.seq;
-    a->shown = atomic_load(&e->share.m->shown);
+    ask_again_from_here(e);
 }
 
 static bool far_behind(const struct txn_head *h, const struct ops *ops)
