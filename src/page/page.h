@@ -41,6 +41,7 @@ enum page_kind {
     PAGE_LEAF = 1,   /* tree/node.h */
     PAGE_BRANCH = 2, /* tree/node.h */
     PAGE_SPACE = 3,  /* page/space.c: a piece of the persisted free list */
+    PAGE_PATCH = 4,  /* tree/patch.h */
 };
 
 /* The first bytes of every page but superblocks and extents (format.md 3.1). */

@@ -1,5 +1,6 @@
 /* store/reach.c -- see reach.h. */
 #include "store/reach.h"
+#include "tree/patch.h"
 #include "tree/walk.h"
 #include "txn/lineage.h"
 
@@ -112,7 +113,15 @@ static int walk_tree(struct reach *r, page_ref root, enum content content)
     const struct page_head *node = NULL;
     if (root == PAGE_NONE) return 0;
     if (page_is_private(root)) return CORRUPT("a record names a private page");
-    int rc = walk_root(r->file, root, &node);
+    int rc = walk_top(r->file, root, &node);
+    if (rc || !walk_is_patch(node))
+        return rc ? rc : walk_node(r, root, node, content);
+    if (node->birth <= r->since ||                                /* A1 */
+        (root < r->page_count && reach_has(r, root)))
+        return 0;
+    rc = find(r, root, 1);
+    root = patch_below(node);
+    if (!rc) rc = walk_root(r->file, root, &node);
     return rc ? rc : walk_node(r, root, node, content);
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "store/salvage.h"
+#include "tree/patch.h"
 #include "txn/keep.h"
 
 enum { BATCH_BYTES = 8 << 20, SENTENCE = 256, AGES_MAX = 100 };
@@ -147,6 +148,25 @@ static int fill_gaps(struct salvage *s, struct salvage_tree *t)
     return rc;
 }
 
+/* What T's patch says has the last word, whatever was found below. */
+static int put_patch(struct salvage *s, const struct salvage_tree *t)
+{
+    if (!t->patch) return 0;
+    const struct page_head *patch = salvage_page(s, t->patch);
+    int rc = 0;
+    for (u32 i = 0; i < patch->count && rc >= 0; i++) {
+        luge_bytes key = patch_key(patch, i);
+        if (!patch_gone(patch, i)) {
+            rc = put_slot(s, t->number, patch, i, key);
+            continue;
+        }
+        rc = salvage_txn(s);
+        if (!rc) rc = luge_del(s->txn, t->number, key);
+        if (rc == LUGE_NOTFOUND) rc = 0;
+    }
+    return rc < 0 ? rc : 0;
+}
+
 /* A key may stand in two gathered leaves: what is there is counted. */
 static int count_tree(struct salvage *s, struct salvage_tree *t)
 {
@@ -170,6 +190,7 @@ static int put_tree(struct salvage *s, struct salvage_tree *t)
     for (size_t i = 0; i < t->leaf_count && !rc; i++)
         rc = put_leaf(s, t->number, t->leaves[i], NULL, &t->found);
     if (!rc) rc = fill_gaps(s, t);
+    if (!rc) rc = put_patch(s, t);
     if (!rc) rc = count_tree(s, t);
     s->done.trees += !rc;
     return rc;

@@ -23,7 +23,7 @@
 struct salvage_fact {           /* of one page */
     u64 birth;
     u32 owner;
-    u8 kind;                    /* PAGE_LEAF, PAGE_BRANCH; 0: neither */
+    u8 kind;                    /* PAGE_LEAF, _BRANCH, _PATCH; 0: none */
     u8 level;
     bool reached, free;
 };
@@ -40,6 +40,7 @@ struct salvage_tree {
     struct view_pin origin;
     u8 name[LUGE_NAME_SIZE_MAX];
     size_t name_size;           /* 0: not known */
+    u64 patch;                  /* tree/patch.h; 0: none */
     u64 *leaves;                /* reached, in order */
     size_t leaf_count, leaf_capacity;
     struct salvage_gap *gaps;

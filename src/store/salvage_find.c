@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "store/salvage.h"
+#include "tree/patch.h"
 
 enum { PATH_BYTES = 4300, GUESS_PAGES = 256, CHAIN_MAX = 64 };
 
@@ -151,7 +152,9 @@ const struct page_head *salvage_page(const struct salvage *s, u64 number)
 static void look_at(struct salvage *s, u64 n)
 {
     const struct page_head *page = salvage_page(s, n);
-    if (page->kind != PAGE_LEAF && page->kind != PAGE_BRANCH) return;
+    if (page->kind != PAGE_LEAF && page->kind != PAGE_BRANCH &&
+        page->kind != PAGE_PATCH)
+        return;
     if (page_verify(&s->pages, n)) return;
     s->facts[n] = (struct salvage_fact){
         .birth = page->birth, .owner = page->owner, .kind = page->kind,
@@ -229,13 +232,17 @@ static int add_gap(struct salvage_tree *t, luge_bytes low,
     return rc;
 }
 
-/* May page REF be a child at LEVEL (-1: a root)? */
+/* Where a page belongs, instead of a level. */
+enum { A_ROOT = -1, BELOW_PATCH = -2 };
+
+/* May page REF be a child at LEVEL? */
 static bool fits(const struct salvage *s, u64 ref, int level)
 {
     if (ref < 2 || ref >= s->page_count) return false;
     const struct salvage_fact *f = &s->facts[ref];
-    return f->kind && (level < 0 || f->level == level) &&
-           f->birth <= s->newest;
+    if (!f->kind || f->birth > s->newest) return false;
+    if (f->kind == PAGE_PATCH) return level == A_ROOT;
+    return level < 0 || f->level == level;
 }
 
 /* T NULL: only mark what is reached. */
@@ -250,6 +257,10 @@ static int walk_node(struct salvage *s, struct salvage_tree *t, u64 ref,
     const struct page_head *n = salvage_page(s, ref);
     if (!t && s->facts[ref].reached) return 0;
     s->facts[ref].reached = true;
+    if (n->kind == PAGE_PATCH) {
+        if (t) t->patch = ref;
+        return walk_node(s, t, patch_below(n), BELOW_PATCH, low, high);
+    }
     if (!n->level) return t ? add_leaf(t, ref) : 0;
     int rc = 0;
     luge_bytes from = low;
@@ -273,7 +284,7 @@ int salvage_walk(struct salvage *s, struct salvage_tree *t)
 {
     luge_bytes start = {"", 0};
     if (t->known && t->root == PAGE_NONE) return 0;
-    return t->known ? walk_node(s, t, t->root, -1, start, NULL)
+    return t->known ? walk_node(s, t, t->root, A_ROOT, start, NULL)
                     : add_gap(t, start, NULL);
 }
 
@@ -539,7 +550,7 @@ static int walk_old_catalog(struct salvage *s, u64 root)
             if (key.size != 9 || bytes[0] != 'i' || cell.value.size < 16)
                 continue;
             rc = walk_node(s, NULL, load64((const u8 *)cell.value.data + 8),
-                           -1, luge_bytes_of("", 0), NULL);
+                           A_ROOT, luge_bytes_of("", 0), NULL);
             if (!rc && s->gathered)
                 rc = old_tree_found(s, load64_be(bytes + 1), cell.value);
         }
@@ -558,7 +569,7 @@ int salvage_walk_pins(struct salvage *s)
     int rc = 0;
     for (size_t i = 0; i < s->pin_count && !rc; i++)
         rc = s->pins[i].pin.tree
-                 ? walk_node(s, NULL, s->pins[i].root, -1,
+                 ? walk_node(s, NULL, s->pins[i].root, A_ROOT,
                              luge_bytes_of("", 0), NULL)
                  : walk_old_catalog(s, s->pins[i].root);
     return rc;
@@ -598,7 +609,7 @@ static u64 broken_trees(const struct salvage *s, const struct page_head *leaf)
         memset(&record, 0, sizeof record);
         memcpy(&record, cell.value.data, size);
         if (record.root != PAGE_NONE)
-            broken += broken_below(s, record.root, -1, false);
+            broken += broken_below(s, record.root, A_ROOT, false);
     }
     return broken;
 }
@@ -610,6 +621,8 @@ static u64 broken_below(const struct salvage *s, u64 ref, int level,
     if (!fits(s, ref, level)) return 1;
     const struct page_head *n = salvage_page(s, ref);
     u64 broken = 0;
+    if (n->kind == PAGE_PATCH)
+        return broken_below(s, patch_below(n), BELOW_PATCH, catalog);
     if (!n->level) return catalog ? broken_trees(s, n) : 0;
     for (u32 i = 0; i <= n->count; i++)
         broken += broken_below(s, node_child(n, i), n->level - 1, catalog);
@@ -625,10 +638,10 @@ static void doubt_superblock(struct salvage *s)
         s->facts[root].birth <= s->super.publication)
         return;
     s->newest = s->super.publication;
-    u64 old = s->super.catalog ? broken_below(s, s->super.catalog, -1, true)
+    u64 old = s->super.catalog ? broken_below(s, s->super.catalog, A_ROOT, true)
                                : 0;
     s->newest = s->facts[root].birth;
-    if (broken_below(s, root, -1, true) >= old) return;
+    if (broken_below(s, root, A_ROOT, true) >= old) return;
     s->super_valid = s->exact = false;
     for (u64 n = 0; n < s->page_count; n++) s->facts[n].free = false;
     salvage_say(s, "the superblock that can be read is too old");
@@ -641,7 +654,7 @@ static int choose_root(struct salvage *s)
     s->catalog.known = true;
     s->catalog.root = s->super.catalog;
     if (s->super_valid && (!s->super.catalog ||
-                           fits(s, s->super.catalog, -1)))
+                           fits(s, s->super.catalog, A_ROOT)))
         return 0;
     u64 root = youngest_root(s);
     /* Pages of the time after the superblock may be better than none. */

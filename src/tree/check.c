@@ -10,6 +10,7 @@
  * within all separators above it (T1).
  * Not here: checksums (page/), what belongs to which tree (store/).
  */
+#include "tree/patch.h"
 #include "tree/tree.h"
 #include "tree/walk.h"
 
@@ -67,13 +68,15 @@ static bool leaf_slot_valid(struct page_proof *p, u32 i, luge_bytes *suffix)
     if (off < p->low || off + NODE_LEAF_CELL > p->bytes) return false;
     const u8 *cell = (const u8 *)p->n + off;
     u32 size = load16(cell), info = load16(cell + 2);
-    u32 value = info == NODE_EXTENT ? (u32)sizeof(struct page_extent) : info;
+    bool patch = walk_is_patch(p->n);
+    u32 value = info == NODE_EXTENT ? (u32)sizeof(struct page_extent)
+                : patch && info == NODE_GONE ? 0 : info;
     u32 all = NODE_LEAF_CELL + size + value;
     *suffix = (luge_bytes){cell + NODE_LEAF_CELL, size};
     return cell_allowed(p, off, all, size, NODE_LEAF_SLOT) &&
            bytes_take(p, off, all) &&
            (info != NODE_EXTENT ||
-            extent_plausible(p, cell + NODE_LEAF_CELL + size));
+            (!patch && extent_plausible(p, cell + NODE_LEAF_CELL + size)));
 }
 
 /* A short suffix is shown in SPACE. */
@@ -121,6 +124,7 @@ static int slots_validate(struct page_proof *p)
 
 static bool infix_valid(const struct page_head *n)
 {
+    if (walk_is_patch(n)) return !n->prefix && n->infix == PATCH_INFIX;
     const struct node_infix *infix = node_infix(n);
     return !n->infix || (infix->at >= 1 && infix->at <= 3 && infix->size &&
                          node_infix_words(infix->size) == n->infix);
@@ -128,6 +132,9 @@ static bool infix_valid(const struct page_head *n)
 
 static int children_validate(const struct page_proof *p)
 {
+    if (walk_is_patch(p->n) && !ref_plausible(p, patch_below(p->n)))
+        return CORRUPT("below a patch is no page: %llx",
+                       (unsigned long long)patch_below(p->n));
     if (!p->n->level) return 0;
     for (u32 i = 0; i <= p->n->count; i++)
         if (!ref_plausible(p, node_child(p->n, i)))
@@ -139,7 +146,8 @@ static int children_validate(const struct page_proof *p)
 int node_validate(const struct page_head *n, u32 bytes, bool published)
 {
     struct page_proof p;
-    if (n->level >= NODE_LEVELS_MAX || !walk_level_is(n, n->level))
+    if (n->level >= NODE_LEVELS_MAX ||
+        (walk_is_patch(n) ? n->level : !walk_level_is(n, n->level)))
         return CORRUPT("a node of kind %u at level %u", n->kind, n->level);
     if (!n->count || n->prefix > LUGE_KEY_SIZE_MAX)               /* N6, N4 */
         return CORRUPT("a node of %u keys with a prefix of %u bytes",
@@ -352,10 +360,45 @@ static int proof_walk(struct tree_proof *p, page_ref root)
     return rc;
 }
 
+/* What the cells of a patch make of the keys BELOW. */
+static int proof_cells(struct tree_proof *p, const struct page_head *patch,
+                       page_ref below)
+{
+    int rc = 0;
+    for (u32 i = 0; i < patch->count && !rc; i++) {
+        luge_bytes value, key = patch_key(patch, i);
+        bool gone = patch_gone(patch, i);
+        rc = tree_get(p->file, below, key, &value);
+        if (rc && rc != LUGE_NOTFOUND) return rc;
+        if (rc && gone)                                           /* Z3 */
+            return CORRUPT("a patch removes a key that is not below it");
+        p->totals->count += rc ? 1 : gone ? (u64)-1 : 0;
+        (void)node_leaf_value(patch, i, &value);
+        p->totals->key_bytes += key.size;
+        p->totals->value_bytes += value.size;
+        rc = 0;
+    }
+    return rc;
+}
+
+static int proof_patch(struct tree_proof *p, const struct page_head *patch,
+                       page_ref root)
+{
+    page_ref below = patch_below(patch);
+    int rc = proof_page(p, root, patch);
+    if (rc < 0) return rc;
+    rc = proof_walk(p, below);
+    return rc ? rc : proof_cells(p, patch, below);
+}
+
 static int proof_tree(struct tree_proof *p, const struct tree *t)
 {
+    const struct page_head *patch;
+    page_ref below;
     *p->totals = (struct tree_totals){0};
-    int rc = t->root == PAGE_NONE ? 0 : proof_walk(p, t->root);
+    int rc = patch_open(p->file, t->root, &patch, &below);
+    if (!rc && patch) rc = proof_patch(p, patch, t->root);
+    else if (!rc && below != PAGE_NONE) rc = proof_walk(p, below);
     if (!rc && p->totals->count != t->count)                      /* T3 */
         rc = CORRUPT("a tree of %llu keys counts %llu",
                      (unsigned long long)p->totals->count,

@@ -10,6 +10,7 @@
  *       thread was seen to wait for the device at half of its leaves.
  * Not here: what happens after a change of the tree (seek again).
  */
+#include "tree/patch.h"
 #include "tree/tree.h"
 #include "tree/walk.h"
 
@@ -148,9 +149,8 @@ static int leaf_beside(struct tree_cursor *c, enum side to)
     return cursor_lost(c, LUGE_NOTFOUND);
 }
 
-int tree_next(struct tree_cursor *c)
+int cursor_next(struct tree_cursor *c)
 {
-    if (unlikely(!c->depth)) return LUGE_NOTFOUND;
     u32 at = c->path[0].at + 1;
     if (unlikely(at >= c->path[0].page->count))
         return leaf_beside(c, RIGHT_SIDE);
@@ -160,14 +160,25 @@ int tree_next(struct tree_cursor *c)
     return 0;
 }
 
-int tree_prev(struct tree_cursor *c)
+int cursor_prev(struct tree_cursor *c)
 {
-    if (unlikely(!c->depth)) return LUGE_NOTFOUND;
     if (unlikely(c->path[0].at == 0)) return leaf_beside(c, LEFT_SIDE);
     c->path[0].at--;
     if (c->ahead) tree_cursor_prefetch(c);
     else prefetch_near(c, LEFT_SIDE);
     return 0;
+}
+
+int tree_next(struct tree_cursor *c)
+{
+    if (unlikely(!c->depth)) return LUGE_NOTFOUND;
+    return unlikely(c->patch != NULL) ? patch_next(c) : cursor_next(c);
+}
+
+int tree_prev(struct tree_cursor *c)
+{
+    if (unlikely(!c->depth)) return LUGE_NOTFOUND;
+    return unlikely(c->patch != NULL) ? patch_prev(c) : cursor_prev(c);
 }
 
 /* To the leaf that KEY belongs to; *found: it is in slot path[0].at. */
@@ -216,9 +227,32 @@ static int seek_key(struct tree_cursor *c, enum luge_seek seek, luge_bytes key)
     if (rc || (found && (seek == LUGE_GE || seek == LUGE_LE))) return rc;
     u32 at = c->path[0].at;
     if (back)
-        return at ? tree_prev(c) : seek_beside(c, LEFT_SIDE, key);
+        return at ? cursor_prev(c) : seek_beside(c, LEFT_SIDE, key);
     if (found) at = ++c->path[0].at;                              /* GT */
     return at < c->path[0].page->count ? 0 : seek_beside(c, RIGHT_SIDE, key);
+}
+
+static int seek_from(struct tree_cursor *c, const struct page_head *root,
+                     enum luge_seek seek, luge_bytes key)
+{
+    c->steps = c->stride = 0;
+    c->ahead = NULL;
+    c->leaves = c->window = c->asked = 0;
+    c->look_at = LOOK_FIRST;
+    c->sweep = 0;
+    c->depth = root->level + 1;
+    c->path[root->level].page = root;
+    return seek == LUGE_FIRST || seek == LUGE_LAST
+               ? seek_edge(c, seek == LUGE_LAST ? RIGHT_SIDE : LEFT_SIDE)
+               : seek_key(c, seek, key);
+}
+
+int cursor_seek(struct tree_cursor *c, page_ref root, enum luge_seek seek,
+                luge_bytes key)
+{
+    const struct page_head *n = NULL;
+    int rc = walk_root(c->file, root, &n);
+    return rc ? cursor_lost(c, rc) : seek_from(c, n, seek, key);
 }
 
 int tree_seek(struct tree_cursor *c, struct page_file *f, page_ref root,
@@ -227,21 +261,12 @@ int tree_seek(struct tree_cursor *c, struct page_file *f, page_ref root,
     const struct page_head *n = NULL;
     c->file = f;
     c->depth = 0;
-    c->steps = c->stride = 0;
-    c->ahead = NULL;
-    c->leaves = c->window = c->asked = 0;
-    c->look_at = LOOK_FIRST;
-    c->sweep = 0;
+    c->patch = NULL;
     if (root == PAGE_NONE) return LUGE_NOTFOUND;
-    int rc = walk_root(f, root, &n);
+    int rc = walk_top(f, root, &n);
     if (rc) return rc;
-    c->depth = n->level + 1;
-    c->path[n->level].page = n;
-    if (seek == LUGE_FIRST || seek == LUGE_LAST)
-        rc = seek_edge(c, seek == LUGE_LAST ? RIGHT_SIDE : LEFT_SIDE);
-    else
-        rc = seek_key(c, seek, key);
-    return rc;
+    return unlikely(walk_is_patch(n)) ? patch_seek(c, n, seek, key)
+                                      : seek_from(c, n, seek, key);
 }
 
 int tree_cursor_value(const struct tree_cursor *c, luge_bytes *value)

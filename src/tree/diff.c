@@ -12,8 +12,9 @@
  *   Y2  Else the one that begins with the lesser key goes on; of two that begin
  *       with the same, the higher one is entered, so that both come to be
  *       before pages of one level.
- * Not here: which trees, whose transaction (store/).
+ * Not here: patches (patch_diff.c); which trees, whose transaction (store/).
  */
+#include "tree/patch.h"
 #include "tree/tree.h"
 #include "tree/walk.h"
 
@@ -163,7 +164,14 @@ int tree_diff(struct page_file *f, page_ref a, page_ref b, tree_diff_fn fn,
               void *context)
 {
     struct diff d = {.fn = fn, .context = context};
-    int rc = begin(&d.a, f, a);
+    const struct page_head *patch[2] = {NULL, NULL};
+    page_ref below;
+    if (a == b) return 0;
+    int rc = patch_open(f, a, &patch[0], &below);
+    if (!rc) rc = patch_open(f, b, &patch[1], &below);
+    if (rc) return rc;
+    if (patch[0] || patch[1]) return patch_diff(f, a, b, fn, context);
+    rc = begin(&d.a, f, a);
     if (!rc) rc = begin(&d.b, f, b);
     while (!rc && !(d.a.done && d.b.done)) rc = step(&d);
     return rc;

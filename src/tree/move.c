@@ -9,6 +9,7 @@
  * What a pin shares stays where it is: it has one place and many parents.
  * Not here: which number is the limit, and what becomes of the end (txn/).
  */
+#include "tree/patch.h"
 #include "tree/tree.h"
 #include "tree/walk.h"
 
@@ -72,11 +73,15 @@ static int look_at(const struct look *l, page_ref ref,
 int tree_beyond(struct page_file *f, page_ref root, page_ref limit, u64 pinned,
                 tree_beyond_fn fn, void *context)
 {
-    const struct page_head *node = NULL;
+    const struct page_head *node = NULL, *patch;
     struct look l = {f, limit, pinned, fn, context};
-    if (root == PAGE_NONE) return 0;
-    int rc = walk_root(f, root, &node);
-    return rc ? rc : look_at(&l, root, node);
+    page_ref below;
+    int rc = patch_open(f, root, &patch, &below);
+    if (rc || below == PAGE_NONE || (patch && shared(root, patch, pinned)))
+        return rc;
+    if (patch && beyond(root, limit)) rc = fn(context, patch_key(patch, 0));
+    if (!rc) rc = walk_root(f, below, &node);
+    return rc ? rc : look_at(&l, below, node);
 }
 
 /* ---------------------------------------------------------------- move -- */
@@ -152,9 +157,25 @@ static int move_below(struct move *m, page_ref *ref,
 int tree_move(struct page_work *w, struct tree *t, page_ref limit,
               luge_bytes key, u64 *moved)
 {
-    const struct page_head *root = NULL;
+    const struct page_head *root = NULL, *patch;
+    struct page_head *own;
     struct move m = {w, limit, moved};
-    if (t->root == PAGE_NONE) return 0;
-    int rc = walk_root(w->file, t->root, &root);
-    return rc ? rc : move_below(&m, &t->root, root, key);
+    page_ref below, old;
+    int rc = patch_open(w->file, t->root, &patch, &below);
+    if (rc || below == PAGE_NONE ||
+        (patch && shared(t->root, patch, w->pinned)))
+        return rc;
+    old = below;
+    rc = walk_root(w->file, below, &root);
+    if (!rc) rc = move_below(&m, &below, root, key);
+    if (rc) return rc;
+    if (!patch) {
+        t->root = below;
+        return 0;
+    }
+    if (below == old && !beyond(t->root, limit)) return 0;
+    *moved += beyond(t->root, limit);
+    rc = page_change(w, &t->root, &own);
+    if (!rc) *patch_below_at(own) = below;
+    return rc;
 }

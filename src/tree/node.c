@@ -226,8 +226,8 @@ void node_cell_load(const struct page_head *n, u32 at, struct node_cell *cell)
     cell->prefix = (luge_bytes){node_prefix(n), n->prefix};
     if (!n->level) {
         cell->suffix = node_leaf_suffix(n, at);
-        cell->info = node_leaf_value(n, at, &cell->value)
-                         ? (u16)NODE_EXTENT : (u16)cell->value.size;
+        (void)node_leaf_value(n, at, &cell->value);
+        cell->info = (u16)node_value_info(n, at);
         return;
     }
     cell->child = node_child(n, at + 1);

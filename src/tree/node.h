@@ -55,6 +55,7 @@
 
 enum {
     NODE_EXTENT = 0x8000,     /* value info: the value is an extent */
+    NODE_GONE = 0xffff,       /* the same: there is none (patch.h) */
     NODE_SHORT_MAX = 4,       /* a branch suffix up to this has no cell */
     NODE_INFIX_MAX = 8 * 15 - 2,
     NODE_NEAR_CELLS = 8,      /* so far ahead of a step they are asked for */
@@ -215,14 +216,21 @@ node_leaf_prefetch(const struct page_head *n, u32 at)
     __builtin_prefetch(cell + 64);
 }
 
-/* The value's bytes in the page; true if they are an extent. */
+static inline u32 node_value_info(const struct page_head *n, u32 at)
+{
+    return load16(node_leaf_cell(n, at) + 2);
+}
+
+/* The value's bytes in the page; true if they are an extent (of a patch: if
+ * there are none). */
 static inline bool node_leaf_value(const struct page_head *n, u32 at,
                                    luge_bytes *value)
 {
     const u8 *cell = node_leaf_cell(n, at);
     u32 info = load16(cell + 2);
     value->data = cell + NODE_LEAF_CELL + load16(cell);
-    value->size = info & NODE_EXTENT ? sizeof(struct page_extent) : info;
+    value->size = !(info & NODE_EXTENT) ? info
+                  : info == NODE_GONE ? 0 : sizeof(struct page_extent);
     return (info & NODE_EXTENT) != 0;
 }
 
@@ -266,7 +274,8 @@ void node_infix_find(struct page_head *n);
 static inline bool node_head_of(const struct page_head *n, luge_bytes rest,
                                 u32 *head)
 {
-    if (n->infix) return node_infix_head(node_infix(n), rest, head);
+    if (n->infix && n->kind != PAGE_PATCH)      /* patch.h: Z1 */
+        return node_infix_head(node_infix(n), rest, head);
     *head = node_head(rest.data, rest.size);
     return true;
 }
@@ -339,6 +348,13 @@ static inline u32 node_strip_right(const struct node_strip *s, u32 cut)
 {
     return s->leaf ? cut : cut + 1;
 }
+
+/* A page's bytes on the stack: of its own size, since a fixed 64 KiB would
+ * leap over the guard page of a small stack when pages have 4 KiB. */
+#define COPY_OF(copy, n, bytes)                                              \
+    u64 copy##_space[(bytes) / 8];                                           \
+    struct page_head *copy = (struct page_head *)(void *)copy##_space;       \
+    memcpy(copy, (n), (bytes))
 
 /* ----------------------------------------------------------- validation -- */
 

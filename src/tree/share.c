@@ -9,10 +9,13 @@
  *   S2  A child was born no later than its parent, so below a page that was
  *       born at a pin or before there is nothing born after it.
  *   S3  A large value belongs to its key.
+ *   S4  A patch is a root: two trees share it only if it is the root of both.
+ *       What is below it was born before it, and holds large values alone.
  * The difference of two roots is all that is ever needed to know which pages a
  * fork or a snapshot alone keeps: no list of them is kept anywhere.
  * Not here: which root is compared with which (txn/lineage.c).
  */
+#include "tree/patch.h"
 #include "tree/tree.h"
 #include "tree/walk.h"
 
@@ -123,9 +126,16 @@ int tree_release(struct page_work *w, page_ref root, page_ref kept)
 {
     /* A view that never lands releases no page of the file. */
     u64 pinned = w->may_write ? w->pinned : UINT64_MAX;
-    struct release r = {.file = w->file, .drop = w, .pinned = pinned,
-                        .kept = kept};
-    return release_root(&r, root);
+    struct release r = {.file = w->file, .drop = w, .pinned = pinned};
+    const struct page_head *patch, *other;
+    page_ref below;
+    if (root == kept) return 0;
+    int rc = patch_open(w->file, root, &patch, &below);
+    if (!rc) rc = patch_open(w->file, kept, &other, &r.kept);
+    if (rc || !patch) return rc ? rc : release_root(&r, root);
+    if (!page_is_private(root) && patch->birth <= pinned) return 0;  /* S4 */
+    rc = release_root(&r, below);
+    return rc ? rc : page_drop(w, root);
 }
 
 int tree_unshared(const struct page_work *w, page_ref root, page_ref kept,

@@ -15,20 +15,28 @@
  *       and its neighbour then fill more than one page, so pages are half full
  *       on average, and deletions do not touch full neighbours for nothing.
  *       A branch without a key must take from its neighbour: it has N6.
- * Not here: the layout of a node (node.c, strip.c), cursors, the prover.
+ * Not here: the layout of a node (node.c, strip.c), what stands in a patch above
+ * a tree (patch.c), cursors, the prover.
  */
+#include "tree/patch.h"
 #include "tree/tree.h"
 #include "tree/walk.h"
 
 _Static_assert((int)NODE_LEVELS_MAX == (int)TREE_DEPTH_MAX, "node.h");
 
-/* KEY's leaf and slot.  Changes nothing. */
+/* KEY's leaf and slot, or the patch's.  Changes nothing. */
 static inline int find(struct page_file *f, page_ref root, luge_bytes key,
                        const struct page_head **leaf, u32 *at)
 {
     if (unlikely(root == PAGE_NONE)) return LUGE_NOTFOUND;
     const struct page_head *n = NULL;
-    int rc = walk_root(f, root, &n);
+    int rc = walk_top(f, root, &n);
+    if (unlikely(!rc && walk_is_patch(n))) {
+        *leaf = n;
+        if (node_leaf_find(n, key, at))
+            return patch_gone(n, *at) ? LUGE_NOTFOUND : 0;
+        rc = walk_root(f, patch_below(n), &n);
+    }
     while (!rc && n->level) rc = walk_child(f, n, node_branch_find(n, key), &n);
     if (unlikely(rc)) return rc;
     *leaf = n;
@@ -66,7 +74,8 @@ int tree_will_need(struct page_file *f, page_ref root, luge_bytes key,
 {
     const struct page_head *n = NULL;
     if (root == PAGE_NONE) return 0;
-    int rc = walk_root(f, root, &n);
+    int rc = walk_top(f, root, &n);
+    if (!rc && walk_is_patch(n)) rc = walk_root(f, patch_below(n), &n);
     while (!rc && n->level > 1)
         rc = walk_child(f, n, node_branch_find(n, key), &n);
     if (rc || !n->level) return rc;
@@ -108,7 +117,7 @@ static int change_child(struct page_work *w, struct page_head *n, u32 at,
 static int change_root(struct page_work *w, struct tree *t,
                        struct tree_path *path)
 {
-    const struct page_head *root;
+    const struct page_head *root = NULL;
     struct page_head *page;
     int rc = walk_root(w->file, t->root, &root);
     if (!rc) rc = page_change(w, &t->root, &page);
@@ -143,13 +152,6 @@ static enum page_kind node_kind(u32 level)
 {
     return level ? PAGE_BRANCH : PAGE_LEAF;
 }
-
-/* A page's bytes on the stack: of its own size, since a fixed 64 KiB would
- * leap over the guard page of a small stack when pages have 4 KiB. */
-#define COPY_OF(copy, n, bytes)                                              \
-    u64 copy##_space[(bytes) / 8];                                           \
-    struct page_head *copy = (struct page_head *)(void *)copy##_space;       \
-    memcpy(copy, (n), (bytes))
 
 /* Rebuild N with CELL before slot AT, if that makes it fit; else false. */
 static bool node_refit(struct page_head *n, u32 bytes, u32 at,
@@ -533,6 +535,7 @@ int tree_page_visit(const struct page_head *page, u32 page_bytes_,
     luge_bytes value;
     int rc = 0;
     (void)page_bytes_;
+    if (walk_is_patch(page)) return 0;      /* it holds no large value */
     if (page->level) {
         for (u32 i = 0; !rc && visit->child && i <= page->count; i++)
             rc = visit->child(visit->context, node_child(page, i),
@@ -549,7 +552,9 @@ int tree_page_visit(const struct page_head *page, u32 page_bytes_,
 
 page_ref *tree_page_children(struct page_head *page, u32 *count)
 {
-    *count = page->level ? page->count + 1u : 0;
+    bool patch = walk_is_patch(page);
+    *count = page->level ? page->count + 1u : patch;
+    if (patch) return patch_below_at(page);
     if (!page->level) return NULL;
     return (page_ref *)(void *)((u8 *)page + node_slots_at(page));
 }

@@ -19,7 +19,7 @@ struct tree {
 
 enum { TREE_DEPTH_MAX = 16 };
 
-/* The validator for PAGE_LEAF and PAGE_BRANCH: after it succeeded, no function
+/* The validator for leaves, branches and patches: after it succeeded, no function
  * here reads outside the page, whatever its bytes. */
 int tree_page_validate(const struct page_head *page, u32 page_bytes);
 
@@ -32,14 +32,22 @@ int tree_get(struct page_file *f, page_ref root, luge_bytes key,
 int tree_get_private(struct page_file *f, page_ref root, luge_bytes key,
                      luge_bytes *value);
 
-/* Set KEY to VALUE.  *existed (may be NULL): it replaced a value.
+/* Set KEY to VALUE in a tree without a patch.  *existed (may be NULL): it
+ * replaced a value.
  * KEY and VALUE must not point into WORK's own frames.
  * On error the tree may be half changed: the work must be abandoned. */
 int tree_put(struct page_work *w, struct tree *t, luge_bytes key,
              luge_bytes value, bool *existed);
 
-/* Remove KEY; NOTFOUND if absent (nothing changed). */
+/* Remove KEY from one; NOTFOUND if absent (nothing changed). */
 int tree_del(struct page_work *w, struct tree *t, luge_bytes key);
+
+/* The same two.  But if the root is shared with a pin (w->pinned), it stays: the
+ * change goes to a patch above it while there is room (tree/patch.h).  Of the
+ * functions below all but tree_unshared and tree_get_private know patches. */
+int tree_patch_put(struct page_work *w, struct tree *t, luge_bytes key,
+                   luge_bytes value, bool *existed);
+int tree_patch_del(struct page_work *w, struct tree *t, luge_bytes key);
 
 /* KEY's leaf will be changed soon: begin to read it, unless it was read before
  * or is *last.  *last becomes it.  Errors as tree_get. */
@@ -95,10 +103,13 @@ struct tree_cursor {
     u32 window, asked;               /* leaves to ask for; asked for and to */
     u64 waits;                       /* come; when it last looked */
     page_ref sweep;                  /* asked for in the file's order */
-    struct {
+    const struct page_head *patch;   /* NULL: none; patch_cursor.c: Z5, Z6 */
+    u32 patch_at;
+    bool cell, past;
+    struct tree_place {
         const struct page_head *page;
         u32 at;                      /* slot or child index */
-    } path[TREE_DEPTH_MAX];          /* by level: path[0] is the leaf's */
+    } beneath, path[TREE_DEPTH_MAX]; /* by level: path[0] is the leaf's */
 };
 
 /* Position at a neighbour of KEY (see enum luge_seek); NOTFOUND: it has none,

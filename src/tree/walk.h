@@ -16,18 +16,33 @@ static inline bool walk_level_is(const struct page_head *n, u32 level)
     return n->level == level && n->kind == (level ? PAGE_BRANCH : PAGE_LEAF);
 }
 
-static inline int walk_root(struct page_file *f, page_ref root,
-                            const struct page_head **n)
+static inline bool walk_is_patch(const struct page_head *n)
+{
+    return n->kind == PAGE_PATCH;
+}
+
+/* The page of a root; it may be a patch (patch.h). */
+static inline int walk_top(struct page_file *f, page_ref root,
+                           const struct page_head **n)
 {
     if (unlikely(!page_is_private(root) && root >= PAGE_NUMBER_MAX))
         return CORRUPT("a root beyond any file");
     int rc = page_read(f, root, n);
     if (unlikely(rc)) return rc;
     if (unlikely((*n)->level >= NODE_LEVELS_MAX ||
-                 !walk_level_is(*n, (*n)->level)))
+                 (!walk_level_is(*n, (*n)->level) && !walk_is_patch(*n))))
         return CORRUPT("a root that is no node: kind %u, level %u",
                        (*n)->kind, (*n)->level);
     return 0;
+}
+
+/* A root, or what lies below one that is a patch. */
+static inline int walk_root(struct page_file *f, page_ref root,
+                            const struct page_head **n)
+{
+    int rc = walk_top(f, root, n);
+    if (unlikely(rc)) return rc;
+    return likely(!walk_is_patch(*n)) ? 0 : CORRUPT("a patch below a patch");
 }
 
 /* Where a page is, without touching or checking it: only to prefetch. */

@@ -376,7 +376,7 @@ static int apply_put(struct view *v, const struct op *op)
 {
     struct view_tree *t;
     int rc = find_to_change(v, op->tree, &t);
-    if (!rc) rc = tree_put(v->work, &t->tree, op->key, op->value, NULL);
+    if (!rc) rc = tree_patch_put(v->work, &t->tree, op->key, op->value, NULL);
     if (!rc) t->dirty = true;
     return rc;
 }
@@ -386,7 +386,7 @@ static int apply_del(struct view *v, const struct op *op)
     struct view_tree *t;
     int rc = find_to_change(v, op->tree, &t);
     if (rc) return rc;
-    rc = tree_del(v->work, &t->tree, op->key);
+    rc = tree_patch_del(v->work, &t->tree, op->key);
     if (rc == LUGE_NOTFOUND) return 0;
     if (!rc) t->dirty = true;
     return rc;
