@@ -234,6 +234,7 @@ struct game {
     enum shape shape;
     u32 page_bytes;
     bool may_write, growing;
+    bool patches;                  /* what is in the file is often shared */
     u64 number;
     struct page_file *file;
     struct page_work work;
@@ -375,6 +376,27 @@ static void step_get(struct game *g)
     if (found) must(bytes_equal(value, g->twin.pairs[at].value));
 }
 
+/* Now and then all of the file is shared with a pin: a patch may begin. */
+static int game_put(struct game *g, luge_bytes key, luge_bytes value,
+                    bool *existed)
+{
+    if (!g->patches) return tree_put(&g->work, &g->tree, key, value, existed);
+    g->work.pinned = dice_chance(&g->dice, 30);
+    int rc = tree_patch_put(&g->work, &g->tree, key, value, existed);
+    g->work.pinned = 0;
+    return rc;
+}
+
+static int game_del(struct game *g, luge_bytes key)
+{
+    if (!g->patches) return tree_del(&g->work, &g->tree, key);
+    /* The pages of a pin outlive a tree that ends; here there is none. */
+    g->work.pinned = g->tree.count > 1 && dice_chance(&g->dice, 30);
+    int rc = tree_patch_del(&g->work, &g->tree, key);
+    g->work.pinned = 0;
+    return rc;
+}
+
 static void step_put(struct game *g)
 {
     bool found, existed = dice_chance(&g->dice, 50);
@@ -387,7 +409,7 @@ static void step_put(struct game *g)
     if (found && dice_chance(&g->dice, 30))
         value.size = g->twin.pairs[at].value.size;
     value = twin_put(&g->twin, key, value);
-    must(tree_put(&g->work, &g->tree, key, value, &existed) == 0);
+    must(game_put(g, key, value, &existed) == 0);
     must(existed == found);
 }
 
@@ -398,19 +420,87 @@ static void step_del(struct game *g)
     u32 at = twin_find(&g->twin, key, &found);
     struct tree before = g->tree;
     u64 frames = fake_frames_made(g->file);
-    int rc = tree_del(&g->work, &g->tree, key);
+    int rc = game_del(g, key);
     must(rc == (found ? 0 : LUGE_NOTFOUND));
     if (found) twin_del(&g->twin, at);
     else must(before.root == g->tree.root && before.count == g->tree.count &&
               frames == fake_frames_made(g->file));
 }
 
+/* Two cursors beside each other find what tree_diff tells. */
+struct seen {
+    struct game *game;
+    struct tree_cursor before, now;
+    int before_rc, now_rc;
+};
+
+/* Past what is the same in both; < 0: the next key was in the old tree, 0: in
+ * both, > 0: in the new one; 2: nothing is left. */
+static int next_difference(struct seen *s)
+{
+    u8 space[LUGE_KEY_SIZE_MAX];
+    for (;;) {
+        luge_bytes was, is;
+        if (s->before_rc && s->now_rc) return 2;
+        int order = s->before_rc ? 1 : s->now_rc ? -1
+                    : bytes_compare(tree_cursor_key(&s->before, space),
+                                    tree_cursor_key(&s->now, s->game->found));
+        if (order) return order < 0 ? -1 : 1;
+        must(tree_cursor_value(&s->before, &was) == 0);
+        must(tree_cursor_value(&s->now, &is) == 0);
+        if (!bytes_equal(was, is)) return 0;
+        s->before_rc = tree_next(&s->before);
+        s->now_rc = tree_next(&s->now);
+    }
+}
+
+static void same_value(const struct tree_cursor *c, const luge_bytes *value)
+{
+    luge_bytes there;
+    must(value && tree_cursor_value(c, &there) == 0 &&
+         bytes_equal(there, *value));
+}
+
+static int told(void *context, luge_bytes key, const luge_bytes *before,
+                const luge_bytes *after)
+{
+    struct seen *s = context;
+    int side = next_difference(s);
+    must(side != 2 && !before == (side > 0) && !after == (side < 0));
+    must(bytes_equal(key, tree_cursor_key(side > 0 ? &s->now : &s->before,
+                                          s->game->found)));
+    if (before) same_value(&s->before, before);
+    if (after) same_value(&s->now, after);
+    if (before) s->before_rc = tree_next(&s->before);
+    if (after) s->now_rc = tree_next(&s->now);
+    return 0;
+}
+
+static void compare_roots(struct game *g, page_ref before, page_ref after)
+{
+    struct seen s = {.game = g};
+    luge_bytes none = {0};
+    s.before_rc = tree_seek(&s.before, g->file, before, LUGE_FIRST, none);
+    s.now_rc = tree_seek(&s.now, g->file, after, LUGE_FIRST, none);
+    must(tree_diff(g->file, before, after, told, &s) == 0);
+    must(next_difference(&s) == 2);
+}
+
+static void publish(struct game *g)
+{
+    g->tree.root = fake_publish(g->file, g->tree.root);
+    fake_freeze(&g->work);
+}
+
 /* Everything so far becomes an old version, and maybe part of the file. */
 static void step_freeze(struct game *g)
 {
     u32 i = dice_below(&g->dice, OLD_ROOTS);
-    if (g->old[i].set)
+    if (g->old[i].set) {
         must(digest_of(g, g->old[i].root) == g->old[i].digest);
+        compare_roots(g, g->old[i].root, g->tree.root);
+        compare_roots(g, g->tree.root, g->old[i].root);
+    }
     g->old[i].set = true;
     g->old[i].root = g->tree.root;
     g->old[i].digest = digest_of(g, g->tree.root);
@@ -432,9 +522,9 @@ static void step_fail(struct game *g)
         luge_bytes value = make_value(&g->dice, g->page_bytes, g->value);
         value.data = twin_keep(&g->twin, value);
         if (dice_chance(&g->dice, 50))
-            rc = tree_put(&g->work, &g->tree, some_key(g), value, NULL);
+            rc = game_put(g, some_key(g), value, NULL);
         else
-            rc = tree_del(&g->work, &g->tree, some_key(g));
+            rc = game_del(g, some_key(g));
         if (rc == LUGE_NOTFOUND) rc = 0;
     }
     must(rc == (fake_failed(g->file) ? LUGE_NOMEM : 0));
@@ -474,6 +564,7 @@ static void game_begin(struct game *g, u64 seed, u32 pages_max)
     g->shape = (enum shape)dice_below(&g->dice, SHAPES);
     g->page_bytes = sizes[dice_below(&g->dice, ARRAY_COUNT(sizes))];
     g->may_write = dice_chance(&g->dice, 60);
+    g->patches = dice_chance(&g->dice, 50);
     g->growing = true;
     g->file = fake_pages_new(g->page_bytes, pages_max, tree_page_validate);
     g->work = fake_work(g->file, g->may_write);
@@ -489,7 +580,7 @@ static void game_end(struct game *g)
             must(digest_of(g, g->old[i].root) == g->old[i].digest);
     while (g->twin.count) {                    /* shrink it to nothing */
         u32 at = dice_below(&g->dice, g->twin.count);
-        must(tree_del(&g->work, &g->tree, g->twin.pairs[at].key) == 0);
+        must(game_del(g, g->twin.pairs[at].key) == 0);
         twin_del(&g->twin, at);
         if (g->twin.count % 64 == 0) prove(g);
     }
@@ -893,9 +984,11 @@ static void zoo_make(struct zoo *z, struct game *g, u64 seed, u32 steps)
 {
     game_begin(g, seed, 8192);
     g->may_write = g->work.may_write = true;
-    for (now.step = 0; now.step < steps; now.step++)
+    for (now.step = 0; now.step < steps; now.step++) {
         dice_chance(&g->dice, 75) ? step_put(g) : step_del(g);
-    g->tree.root = fake_publish(g->file, g->tree.root);
+        if (g->patches && now.step % (steps / 4) == 0) publish(g);
+    }
+    publish(g);
     z->game = g;
     z->count = 0;
     must(tree_check(g->file, &g->tree, zoo_take, z, NULL) == 0);
@@ -1034,10 +1127,10 @@ static void use_hostile_tree(struct game *g, struct tree tree)
         enum luge_seek seek = (enum luge_seek)dice_below(&g->dice, 6);
         if (dice_chance(&g->dice, 50)) {
             value = make_value(&g->dice, g->page_bytes, g->value);
-            rc = tree_put(&g->work, &tree, key, value, NULL);
+            rc = tree_patch_put(&g->work, &tree, key, value, NULL);
             if (!rc) must(tree_get(g->file, tree.root, key, &old) == 0);
         } else {
-            rc = tree_del(&g->work, &tree, key);
+            rc = tree_patch_del(&g->work, &tree, key);
         }
         must(rc == 0 || rc == LUGE_NOTFOUND || rc == LUGE_CORRUPT);
         rc = tree_seek(&c, g->file, tree.root, seek, key);

@@ -228,6 +228,6 @@ int tree_patch_del(struct page_work *w, struct tree *t, luge_bytes key)
     if (!p.exists) return LUGE_NOTFOUND;
     if (!t->count) return CORRUPT("a tree whose count is wrong");
     rc = take(w, t, key, &p);
-    if (!rc) t->count--;
+    if (!rc && !--t->count) rc = tree_clear(w, t);
     return rc;
 }
