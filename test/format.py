@@ -107,6 +107,9 @@ class Pages:                                                            # 3
         page = self.page(number, "of a tree")
         kind, own_level = page[16], page[17]
         count, sizes, low, dead, run = struct.unpack_from("<5H", page, 18)
+        if level is None and kind == 4:
+            yield from self.patch(page, count, sizes).items()
+            return
         must(level is None or own_level == level, "level of page %d" % number)
         must(kind == (2 if own_level else 1), "kind of page %d" % number)
         prefix_size, words = sizes & 0xfff, sizes >> 12
@@ -131,11 +134,24 @@ class Pages:                                                            # 3
             must(u32(page, heads + 4 * i) == infix.head(suffix), "a head")
             must(before is None or before < suffix, "the order of keys")
             before = suffix
-            if info & 0x8000:
-                must(info == 0x8000, "value info")
+            if info == 0xffff and page[16] == 4:
+                yield suffix, None
+            elif info & 0x8000:
+                must(info == 0x8000 and page[16] == 1, "value info")
                 yield prefix + suffix, self.extent(page, at)
             else:
                 yield prefix + suffix, page[at:at + info]
+
+    def patch(self, page, count, sizes):                                # 3.4
+        must(page[17] == 0 and sizes == 1 << 12 and count, "a patch")
+        below = u64(page, 32)
+        root = self.page(below, "of a tree")
+        pairs = dict(self.pairs(below, root[17]))
+        for key, value in self.leaf(page, count, b"", Infix(b""), 40):
+            must(value is not None or key in pairs, "what a patch removes")
+            pairs[key] = value
+        return {key: value for key, value in pairs.items()
+                if value is not None}
 
     def extent(self, page, at):                                         # 3.5
         first, size, total, birth = struct.unpack_from("<4Q", page, at)

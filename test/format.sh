@@ -140,6 +140,19 @@ for tree in b/z old older; do
     same "the log alone says the same of $tree" replay.txt luge.txt
 done
 
+# A patch: a value that is new, one that is another, one that is gone.
+first=$("$LUGE" scan urls | head -1 | cut -f1)
+second=$("$LUGE" scan urls | sed -n 2p | cut -f1)
+"$LUGE" snapshot urls before
+"$LUGE" put urls a-new-key "a value"
+"$LUGE" put urls "$first" changed
+"$LUGE" del urls "$second"
+agrees "patched" urls main
+pages "patched" urls
+is "it is a patch" "$(python3 -c '
+pages = open("urls/db", "rb").read()
+print(any(pages[at + 16] == 4 for at in range(8192, len(pages), 4096)))')" True
+
 # -------------------------------------------- killed: what the log still has --
 
 "$LUGE" put killed first one

@@ -165,6 +165,35 @@ static void shared_pages_stay(void **state)
     fine(luge_check(r->db, NULL, NULL));
 }
 
+/* A patch, and the root of its own that it lost its pin for. */
+static void patches_move(void **state)
+{
+    struct rig *r = *state;
+    struct luge_compacted done;
+    fill(r, "first", 40000, 1, 100);
+    fill(r, "second", 4000, 1, 100);
+    fine(luge_checkpoint(r->db));
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    fine(luge_snapshot(txn, luge_str("second"), luge_str("kept")));
+    fine(luge_commit(txn));
+    fill(r, "second", 3, 1, 50);
+    fine(luge_checkpoint(r->db));
+    drop(r, "first");
+    uint64_t sum = checksum(r), all = length(r);
+    fine(luge_compact(r->db, NULL, NULL, &done));
+    assert_int_equal(checksum(r), sum);
+    fine(luge_check(r->db, NULL, NULL));
+    assert_true(done.moved_bytes > 0);
+    txn = begin(r, LUGE_WRITE);
+    fine(luge_snapshot_drop(txn, luge_str("kept")));
+    fine(luge_commit(txn));
+    sum = checksum(r);
+    fine(luge_compact(r->db, NULL, NULL, &done));
+    assert_int_equal(checksum(r), sum);
+    fine(luge_check(r->db, NULL, NULL));
+    assert_true(length(r) < all / 4);
+}
+
 static int stop(void *context, const struct luge_compacted *so_far)
 {
     uint32_t *calls = context;
@@ -199,7 +228,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
         TEST(the_file_shrinks), TEST(holes_are_made_once),
         TEST(large_values_move), TEST(shared_pages_stay),
-        TEST(it_can_be_stopped),
+        TEST(patches_move), TEST(it_can_be_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

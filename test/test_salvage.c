@@ -194,13 +194,18 @@ static bool recovered(luge_txn *txn, const struct map *m,
 
 /* Without the catalog and the free list nothing tells a fork from old pages of
  * the tree that it was forked from. */
-static bool unknowable(const struct map *m, const struct place_of *p,
-                       const struct damage *d)
+static bool list_is_hit(const struct map *m, const struct damage *d)
 {
     bool list = false;
     for (uint64_t n = 0; n < m->super.stored_pages; n++)
         list = list || d->hit[m->super.stored_first + n];
-    return list && d->hit[m->super.catalog] &&
+    return list;
+}
+
+static bool unknowable(const struct map *m, const struct place_of *p,
+                       const struct damage *d)
+{
+    return list_is_hit(m, d) && d->hit[m->super.catalog] &&
            !strcmp(m->names[p->tree], "fork");
 }
 
@@ -234,10 +239,12 @@ static uint64_t compare(struct rig *r, const struct map *m,
         bool there = recovered(txn, m, p);
         if (unknowable(m, p, d)) continue;
         if (!there && sound(p, d))
-            print_message("tree %s key %.*s of page %llu is gone\n",
+            print_message("tree %s key %.*s of page %llu is gone; the free "
+                          "list is damaged: %d, the catalog's root: %d\n",
                           m->names[p->tree], (int)p->key.size,
                           (const char *)p->key.data,
-                          (unsigned long long)p->page);
+                          (unsigned long long)p->page, list_is_hit(m, d),
+                          d->hit[m->super.catalog]);
         assert_true(there || !sound(p, d));
         f->undamaged += sound(p, d);
         f->recovered += there;

@@ -202,10 +202,11 @@ static void skip(struct feed_watch *w)
     };
 }
 
-/* The log is held where the reader stands. */
+/* The log is held where the reader stands; what waits for its time (T2) is
+ * not seen yet, so that the caretaker rings for it. */
 static void show_place(struct feed_watch *w)
 {
-    atomic_store(&w->slot->seq, w->reader.seq);
+    atomic_store(&w->slot->seq, w->pending ? w->set.seq - 1 : w->reader.seq);
     if (atomic_load(&w->slot->segment) != w->reader.at.segment)
         atomic_store(&w->slot->segment, w->reader.at.segment);
 }
@@ -233,9 +234,11 @@ static int find_set(struct feed_watch *w, u64 limit)
 
 int feed_take(struct feed_watch *w, u64 limit)
 {
-    int rc = w->pending ? 0 : find_set(w, limit);
+    bool waited = w->pending;
+    int rc = waited ? 0 : find_set(w, limit);
     if (!rc && w->set.skipped) limit = w->set.seq;
     if (!rc) w->pending = w->set.seq > limit;
+    if (w->pending != waited) show_place(w);
     u64 seen = w->pending ? w->set.seq - 1 : w->reader.seq;
     w->seen = max_u64(w->seen, min_u64(seen, limit));
     return w->pending ? LUGE_NOTFOUND : rc;

@@ -1,9 +1,9 @@
-/* tree/patch_diff.c -- the keys in which two trees differ, if either has a patch.
+/* tree/patch_diff.c -- the keys in which two trees differ, if one has a patch.
  *
  *     below A and B:  differences in the order of keys     ..k.....m...
  *     patch of A, of B:  cells in the order of keys        ..k..l......
- * A key that has a cell in either is looked up in both trees; what differs below
- * is told where no cell says otherwise.
+ * A key that has a cell in either is looked up in both trees; what differs
+ * below is told where no cell says otherwise.
  * Not here: the walk through the trees below (diff.c).
  */
 #include "tree/patch.h"

@@ -15,8 +15,8 @@
  *       and its neighbour then fill more than one page, so pages are half full
  *       on average, and deletions do not touch full neighbours for nothing.
  *       A branch without a key must take from its neighbour: it has N6.
- * Not here: the layout of a node (node.c, strip.c), what stands in a patch above
- * a tree (patch.c), cursors, the prover.
+ * Not here: the layout of a node (node.c, strip.c), what a patch above a tree
+ * changes (patch.c), cursors, the prover.
  */
 #include "tree/patch.h"
 #include "tree/tree.h"

@@ -19,8 +19,8 @@ struct tree {
 
 enum { TREE_DEPTH_MAX = 16 };
 
-/* The validator for leaves, branches and patches: after it succeeded, no function
- * here reads outside the page, whatever its bytes. */
+/* The validator for leaves, branches and patches: after it succeeded, no
+ * function here reads outside the page, whatever its bytes. */
 int tree_page_validate(const struct page_head *page, u32 page_bytes);
 
 /* The value of KEY; it points into the page or extent.  NOTFOUND, CORRUPT. */
@@ -42,9 +42,10 @@ int tree_put(struct page_work *w, struct tree *t, luge_bytes key,
 /* Remove KEY from one; NOTFOUND if absent (nothing changed). */
 int tree_del(struct page_work *w, struct tree *t, luge_bytes key);
 
-/* The same two.  But if the root is shared with a pin (w->pinned), it stays: the
- * change goes to a patch above it while there is room (tree/patch.h).  Of the
- * functions below all but tree_unshared and tree_get_private know patches. */
+/* The same two.  But if the root is shared with a pin (w->pinned), it stays:
+ * the change goes to a patch above it while there is room (tree/patch.h).
+ * Of the functions here only tree_unshared, tree_get_private and those two do
+ * not know patches. */
 int tree_patch_put(struct page_work *w, struct tree *t, luge_bytes key,
                    luge_bytes value, bool *existed);
 int tree_patch_del(struct page_work *w, struct tree *t, luge_bytes key);
