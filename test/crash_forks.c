@@ -4,7 +4,7 @@
  *
  * Holds: F1  a fork and a snapshot cost the same at a thousand records and at
  *            N: no page of the tree is read or written;
- *        F2  a fork with ten changes adds no more pages than the changes touch,
+ *        F2  a fork with ten changes, wherever they are, adds a page or two,
  *            and with many of them the database still opens at once;
  *        F3  a difference reads what changed, however much there is;
  *        F4  when forks and snapshots go, in any order, the space comes back.
