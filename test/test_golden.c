@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "luge_feed.h"
+#include "luge_fork.h"
 
 /* "cleared" is empty, "dropped" is not there, "renamed" had another name. */
 enum { MAIN, RENAMED, NEW, CLEARED, DROPPED, TREES };
@@ -58,6 +59,26 @@ static int fill(luge_txn *txn, luge_tree *trees, int r)
     return rc;
 }
 
+/* Under a snapshot: of "main" one pair is put again, another is taken out. */
+static int patch(luge_db *db)
+{
+    char *key = grab(KEY_ROOM), *value = grab(LARGE);
+    luge_bytes k, v, soon = luge_str("soon gone");
+    luge_txn *txn;
+    int rc = luge_begin(db, LUGE_WRITE, &txn);
+    if (!rc) rc = luge_put(txn, LUGE_MAIN, soon, soon);
+    if (!rc) rc = luge_snapshot(txn, luge_str("main"), luge_str("kept"));
+    if (!rc) rc = luge_commit(txn);
+    if (!rc) rc = luge_begin(db, LUGE_WRITE, &txn);
+    pair(MAIN, 0, 1, key, &k, value, &v);
+    if (!rc) rc = luge_put(txn, LUGE_MAIN, k, v);
+    if (!rc) rc = luge_del(txn, LUGE_MAIN, soon);
+    if (!rc) rc = luge_commit(txn);
+    free(key);
+    free(value);
+    return rc;
+}
+
 static int finish(luge_txn *txn, const luge_tree *trees)
 {
     luge_bytes from = luge_str("1"), to = luge_str("2");
@@ -83,7 +104,9 @@ static int make(struct rig *r)
             CHILD_ANSWERS(0, luge_consumer_create(txn, luge_str("reader"),
                                                   luge_txn_seq(txn)));
         CHILD_ANSWERS(0, luge_commit(txn));
-        if (i == 2) CHILD_ANSWERS(0, luge_checkpoint(db));
+        if (i != 2) continue;
+        CHILD_ANSWERS(0, patch(db));
+        CHILD_ANSWERS(0, luge_checkpoint(db));
     }
     CHILD_ANSWERS(0, luge_begin(db, LUGE_WRITE, &txn));
     CHILD_ANSWERS(0, finish(txn, trees));
