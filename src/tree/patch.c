@@ -47,19 +47,27 @@ static void patch_tidy(struct page_head *n, u32 bytes)
     }
 }
 
-/* Set slot AT to CELL, or a new one there if FRESH.  False: there is no room;
- * the cell that stood there may be gone. */
+static u32 cell_bytes(size_t key, size_t value)
+{
+    return NODE_LEAF_SLOT + NODE_LEAF_CELL + (u32)(key + value);
+}
+
+/* Set slot AT to CELL, or a new one there if FRESH.  False, and nothing is
+ * done: there is no room. */
 static bool patch_set(struct page_head *n, u32 bytes, u32 at,
                       const struct node_cell *cell, bool fresh)
 {
-    u32 need = NODE_LEAF_SLOT + NODE_LEAF_CELL + (u32)cell->suffix.size +
-               (u32)cell->value.size;
+    u32 used = node_used(n, bytes) +
+               cell_bytes(cell->suffix.size, cell->value.size);
+    luge_bytes old;
     if (!fresh) {
         if (node_leaf_overwrite(n, at, cell)) return true;
-        node_leaf_remove(n, at);
+        (void)node_leaf_value(n, at, &old);
+        used -= cell_bytes(cell->suffix.size, old.size);
     }
+    if (used > bytes || (fresh && n->count == NODE_KEYS_MAX)) return false;
+    if (!fresh) node_leaf_remove(n, at);
     if (node_insert(n, at, cell)) return true;
-    if (!n->dead || node_used(n, bytes) + need > bytes) return false;
     patch_tidy(n, bytes);
     return node_insert(n, at, cell);
 }
@@ -96,15 +104,12 @@ static int settle(struct page_work *w, struct tree *t)
     return rc;
 }
 
-/* May a patch begin above the root of T, and is there none yet?  Z4 */
-static int may_begin(struct page_work *w, const struct tree *t, bool *may)
+/* May a patch begin above the root of T, which is ROOT?  Z4 */
+static bool may_begin(const struct page_work *w, const struct tree *t,
+                      const struct page_head *root)
 {
-    const struct page_head *root = NULL;
-    *may = false;
-    if (t->root == PAGE_NONE || page_is_private(t->root)) return 0;
-    int rc = walk_top(w->file, t->root, &root);
-    *may = !rc && root->level && root->birth <= w->pinned;
-    return rc;
+    return !page_is_private(t->root) && root->level && !walk_is_patch(root) &&
+           root->birth <= w->pinned;
 }
 
 static int begin(struct page_work *w, struct tree *t)
@@ -152,82 +157,91 @@ static int is_below(struct page_file *f, const struct page_head *patch,
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
-/* Where KEY is in the tree of ROOT, whose patch is *patch. */
+/* Where KEY is in a tree that has a patch. */
 struct place {
-    const struct page_head *patch;
     u32 at;
-    bool cell;             /* slot AT is the key's */
+    bool cell;             /* slot AT of the patch is the key's */
     bool exists;           /* in the tree */
 };
 
 static int find(struct page_work *w, const struct tree *t, luge_bytes key,
                 struct place *p)
 {
-    page_ref below;
-    int rc = patch_open(w->file, t->root, &p->patch, &below);
-    if (rc || !p->patch) return rc;
-    p->cell = node_leaf_find(p->patch, key, &p->at);
-    p->exists = p->cell && !patch_gone(p->patch, p->at);
-    return p->cell ? 0 : is_below(w->file, p->patch, key, &p->exists);
+    const struct page_head *patch = NULL;
+    int rc = walk_top(w->file, t->root, &patch);
+    if (rc) return rc;
+    p->cell = node_leaf_find(patch, key, &p->at);
+    p->exists = p->cell && !patch_gone(patch, p->at);
+    return p->cell ? 0 : is_below(w->file, patch, key, &p->exists);
+}
+
+static int put(struct page_work *w, struct tree *t, luge_bytes key,
+               luge_bytes value, bool *existed)
+{
+    struct node_cell cell = {.suffix = key, .value = value,
+                             .info = (u16)value.size};
+    struct place p;
+    bool made = false;
+    int rc = find(w, t, key, &p);
+    if (!rc) rc = set(w, t, p.at, &cell, !p.cell, &made);
+    if (!rc && !made) rc = settle(w, t);
+    if (rc || !made) return rc ? rc : tree_put(w, t, key, value, existed);
+    if (existed) *existed = p.exists;
+    t->count += !p.exists;
+    return 0;
 }
 
 int tree_patch_put(struct page_work *w, struct tree *t, luge_bytes key,
                    luge_bytes value, bool *existed)
 {
-    struct node_cell cell = {.suffix = key, .value = value,
-                             .info = (u16)value.size};
-    struct place p = {0};
-    bool may, made = false;
+    const struct page_head *root = NULL;
+    if (t->root == PAGE_NONE) return tree_put(w, t, key, value, existed);
+    int rc = walk_top(w->file, t->root, &root);
+    if (rc) return rc;
+    bool patch = walk_is_patch(root);
     bool small = key.size <= LUGE_KEY_SIZE_MAX &&
                  node_value_inline(page_bytes(w->file), key.size, value.size);
-    int rc = may_begin(w, t, &may);
-    if (!rc && may && small) rc = begin(w, t);
-    if (!rc) rc = find(w, t, key, &p);
-    if (rc || !p.patch)
-        return rc ? rc : tree_put(w, t, key, value, existed);
-    if (existed) *existed = p.exists;
-    if (small) rc = set(w, t, p.at, &cell, !p.cell, &made);
-    if (!rc && !made) rc = settle(w, t);
-    if (!rc && !made) {
-        u64 count = t->count;
-        rc = tree_put(w, t, key, value, NULL);
-        t->count = count;
-    }
-    if (!rc) t->count += !p.exists;
-    return rc;
+    if (small && may_begin(w, t, root)) rc = begin(w, t);
+    else if (!patch) return tree_put(w, t, key, value, existed);
+    else if (!small) rc = settle(w, t);
+    if (rc) return rc;
+    return small ? put(w, t, key, value, existed)
+                 : tree_put(w, t, key, value, existed);
 }
 
-/* Take KEY, which exists, out of the tree whose patch it is in, or is not. */
-static int take(struct page_work *w, struct tree *t, luge_bytes key,
-                const struct place *p)
+static int del(struct page_work *w, struct tree *t, luge_bytes key,
+               const struct place *p)
 {
     struct node_cell gone = {.suffix = key, .info = NODE_GONE};
+    const struct page_head *patch = NULL;
     bool below = true, made = false;
-    int rc = p->cell ? is_below(w->file, p->patch, key, &below) : 0;
-    if (!rc && !below) return unset(w, t, p->at);
-    if (!rc) rc = set(w, t, p->at, &gone, !p->cell, &made);
-    if (rc || made) return rc;
-    rc = settle(w, t);
-    u64 count = t->count;
-    if (!rc) rc = tree_del(w, t, key);
-    t->count = count;
-    return rc;
+    int rc = p->cell ? walk_top(w->file, t->root, &patch) : 0;
+    if (!rc && p->cell) rc = is_below(w->file, patch, key, &below);
+    if (rc) return rc;
+    if (!below) rc = unset(w, t, p->at);
+    else rc = set(w, t, p->at, &gone, !p->cell, &made);
+    if (!rc && below && !made) rc = settle(w, t);
+    if (rc || (below && !made)) return rc ? rc : tree_del(w, t, key);
+    return --t->count ? 0 : tree_clear(w, t);
 }
 
 int tree_patch_del(struct page_work *w, struct tree *t, luge_bytes key)
 {
-    struct place p = {0};
+    const struct page_head *root = NULL;
+    struct place p;
     luge_bytes value;
-    bool may;
-    int rc = may_begin(w, t, &may);
-    if (!rc && may) rc = tree_get(w->file, t->root, key, &value);
-    if (!rc && may) rc = begin(w, t);
+    if (t->root == PAGE_NONE) return LUGE_NOTFOUND;
+    int rc = walk_top(w->file, t->root, &root);
+    if (rc) return rc;
+    if (may_begin(w, t, root)) {
+        rc = tree_get(w->file, t->root, key, &value);
+        if (!rc) rc = begin(w, t);
+    } else if (!walk_is_patch(root)) {
+        return tree_del(w, t, key);
+    }
     if (!rc) rc = find(w, t, key, &p);
     if (rc) return rc;
-    if (!p.patch) return tree_del(w, t, key);
     if (!p.exists) return LUGE_NOTFOUND;
     if (!t->count) return CORRUPT("a tree whose count is wrong");
-    rc = take(w, t, key, &p);
-    if (!rc && !--t->count) rc = tree_clear(w, t);
-    return rc;
+    return del(w, t, key, &p);
 }
