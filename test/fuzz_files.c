@@ -2,10 +2,10 @@
  *
  *   fuzz_files [--seeds A..B] [--minutes M] [--trace]
  *
- * Holds: a seed is one database of five (small, with large values, with deep
- * trees of long keys, killed while it worked, with a log of many segments),
- * damaged in one to four ways (mutate.h).  It is opened, read in every way,
- * checked, written, closed, and all that once more.
+ * Holds: a seed is one database of six (small, with large values, with deep
+ * trees of long keys, killed while it worked, with a log of many segments, with
+ * forks and snapshots), damaged in one to four ways (mutate.h).  It is opened,
+ * read in every way, checked, written, closed, and all that once more.
  *   Z1  Nobody dies, hangs, or reads where nothing is (the address sanitizer
  *       and the map behind the file's end see to that).
  *   Z2  Every answer is 0 or a code of luge.h that left its sentence.
@@ -30,10 +30,11 @@
 #include "image.h"
 #include "luge.h"
 #include "luge_feed.h"
+#include "luge_fork.h"
 #include "mutate.h"
 
 enum {
-    ORIGINALS = 5, COMMITS_MAX = 40, PAIRS_MAX = 20000, KEY_MAX = 1024,
+    ORIGINALS = 6, COMMITS_MAX = 40, PAIRS_MAX = 20000, KEY_MAX = 1024,
     VALUE_MAX = 70000,
 };
 
@@ -48,15 +49,21 @@ static const char *const tallies[] = {
 static const struct kind {
     unsigned commits, pairs, key_min, key_max, value_max, large_percent, trees;
     struct luge_options options;
-    bool killed;
+    bool killed, forks;
 } kinds[ORIGINALS] = {
-    {6, 60, 3, 20, 60, 0, 3, {0}, false},
-    {8, 20, 3, 20, 2000, 30, 4, {.page_bytes = 8192}, false},
+    {6, 60, 3, 20, 60, 0, 3, {0}, false, false},
+    {8, 20, 3, 20, 2000, 30, 4, {.page_bytes = 8192}, false,
+     false},
     {10, 120, 40, KEY_MAX, 200, 1, 40,
-     {.checkpoint_bytes = 64 << 10, .log_keep_bytes = 1}, false},
-    {20, 30, 3, 200, 300, 4, 6, {.checkpoint_bytes = 300 << 10}, true},
+     {.checkpoint_bytes = 64 << 10, .log_keep_bytes = 1}, false,
+     false},
+    {20, 30, 3, 200, 300, 4, 6, {.checkpoint_bytes = 300 << 10}, true,
+     false},
     {30, 60, 3, 30, 900, 3, 5,
-     {.checkpoint_bytes = 1 << 20, .durability = LUGE_ASYNC}, true},
+     {.checkpoint_bytes = 1 << 20, .durability = LUGE_ASYNC}, true,
+     false},
+    {16, 12, 8, 60, 300, 0, 2, {.checkpoint_bytes = 64 << 10}, false,
+     true},
 };
 
 static struct original {
@@ -99,6 +106,16 @@ static int put_some(luge_txn *txn, const struct kind *k, struct dice *d)
     return rc;
 }
 
+/* Much is shared then, and small changes stay in patches. */
+static int fork_some(luge_txn *txn, unsigned i)
+{
+    char name[40];
+    if (i % 4 != 3) return 0;
+    snprintf(name, sizeof name, "of %u", i);
+    int rc = luge_snapshot(txn, luge_str(""), luge_str(name));
+    return rc ? rc : luge_fork(txn, luge_str("main"), luge_str(name), NULL);
+}
+
 /* In a child, which may have to be killed.  SUMS is shared with the parent. */
 static int make(const char *path, const struct kind *k, unsigned seed,
                 uint64_t *sums)
@@ -113,6 +130,7 @@ static int make(const char *path, const struct kind *k, unsigned seed,
         luge_txn *txn;
         rc = luge_begin(db, LUGE_WRITE, &txn);
         if (!rc) rc = put_some(txn, k, &d);
+        if (!rc && k->forks) rc = fork_some(txn, i);
         if (!rc && i == 2)
             rc = luge_consumer_create(txn, luge_str("consumer"), 1);
         if (!rc) rc = luge_commit(txn);
@@ -123,6 +141,13 @@ static int make(const char *path, const struct kind *k, unsigned seed,
     }
     if (!rc && k->killed) kill(getpid(), SIGKILL);
     return rc ? rc : luge_close(db);
+}
+
+static bool has_patch(const struct image_file *db)
+{
+    for (size_t at = 2 * 4096; db && at < db->size; at += 4096)
+        if (db->data[at + 16] == 4) return true;        /* format.md 3.1 */
+    return false;
 }
 
 static void make_original(struct original *o, const char *path,
@@ -144,6 +169,8 @@ static void make_original(struct original *o, const char *path,
     o->versions = k->commits + 1;
     image_load(&o->image, path);
     tree_remove(path);
+    if (k->forks && !has_patch(image_find(&o->image, "db")))
+        die("original %u was to have a patch", seed);
 }
 
 /* ----------------------------------------------------------- answers -- */
@@ -269,7 +296,8 @@ static void on_defect(void *context, const char *sentence)
 static int change(luge_txn *txn, struct dice *d)
 {
     static unsigned char room[VALUE_MAX];
-    static const struct kind k = {0, 20, 3, 60, 300, 20, 4, {0}, false};
+    static const struct kind k = {0, 20, 3, 60, 300, 20, 4, {0},
+                                  false, false};
     luge_bytes key, value;
     luge_tree tree;
     uint64_t count;

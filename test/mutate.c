@@ -11,7 +11,7 @@
 
 #include "log/log.h"
 #include "page/file.h"
-#include "tree/node.h"
+#include "tree/tree.h"
 #include "txn/env.h"
 
 struct job {
@@ -264,11 +264,13 @@ static void change_slot(struct job *j, struct page_head *p)
 
 static void change_child(struct job *j, struct page_head *p, u64 pages)
 {
-    if (!p->level || node_slots_end(p) > j->page_bytes) return;
-    u32 i = (u32)below(j, p->count + 1u);
+    u32 count;
+    page_ref *children = tree_page_children(p, &count);
+    if (!count || node_slots_end(p) > j->page_bytes) return;
+    u32 i = (u32)below(j, count);
     u64 ref = dice_chance(j->d, 50) ? below(j, pages)
-                                    : number(j, node_child(p, i));
-    node_set_child(p, i, ref);
+                                    : number(j, children[i]);
+    children[i] = ref;
     say(j, "child %u is %llx; ", i, (unsigned long long)ref);
 }
 
@@ -300,7 +302,7 @@ static void change_page(struct job *j)
     struct page_head *p = NULL;
     for (u32 tries = 0; tries < 50; tries++) {
         p = (struct page_head *)(void *)(f->data + at * j->page_bytes);
-        if (p->kind && p->kind <= PAGE_SPACE && p->level < 16) break;
+        if (p->kind && p->kind <= PAGE_PATCH && p->level < 16) break;
         at = 2 + below(j, pages - 2);
     }
     say(j, "page %llu (kind %u): ", (unsigned long long)at, p->kind);
