@@ -175,8 +175,8 @@ static int find(struct page_work *w, const struct tree *t, luge_bytes key,
     return p->cell ? 0 : is_below(w->file, patch, key, &p->exists);
 }
 
-static int put(struct page_work *w, struct tree *t, luge_bytes key,
-               luge_bytes value, bool *existed)
+static int put_cell(struct page_work *w, struct tree *t, luge_bytes key,
+                    luge_bytes value, bool *existed)
 {
     struct node_cell cell = {.suffix = key, .value = value,
                              .info = (u16)value.size};
@@ -205,12 +205,12 @@ int tree_patch_put(struct page_work *w, struct tree *t, luge_bytes key,
     else if (!patch) return tree_put(w, t, key, value, existed);
     else if (!small) rc = settle(w, t);
     if (rc) return rc;
-    return small ? put(w, t, key, value, existed)
+    return small ? put_cell(w, t, key, value, existed)
                  : tree_put(w, t, key, value, existed);
 }
 
-static int del(struct page_work *w, struct tree *t, luge_bytes key,
-               const struct place *p)
+static int take(struct page_work *w, struct tree *t, luge_bytes key,
+                const struct place *p)
 {
     struct node_cell gone = {.suffix = key, .info = NODE_GONE};
     const struct page_head *patch = NULL;
@@ -243,5 +243,5 @@ int tree_patch_del(struct page_work *w, struct tree *t, luge_bytes key)
     if (rc) return rc;
     if (!p.exists) return LUGE_NOTFOUND;
     if (!t->count) return CORRUPT("a tree whose count is wrong");
-    return del(w, t, key, &p);
+    return take(w, t, key, &p);
 }
