@@ -19,6 +19,7 @@
 #include "luge_fork.h"
 #undef fail                     /* cmocka's; luge has one, too */
 #include "store/store.h"
+#include "tree/patch.h"
 #include "tree/walk.h"
 
 enum { PAGE = 4096, TREES = 7 };
@@ -40,6 +41,7 @@ struct map {
     struct place_of *places;
     size_t count, capacity;
     uint64_t pages;
+    int patched;                /* trees that have a patch */
 };
 
 static void add_place(struct map *m, int tree, const struct page_head *leaf,
@@ -68,14 +70,30 @@ static void add_place(struct map *m, int tree, const struct page_head *leaf,
     p->value = digest(1, value.data, value.size);
 }
 
-static void map_node(struct map *m, int tree, page_ref ref)
+/* A key that PATCH (NULL: there is none) has a cell for is not taken. */
+static void map_node(struct map *m, int tree, page_ref ref,
+                     const struct page_head *patch)
 {
+    uint8_t space[LUGE_KEY_SIZE_MAX];
     const struct page_head *n = NULL;
+    uint32_t at;
     fine(page_read(&m->file, ref, &n));
     for (uint32_t i = 0; n->level && i <= n->count; i++)
-        map_node(m, tree, node_child(n, i));
+        map_node(m, tree, node_child(n, i), patch);
     for (uint32_t i = 0; !n->level && i < n->count; i++)
-        add_place(m, tree, n, ref, i);
+        if (!patch || !node_leaf_find(patch, walk_key(n, i, space), &at))
+            add_place(m, tree, n, ref, i);
+}
+
+static void map_root(struct map *m, int tree, page_ref root)
+{
+    const struct page_head *patch = NULL;
+    page_ref below;
+    fine(patch_open(&m->file, root, &patch, &below));
+    map_node(m, tree, below, patch);
+    for (uint32_t i = 0; patch && i < patch->count; i++)
+        if (!patch_gone(patch, i)) add_place(m, tree, patch, root, i);
+    m->patched += patch != NULL;
 }
 
 static int map_tree(void *context, u64 number, const struct tree *tree,
@@ -86,7 +104,7 @@ static int map_tree(void *context, u64 number, const struct tree *tree,
     assert_true(m->count_of_names < TREES);
     snprintf(m->names[m->count_of_names], sizeof m->names[0], "%.*s",
              (int)name.size, (const char *)name.data);
-    if (tree->root) map_node(m, m->count_of_names, tree->root);
+    if (tree->root) map_root(m, m->count_of_names, tree->root);
     m->count_of_names++;
     return 0;
 }
@@ -206,7 +224,8 @@ static bool unknowable(const struct map *m, const struct place_of *p,
                        const struct damage *d)
 {
     return list_is_hit(m, d) && d->hit[m->super.catalog] &&
-           !strcmp(m->names[p->tree], "fork");
+           (!strcmp(m->names[p->tree], "fork") ||
+            !strcmp(m->names[p->tree], "patched"));
 }
 
 /* What a number of damaged pages cost, all rounds together. */
@@ -296,6 +315,25 @@ static void fill(struct rig *r, struct dice *d)
     }
 }
 
+/* A fork whose changes are still in its patch. */
+static void patched_fork(struct rig *r, struct dice *d)
+{
+    char key[40];
+    luge_tree tree;
+    luge_bytes found;
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    fine(luge_fork(txn, luge_str("tree2"), luge_str("patched"), NULL));
+    fine(luge_tree_open(txn, luge_str("patched"), 0, &tree));
+    for (int n = 0; n < 10; n++) {
+        snprintf(key, sizeof key, "%08u", dice_below(d, 100000));
+        fine(luge_put(txn, tree, luge_str(key), luge_str("a small change")));
+        snprintf(key, sizeof key, "%08u", dice_below(d, 90000));
+        fine(luge_near(txn, tree, LUGE_GE, luge_str(key), &found, NULL));
+        fine(luge_del(txn, tree, found));
+    }
+    fine(luge_commit(txn));
+}
+
 static uint64_t round_of(struct rig *r, const struct map *m, struct dice *d,
                          struct figures *f)
 {
@@ -339,9 +377,11 @@ static void pages_are_damaged(void **state)
                    ten = {.pages = 10}, many = {.pages = 1000};
     print_message("seed %llu\n", (unsigned long long)seed);
     fill(r, &d);
+    patched_fork(r, &d);
     rig_close(r);
     map_make(&m, r->path);
     assert_true(m.count > 5000 && m.pages > 1000);
+    assert_true(m.patched || NODE_KEYS_MAX < 16);
     assert_int_equal(round_of(r, &m, &d, &none), 0);
     for (int i = 0; i < rounds; i++) {
         (void)round_of(r, &m, &d, &one);
