@@ -64,12 +64,25 @@ static void value_lost(struct salvage *s, luge_bytes key)
     salvage_say(s, "the large value of key %s is damaged", shown);
 }
 
-/* Put slot AT of a leaf.  1: it was put. */
+static bool slot_is_gone(const struct page_head *leaf, u32 at)
+{
+    return leaf->kind == PAGE_PATCH && patch_gone(leaf, at);
+}
+
+static int take_out(struct salvage *s, luge_tree to, luge_bytes key)
+{
+    int rc = salvage_txn(s);
+    if (!rc) rc = luge_del(s->txn, to, key);
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+/* Put slot AT of a leaf or patch.  1: it was put. */
 static int put_slot(struct salvage *s, luge_tree to,
                     const struct page_head *leaf, u32 at, luge_bytes key)
 {
     luge_bytes value;
     struct page_extent extent;
+    if (slot_is_gone(leaf, at)) return take_out(s, to, key);
     if (node_leaf_value(leaf, at, &value)) {
         memcpy(&extent, value.data, sizeof extent);
         if (page_extent_read(&s->pages, &extent, &value)) {
@@ -149,22 +162,9 @@ static int fill_gaps(struct salvage *s, struct salvage_tree *t)
 }
 
 /* What T's patch says has the last word, whatever was found below. */
-static int put_patch(struct salvage *s, const struct salvage_tree *t)
+static int put_patch(struct salvage *s, struct salvage_tree *t)
 {
-    if (!t->patch) return 0;
-    const struct page_head *patch = salvage_page(s, t->patch);
-    int rc = 0;
-    for (u32 i = 0; i < patch->count && rc >= 0; i++) {
-        luge_bytes key = patch_key(patch, i);
-        if (!patch_gone(patch, i)) {
-            rc = put_slot(s, t->number, patch, i, key);
-            continue;
-        }
-        rc = salvage_txn(s);
-        if (!rc) rc = luge_del(s->txn, t->number, key);
-        if (rc == LUGE_NOTFOUND) rc = 0;
-    }
-    return rc < 0 ? rc : 0;
+    return t->patch ? put_leaf(s, t->number, t->patch, NULL, &t->found) : 0;
 }
 
 /* A key may stand in two gathered leaves: what is there is counted. */
@@ -234,6 +234,7 @@ static int put_stray(struct salvage *s, u64 number)
     for (u32 i = 0; i < leaf->count && !rc; i++) {
         struct node_cell cell;
         node_cell_load(leaf, i, &cell);
+        if (slot_is_gone(leaf, i)) continue;
         rc = put_stray_slot(s, leaf, i, node_cell_key(&cell, space),
                             s->facts[number].owner);
     }

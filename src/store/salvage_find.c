@@ -340,7 +340,8 @@ static bool in_lines(const struct salvage_fact *f, const struct line *lines,
 static bool may_be_used(const struct salvage *s, u64 n)
 {
     const struct salvage_fact *f = &s->facts[n];
-    return f->kind == PAGE_LEAF && !f->free && f->birth <= s->newest;
+    return (f->kind == PAGE_LEAF || f->kind == PAGE_PATCH) && !f->free &&
+           f->birth <= s->newest;
 }
 
 static bool lies_around(const struct salvage *s, u64 n)
