@@ -13,6 +13,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -683,34 +684,38 @@ static void another_thread_writes(void **state)
     luge_watch_close(w);
 }
 
-static int child_writes(struct rig *r)
+/* Another process, made before this one has threads (TSan wants that); it
+ * writes once it is told to. */
+struct other {
+    pid_t pid;
+    int go[2], back[2];
+    unsigned txn_flags;
+};
+
+static int child_writes(struct rig *r, const struct other *o)
 {
     struct rig mine = *r;
+    (void)o;
     CHILD_ANSWERS(0, luge_open(r->path, NULL, &mine.db));
     CHILD_MUST(!write_many(&mine));
     CHILD_ANSWERS(0, luge_close(mine.db));
     return 0;
 }
 
-/* Another process, made before this one has threads (TSan wants that); it
- * writes once it is told to. */
-struct other {
-    pid_t pid;
-    int go[2];
-};
+typedef int other_body(struct rig *r, const struct other *o);
 
-static int child_writes_times(struct rig *r, unsigned flags);
-
-/* TXN_FLAGS 0: many keys, else the times. */
-static struct other other_make(struct rig *r, unsigned txn_flags)
+static struct other other_make(struct rig *r, other_body *body,
+                               unsigned txn_flags)
 {
-    struct other o;
+    struct other o = {.txn_flags = txn_flags};
     char byte;
     assert_int_equal(pipe(o.go), 0);
+    assert_int_equal(pipe(o.back), 0);
     o.pid = fork();
     if (o.pid) return o;
+    close(o.go[1]);                 /* so that it ends if this one does */
     if (read(o.go[0], &byte, 1) != 1) _exit(1);
-    _exit(txn_flags ? child_writes_times(r, txn_flags) : child_writes(r));
+    _exit(body(r, &o));
 }
 
 static void other_writes(const struct other *o)
@@ -723,14 +728,14 @@ static void other_ended(const struct other *o)
     int status = -1;
     assert_int_equal(waitpid(o->pid, &status, 0), o->pid);
     assert_int_equal(status, 0);
-    close(o->go[0]);
-    close(o->go[1]);
+    close(o->go[0]), close(o->go[1]);
+    close(o->back[0]), close(o->back[1]);
 }
 
 static void another_process_writes(void **state)
 {
     struct rig *r = *state;
-    struct other o = other_make(r, 0);
+    struct other o = other_make(r, child_writes, 0);
     rig_open(r, NULL);
     luge_watch *w = watch(r, NULL);
     other_writes(&o);
@@ -750,7 +755,7 @@ static void a_descriptor(void **state)
     struct rig *r = *state;
     const struct luge_change_set *set;
     int fd = -1, again = -1, seen = 0;
-    struct other o = other_make(r, 0);
+    struct other o = other_make(r, child_writes, 0);
     rig_open(r, NULL);
     luge_watch *w = watch(r, NULL);
     fine(luge_watch_fd(w, &fd));
@@ -774,11 +779,60 @@ static void a_descriptor(void **state)
     luge_watch_close(w);
 }
 
+/* Who should have rung died after he had said so, and before he did: here the
+ * file that rings is out of the writer's reach.  It is found out within a
+ * second or so, also when the watch had seen the commit before its sync. */
+static int child_cannot_ring(struct rig *r, const struct other *o)
+{
+    luge_db *db;
+    char byte;
+    struct luge_options options = {.sync_interval_ms = 1000};
+    struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("k"), luge_str("v")};
+    CHILD_ANSWERS(0, luge_open(r->path, &options, &db));
+    CHILD_ANSWERS(0, luge_apply(db, LUGE_TXN_FULL, &op, 1));
+    CHILD_MUST(read(o->go[0], &byte, 1) == 1);
+    CHILD_ANSWERS(0, luge_apply(db, LUGE_TXN_ASYNC, &op, 1));
+    CHILD_MUST(write(o->back[1], "!", 1) == 1);
+    CHILD_MUST(read(o->go[0], &byte, 1) == 1);
+    CHILD_ANSWERS(0, luge_sync(db));
+    CHILD_ANSWERS(0, luge_close(db));
+    return 0;
+}
+
+static void a_ring_is_lost(void **state)
+{
+    struct rig *r = *state;
+    struct other o = other_make(r, child_cannot_ring, 0);
+    char byte, path[640], away[640];
+    int fd;
+    rig_open(r, &(struct luge_options){.sync_interval_ms = 1000});
+    luge_watch *w = watch(r, NULL);
+    fine(luge_watch_fd(w, &fd));
+    nothing(w);
+    snprintf(path, sizeof path, "%s/notify", r->path);
+    snprintf(away, sizeof away, "%s/away", r->base);
+    assert_int_equal(rename(path, away), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    other_writes(&o);
+    assert_true(readable(fd, 20000));
+    assert_int_equal(next(w, 0)->count, 1);
+    nothing(w);
+    other_writes(&o);
+    assert_int_equal(read(o.back[0], &byte, 1), 1);
+    nothing(w);                         /* there, and not durable */
+    other_writes(&o);
+    assert_true(readable(fd, 20000));
+    assert_int_equal(next(w, 0)->count, 1);
+    other_ended(&o);
+    luge_watch_close(w);
+    assert_int_equal(rmdir(path), 0);
+}
+
 /* Who waits is rung, and does not find out by looking now and then: that would
  * take a tenth of a second. */
 enum { RINGS = 21, RING_PACE_US = 25000, RING_MEDIAN_NS = 50000000 };
 
-static int child_writes_times(struct rig *r, unsigned flags)
+static int child_writes_times(struct rig *r, const struct other *o)
 {
     luge_db *db;
     CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
@@ -787,7 +841,7 @@ static int child_writes_times(struct rig *r, unsigned flags)
         uint64_t now = now_ns();
         struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("time"),
                              luge_bytes_of(&now, sizeof now)};
-        CHILD_ANSWERS(0, luge_apply(db, flags, &op, 1));
+        CHILD_ANSWERS(0, luge_apply(db, o->txn_flags, &op, 1));
     }
     CHILD_ANSWERS(0, luge_close(db));
     return 0;
@@ -805,7 +859,7 @@ static void rings(struct rig *r, unsigned txn_flags, bool by_fd,
     uint64_t took[RINGS], made;
     const struct luge_change_set *set;
     int fd = -1;
-    struct other other = other_make(r, txn_flags);
+    struct other other = other_make(r, child_writes_times, txn_flags);
     rig_open(r, NULL);
     luge_watch *w = watch(r, o);
     if (by_fd) fine(luge_watch_fd(w, &fd));
@@ -1284,7 +1338,8 @@ int main(void)
 #undef T
 #define T(name)                                                               \
     cmocka_unit_test_setup_teardown(name, rig_setup_closed, rig_teardown)
-        T(another_process_writes), T(a_descriptor), T(the_bell_rings),
+        T(another_process_writes), T(a_descriptor), T(a_ring_is_lost),
+        T(the_bell_rings),
 #undef T
 #define T(name)                                                               \
     cmocka_unit_test_setup_teardown(name, setup_short_log, rig_teardown)
