@@ -4,8 +4,9 @@
  *   ledgers    durable consumers: they note the digest of each transaction of
  *              the tree "data" and acknowledge it, in one transaction; two of
  *              them share one name and get in each other's way
- *   mirrors    watch with old values, keep the content in memory, and compare
- *              it with snapshots and every old value with what they had
+ *   mirrors    watch with old values, every transaction or only those that
+ *              concern them, keep the content in memory, and compare it with
+ *              snapshots and every old value with what they had
  * The parent kills them at random and starts them anew.  In the end:
  *   every ledger is equal to the log from where it began: exactly once, in
  *   order, nothing missing;  the log has every writer's numbers densely, and
@@ -241,6 +242,7 @@ struct ledger {
     luge_tree tree;
     luge_watch *watch;
     uint64_t at;                        /* the cursor, as far as we know */
+    uint64_t seen;                      /* the last that WATCH delivered */
 };
 
 /* Note and acknowledge.  0, or what the transaction answered. */
@@ -279,7 +281,7 @@ static void ledger_watch(luge_db *db, struct dice *d, struct ledger *l)
         .flags = when[dice_below(d, 3)], .from = LUGE_FROM_SEQ, .seq = c.seq,
         .tree = data_tree(db, "data"),
     };
-    l->at = c.seq;
+    l->at = l->seen = c.seq;
     FINE(luge_watch_open(db, &o, &l->watch));
 }
 
@@ -293,8 +295,14 @@ static int ledger_round(struct feed *f, luge_db *db, struct dice *d,
     size_t count = 0, most = 1 + dice_below(d, BATCH);
     int rc = 0;
     while (count < most && !(rc = luge_watch_next(l->watch,
-                                                  count ? 0 : WAIT_MS, &set)))
+                                                  count ? 0 : WAIT_MS,
+                                                  &set))) {
+        if (set->seq <= l->seen)
+            die("ledger %s: %llu follows %llu", l->name,
+                (unsigned long long)set->seq, (unsigned long long)l->seen);
+        l->seen = set->seq;
         entries[count++] = (struct entry){set->seq, set_sum(set)};
+    }
     if (rc && rc != LUGE_TIMEOUT) fine(rc, "luge_watch_next");
     if (!count) {
         uint64_t final = atomic_load(&f->shared->final);
@@ -336,6 +344,7 @@ struct mirror {
     luge_tree tree;
     uint64_t seq;
     int fd;                             /* -1: wait in luge_watch_next */
+    bool sparse;                        /* only what concerns the tree */
     char who[16];
     struct map map;
 };
@@ -361,40 +370,64 @@ static void check_old(struct mirror *m, const struct luge_change *c)
     atomic_fetch_add(&m->feed->shared->olds, 1);
 }
 
-/* The next set, whose number must be the next.  False: nothing came. */
-static bool mirror_step(struct mirror *m)
+/* The next set, whose number must be the next, or, where transactions that do
+ * not concern us are left out, a greater one.  NULL: nothing came. */
+static const struct luge_change_set *mirror_next(struct mirror *m)
 {
     const struct luge_change_set *set;
     struct pollfd p = {.fd = m->fd, .events = POLLIN};
     int rc = luge_watch_next(m->watch, m->fd < 0 ? WAIT_MS : 0, &set);
     if (rc == LUGE_TIMEOUT && m->fd >= 0 && poll(&p, 1, WAIT_MS) == 1)
         rc = luge_watch_next(m->watch, 0, &set);
-    if (rc == LUGE_TIMEOUT) return false;
+    if (rc == LUGE_TIMEOUT) return NULL;
     fine(rc, "luge_watch_next");
-    if (set->seq != m->seq + 1)
+    if (m->sparse ? set->seq <= m->seq || !set->count
+                  : set->seq != m->seq + 1)
         die("%s: %llu follows %llu", m->who, (unsigned long long)set->seq,
             (unsigned long long)m->seq);
+    return set;
+}
+
+static void mirror_apply(struct mirror *m, const struct luge_change_set *set)
+{
     m->seq = set->seq;
     for (size_t i = 0; i < set->count; i++) {
         const struct luge_change *c = &set->changes[i];
         if (c->kind <= LUGE_CHANGE_DEL) check_old(m, c);
         map_apply(&m->map, c);
     }
-    return true;
 }
 
+/* False: nothing came. */
+static bool mirror_step(struct mirror *m)
+{
+    const struct luge_change_set *set = mirror_next(m);
+    if (set) mirror_apply(m, set);
+    return set != NULL;
+}
+
+/* What comes after the snapshot is applied once it was compared: all before
+ * that must have come.  Who is told early may have begun beyond it. */
 static void mirror_compare(struct mirror *m)
 {
+    const struct luge_change_set *set = NULL;
     luge_txn *txn;
     FINE(luge_begin(m->db, LUGE_READ, &txn));
     uint64_t seq = luge_txn_seq(txn), end = now_ns() + 30000000000u;
-    while (m->seq < seq)
-        if (!mirror_step(m) && now_ns() > end)
+    bool ahead = m->seq > seq;
+    while (luge_watch_seq(m->watch) < seq && !ahead) {
+        set = mirror_next(m);
+        if (set && set->seq > seq) break;
+        if (set) mirror_apply(m, set);
+        else if (now_ns() > end)
             die("%s: %llu does not come", m->who, (unsigned long long)seq);
-    if (m->seq == seq) {        /* who is told early may be ahead */
+        set = NULL;
+    }
+    if (!ahead) {
         map_compare(&m->map, txn, m->tree, m->who);
         atomic_fetch_add(&m->feed->shared->compared, 1);
     }
+    if (set) mirror_apply(m, set);
     luge_abort(txn);
 }
 
@@ -403,8 +436,10 @@ static void mirror_begin(struct mirror *m, struct dice *d)
     static const unsigned when[] = {0, LUGE_WATCH_SHOWN, LUGE_WATCH_COMMITTED};
     luge_txn *txn;
     FINE(luge_begin(m->db, LUGE_READ, &txn));
+    m->sparse = dice_chance(d, 50);
     struct luge_watch_options o = {
-        .flags = LUGE_WATCH_OLD | LUGE_WATCH_EMPTY | when[dice_below(d, 3)],
+        .flags = LUGE_WATCH_OLD | when[dice_below(d, 3)] |
+                 (m->sparse ? 0 : LUGE_WATCH_EMPTY),
         .from = LUGE_FROM_SNAPSHOT, .snapshot = txn, .tree = m->tree,
     };
     FINE(luge_watch_open(m->db, &o, &m->watch));
@@ -427,7 +462,8 @@ static void mirror(struct feed *f, struct dice *d, uint32_t number)
         mirror_begin(&m, d);
         for (uint32_t i = 50 + dice_below(d, 500); i && !end; i--) {
             uint64_t final = atomic_load(&f->shared->final);
-            if (!mirror_step(&m)) end = final && m.seq >= final;
+            if (!mirror_step(&m))
+                end = final && luge_watch_seq(m.watch) >= final;
             if (dice_chance(d, 5)) mirror_compare(&m);
         }
         if (end) mirror_compare(&m);
