@@ -191,6 +191,9 @@ bool is_file(const char *path);         /* or a link to one */
 int output_open(struct output *o, const char *path, const char *name);
 int output_write(const struct output *o, const void *data, size_t size);
 int output_close(struct output *o, int code);
+enum { READER_MS = 500 };  /* how long to wait before one asks again: */
+bool output_is_read(void); /* what was printed is out, and standard output has
+                              somebody at its other end */
 
 /* print.c: bytes for people and for programs. */
 void print_bytes(luge_bytes bytes);  /* one line, unprintable bytes escaped */

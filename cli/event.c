@@ -180,12 +180,15 @@ static int event_follow(struct call *c)
     rc = luge_events_open_now(c->db, store_path(c), LUGE_TREE_CREATE, &events);
     if (!rc) rc = luge_event_follow(c->db, &events, &q, &follower);
     if (rc) return rc;
-    while (limit-- && !(rc = luge_event_follow_next(follower, -1, &e))) {
+    while (limit && output_is_read() &&
+           (!(rc = luge_event_follow_next(follower, READER_MS, &e)) ||
+            rc == LUGE_TIMEOUT)) {
+        if (rc) continue;
         print_event(c, &e);
-        fflush(stdout);
+        limit--;
     }
     luge_event_unfollow(follower);
-    return rc;
+    return rc == LUGE_TIMEOUT ? 0 : rc;
 }
 
 /* ----------------------------------------------------------------- names -- */

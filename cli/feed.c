@@ -126,26 +126,28 @@ static void print_set(struct following *f, const struct luge_change_set *set)
         print_change(f, set->seq, when, &set->changes[i]);
 }
 
+/* Wait for more.  TIMEOUT: nobody reads it any more, as is seen soon. */
+static int await(struct following *f, const struct luge_change_set **set)
+{
+    int rc = LUGE_TIMEOUT;
+
+    while (rc == LUGE_TIMEOUT && output_is_read())
+        rc = luge_watch_next(f->watch, READER_MS, set);
+    return rc;
+}
+
 /* Print what there is; with FOLLOW wait for more, for ever. */
 static int print_log(struct following *f, bool follow)
 {
     const struct luge_change_set *set;
     int rc = 0;
 
-    while (!rc && f->left) {
+    while (!rc && f->left && !ferror(stdout)) {
         rc = luge_watch_next(f->watch, 0, &set);
-        if (rc == LUGE_TIMEOUT && follow) {
-            if (fflush(stdout)) return LUGE_TIMEOUT; /* nobody reads it */
-            rc = luge_watch_next(f->watch, -1, &set);
-            if (rc == LUGE_TIMEOUT) {
-                rc = 0;
-                continue;
-            }
-        }
-        if (!rc) {
-            print_set(f, set);
-            f->left--;
-        }
+        if (rc == LUGE_TIMEOUT && follow) rc = await(f, &set);
+        if (rc) break;
+        print_set(f, set);
+        f->left--;
     }
     return rc;
 }

@@ -127,7 +127,7 @@ static int scan(const struct call *c, luge_cursor *cursor, uint64_t limit)
     luge_bytes key, value;
     int rc = scan_bounds(c, cursor);
 
-    for (uint64_t n = 0; !rc && n < limit; n++) {
+    for (uint64_t n = 0; !rc && n < limit && !ferror(stdout); n++) {
         rc = reverse ? luge_cursor_prev(cursor, &key, &value)
                      : luge_cursor_next(cursor, &key, &value);
         if (!rc) scan_print(c, key, value);

@@ -12,6 +12,7 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -98,6 +99,15 @@ int output_write(const struct output *o, const void *data, size_t size)
                      strerror(errno));
 }
 
+/* The other end of a pipe may be gone, which else the next write would tell. */
+bool output_is_read(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+
+    return !fflush(stdout) &&
+           (poll(&out, 1, 0) < 1 || !(out.revents & (POLLERR | POLLHUP)));
+}
+
 /* The name of a file lasts when its directory is synced. */
 static void sync_directory(const char *path)
 {
@@ -116,7 +126,7 @@ static void sync_directory(const char *path)
 
 int output_close(struct output *o, int code)
 {
-    if (o->stream == stdout) return code;
+    if (o->stream == stdout) return print_end(code);
     bool good = !fflush(o->stream) &&
                 (!o->part[0] || !fsync(fileno(o->stream)));
     if (!good && !code) code = say_system("cannot write", output_path(o));

@@ -35,22 +35,35 @@ static size_t printable_size(const unsigned char *p, size_t left)
     return point < 0xa0 ? 0 : size;                  /* C1 controls */
 }
 
+/* What the next character of P becomes, in four bytes at TO at most. */
+static size_t escape(const unsigned char *p, size_t size, char *to)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    if (!size) {
+        memcpy(to, "\\x", 2);
+        to[2] = digits[p[0] >> 4];
+        to[3] = digits[p[0] & 15];
+        return 4;
+    }
+    memcpy(to, p, size);
+    if (p[0] == '\\') to[size++] = '\\';
+    return size;
+}
+
 void print_bytes(luge_bytes bytes)
 {
-    const unsigned char *p = bytes.data;
-    size_t left = bytes.size;
+    const unsigned char *p = bytes.data, *end = p + bytes.size;
+    char text[1024];
+    size_t made = 0;
 
-    while (left) {
-        size_t size = printable_size(p, left);
-        if (!size)
-            printf("\\x%02x", p[0]);
-        else if (p[0] == '\\')
-            fputs("\\\\", stdout);
-        else
-            fwrite(p, 1, size, stdout);
-        size += !size;
-        p += size;
-        left -= size;
+    while (p < end) {
+        size_t size = printable_size(p, (size_t)(end - p));
+        made += escape(p, size, text + made);
+        p += size + !size;
+        if (made + 4 <= sizeof(text) && p < end) continue;
+        fwrite(text, 1, made, stdout);
+        made = 0;
     }
 }
 
@@ -197,6 +210,7 @@ json_t *json_of_count(uint64_t number)
 void print_json(json_t *object)
 {
     if (!object || json_dumpf(object, stdout, JSON_COMPACT)) {
+        if (ferror(stdout)) exit(say_system("cannot write", "standard output"));
         fputs("luge: NOMEM: no memory for a line of JSON\n", stderr);
         exit(EXIT_ERROR);
     }

@@ -57,6 +57,13 @@ is "log --follow goes on" "$(plain <follow)" \
     "6${tab}put${tab}main${tab}late${tab}1
 7${tab}put${tab}main${tab}late${tab}2"
 
+# Nobody reads any more, and nothing is committed: it ends all the same.
+code "log --follow ends with its reader" 0 timeout 20 bash -c \
+    '"$LUGE" log db --follow | head -1 >/dev/null'
+code "so does event follow" 0 timeout 20 bash -c \
+    '"$LUGE" event ev append s t >/dev/null &&
+        "$LUGE" event ev follow | head -1 >/dev/null'
+
 luge put forked k v --tree song
 luge fork forked song draft >/dev/null
 luge snapshot forked monday song >/dev/null
@@ -64,6 +71,16 @@ is "log has forks and snapshots" \
     "$(luge log forked | plain | grep -E '(fork|snapshot)')" \
     "4${tab}fork${tab}draft${tab}song
 5${tab}snapshot${tab}monday${tab}song"
+
+# A full disk behind standard output is told once, as what it is, and soon.
+head -c 6000000 /dev/urandom | luge put wide k - >/dev/null
+for what in "log wide" "log wide --json" "scan wide" "scan wide --json" \
+    "dump wide" "dump wide --format jsonl" "dump db"
+do
+    code "$what, to a full disk" 3 bash -c "\"\$LUGE\" $what >/dev/full"
+    is "says so and no more" "$err" \
+        "luge: NOSPACE: cannot write standard output: No space left on device"
+done
 
 # ------------------------------------------------------------- consumers --
 
