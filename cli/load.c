@@ -3,10 +3,12 @@
  *
  *   L1  The format is told by the first byte: 'l' of "lugedump", 'V' of
  *       "VERSION=3", else JSON Lines; --format overrides.
- *   L2  Text formats land in batches of some MiB; a malformed line ends the
- *       load with its number, and what came before it stays.
+ *   L2  Text formats land in batches of some MiB; a line that is malformed or
+ *       that the database refuses ends the load with its number, and what came
+ *       before it stays.
  *   L3  Nothing that cannot be kept is dropped in silence: two values of one
- *       key (LMDB's duplicates) are an error.
+ *       key (LMDB's duplicates) are an error, and so is what follows a dump's
+ *       end, or no input at all.  That an order is lost is told.
  * Not here: luge's own format (luge_dump.h).
  */
 #include <errno.h>
@@ -17,12 +19,12 @@
 #include "cli.h"
 #include "luge_dump.h"
 
-enum { BATCH_BYTES = 8 << 20, HEADER_TEXT = 600 };
+enum { BATCH_BYTES = 8 << 20, TREES_MIN = 64 };
 
 struct named_tree {
     luge_tree tree;
     size_t size;
-    char *name;
+    char *name;                         /* NULL: an empty place */
 };
 
 struct loading {
@@ -32,8 +34,8 @@ struct loading {
     struct luge_dump_progress done;     /* pairs: committed */
     luge_txn *txn;                      /* the batch; NULL: none */
     uint64_t pairs, batch_bytes, line_number;
-    struct named_tree *trees;
-    size_t tree_count;
+    struct named_tree *trees;           /* hashed by name; half are empty */
+    size_t tree_count, tree_room;       /* 2^n */
     char *line;
     size_t line_room;
 };
@@ -79,45 +81,74 @@ static int open_tree(luge_txn *txn, void *context)
     return luge_tree_open(txn, o->name, LUGE_TREE_CREATE, &o->tree);
 }
 
+/* Where NAME is among the trees, or is to be put. */
+static struct named_tree *tree_place(struct named_tree *trees, size_t room,
+                                     luge_bytes name)
+{
+    const unsigned char *p = name.data;
+    uint64_t hash = 14695981039346656037u;      /* FNV-1a */
+
+    for (size_t i = 0; i < name.size; i++)
+        hash = (hash ^ p[i]) * 1099511628211u;
+    size_t at = hash & (room - 1);
+    while (trees[at].name && (trees[at].size != name.size ||
+                              memcmp(trees[at].name, name.data, name.size)))
+        at = (at + 1) & (room - 1);
+    return &trees[at];
+}
+
+static int no_memory(void)
+{
+    return luge_fail(LUGE_NOMEM, __FILE__, __LINE__, "no memory");
+}
+
+static int more_places(struct loading *l)
+{
+    size_t room = l->tree_room ? 2 * l->tree_room : TREES_MIN;
+    struct named_tree *trees = calloc(room, sizeof(*trees));
+
+    if (!trees) return no_memory();
+    for (size_t i = 0; i < l->tree_room; i++) {
+        struct named_tree *t = &l->trees[i];
+        if (t->name)
+            *tree_place(trees, room, luge_bytes_of(t->name, t->size)) = *t;
+    }
+    free(l->trees);
+    l->trees = trees;
+    l->tree_room = room;
+    return 0;
+}
+
 /* A tree that is new here is made in a transaction of its own: the batch is
  * ended before, so that the next one sees it. */
-static int make_tree(struct loading *l, luge_bytes name, luge_tree *tree)
+static int make_tree(struct loading *l, luge_bytes name,
+                     struct named_tree *place)
 {
     struct opening o = {.name = name};
-    struct named_tree *more =
-        realloc(l->trees, (l->tree_count + 1) * sizeof(*more));
     char *copy = malloc(name.size + 1);
-    int rc;
+    int rc = copy ? land(l) : no_memory();
 
-    if (more) l->trees = more;
-    if (!more || !copy) {
-        free(copy);
-        return luge_fail(LUGE_NOMEM, __FILE__, __LINE__, "no memory");
-    }
-    memcpy(copy, name.data, name.size);
-    rc = land(l);
-    if (!rc)
-        rc = luge_transact(l->call->db, LUGE_TXN_ASYNC, open_tree, &o);
+    if (!rc) rc = luge_transact(l->call->db, LUGE_TXN_ASYNC, open_tree, &o);
     if (rc) {
         free(copy);
         return rc;
     }
-    l->trees[l->tree_count++] = (struct named_tree){o.tree, name.size, copy};
+    memcpy(copy, name.data, name.size);
+    *place = (struct named_tree){o.tree, name.size, copy};
+    l->tree_count++;
     l->done.trees++;
-    *tree = o.tree;
     return 0;
 }
 
 static int find_tree(struct loading *l, luge_bytes name, luge_tree *tree)
 {
-    for (size_t i = l->tree_count; i > 0; i--) {
-        const struct named_tree *t = &l->trees[i - 1];
-        if (t->size != name.size || memcmp(t->name, name.data, name.size) != 0)
-            continue;
-        *tree = t->tree;
-        return 0;
-    }
-    return make_tree(l, name, tree);
+    int rc = l->tree_count * 2 >= l->tree_room ? more_places(l) : 0;
+
+    if (rc) return rc;
+    struct named_tree *place = tree_place(l->trees, l->tree_room, name);
+    if (!place->name) rc = make_tree(l, name, place);
+    if (!rc) *tree = place->tree;
+    return rc;
 }
 
 static luge_bytes default_tree(const struct loading *l)
@@ -143,10 +174,25 @@ static int next_line(struct loading *l, luge_bytes *line)
     return 0;
 }
 
+static bool is_word(luge_bytes line, const char *word)
+{
+    return line.size == strlen(word) && !memcmp(line.data, word, line.size);
+}
+
 static int malformed(const struct loading *l, const char *what)
 {
     return luge_fail(LUGE_CORRUPT, __FILE__, __LINE__, "line %" PRIu64 ": %s",
                      l->line_number, what);
+}
+
+/* What the database said of a line, with the line's number. */
+static int refused(const struct loading *l, int rc)
+{
+    struct luge_error last = *luge_last_error();
+
+    if (rc != LUGE_TOOBIG && rc != LUGE_INVALID) return rc;
+    return luge_fail(rc, __FILE__, __LINE__, "line %" PRIu64 ": %s",
+                     l->line_number, last.text);
 }
 
 /* ---------------------------------------------------------- JSON Lines -- */
@@ -170,8 +216,12 @@ static int load_object(struct loading *l, const json_t *object)
                           "base64");
     else if (!key_json && (value_json || !tree_json))
         rc = malformed(l, "there is no \"key\"");
-    if (!rc) rc = find_tree(l, tree_name.bytes, &tree);
-    if (!rc && key_json) rc = add_pair(l, tree, key.bytes, value.bytes);
+    if (!rc && is_word(tree_name.bytes, "luge/log"))
+        rc = malformed(l, "the tree luge/log is the database's own: consumers "
+                          "and retention are not loaded");
+    if (!rc) rc = refused(l, find_tree(l, tree_name.bytes, &tree));
+    if (!rc && key_json)
+        rc = refused(l, add_pair(l, tree, key.bytes, value.bytes));
     free(tree_name.made);
     free(key.made);
     free(value.made);
@@ -198,7 +248,9 @@ static int load_lines(struct loading *l)
 /* ------------------------------------------------------------ mdb_dump -- */
 
 struct mdb {
-    bool print, duplicates;
+    bool print;                 /* bytes that are printable stand as they are */
+    bool lmdb;                  /* LMDB wrote it, not Berkeley's db_dump */
+    const char *order;          /* of keys, if it is not that of bytes */
     luge_tree tree;
     char *key;                  /* of the pair before */
     size_t key_size;
@@ -212,13 +264,23 @@ static int hex_digit(unsigned char c)
     return -1;
 }
 
+/* The byte that two hex digits at *AT make, or -1. */
+static int hex_byte(const unsigned char **at, const unsigned char *end)
+{
+    int high = *at < end ? hex_digit(*(*at)++) : -1;
+    int low = *at < end ? hex_digit(*(*at)++) : -1;
+
+    return high < 0 || low < 0 ? -1 : 16 * high + low;
+}
+
 /* Decode in place; the line begins with a blank.  "\xx" are hex digits, "\\" is
- * a backslash. */
+ * a backslash, if Berkeley wrote it.  LMDB before 0.9.25 printed a backslash as
+ * it is; that is seen if what follows is no byte that had to be escaped. */
 static int mdb_decode(const struct loading *l, const struct mdb *m,
                       luge_bytes *line)
 {
-    unsigned char *to = (unsigned char *)l->line, *at = to + 1;
-    const unsigned char *end = to + line->size;
+    unsigned char *to = (unsigned char *)l->line;
+    const unsigned char *at = to + 1, *end = to + line->size;
 
     if (!line->size || *to != ' ') return malformed(l, "not a datum of LMDB");
     while (at < end) {
@@ -228,22 +290,21 @@ static int mdb_decode(const struct loading *l, const struct mdb *m,
             continue;
         }
         at += escaped;
-        if (escaped && at < end && *at == '\\') {
+        if (escaped && !m->lmdb && at < end && *at == '\\') {
             *to++ = *at++;
             continue;
         }
-        int high = at < end ? hex_digit(*at++) : -1;
-        int low = at < end ? hex_digit(*at++) : -1;
-        if (high < 0 || low < 0) return malformed(l, "not two hex digits");
-        *to++ = (unsigned char)(16 * high + low);
+        int byte = hex_byte(&at, end);
+        if (escaped && m->lmdb &&
+            (byte < 0 || (byte >= ' ' && byte <= '~' && byte != '\\')))
+            return malformed(l, "a backslash that mdb_dump -p did not escape: "
+                                "LMDB before 0.9.25 loses them; dump without "
+                                "-p");
+        if (byte < 0) return malformed(l, "not two hex digits");
+        *to++ = (unsigned char)byte;
     }
     *line = luge_bytes_of(l->line, (size_t)(to - (unsigned char *)l->line));
     return 0;
-}
-
-static bool is_word(luge_bytes line, const char *word)
-{
-    return line.size == strlen(word) && !memcmp(line.data, word, line.size);
 }
 
 static bool is_setting(luge_bytes line, const char *name, luge_bytes *value)
@@ -275,9 +336,21 @@ static int mdb_setting(struct loading *l, struct mdb *m, luge_bytes line,
         memcpy(name, value.data, value.size);
         *name_size = value.size;
     }
+    if (is_setting(line, "mapsize=", &value)) m->lmdb = true;
+    if (is_word(line, "integerkey=1")) m->order = "numbers";
+    if (is_word(line, "reversekey=1")) m->order = "reversed bytes";
     if (!memchr(line.data, '=', line.size))
         return malformed(l, "not a header of LMDB");
     return 0;
+}
+
+/* L3. */
+static void mdb_tell_order(const struct loading *l, const struct mdb *m)
+{
+    if (m->order)
+        fprintf(stderr, "luge: load: line %" PRIu64 ": LMDB had these keys in "
+                "the order of %s; here it is that of their bytes\n",
+                l->line_number, m->order);
 }
 
 /* NOTFOUND: there is no further database. */
@@ -289,7 +362,8 @@ static int mdb_header(struct loading *l, struct mdb *m)
     int rc;
     bool any = false;
 
-    m->print = false;
+    m->print = m->lmdb = false;
+    m->order = NULL;
     while (!(rc = next_line(l, &line)) && !is_word(line, "HEADER=END")) {
         any = true;
         rc = mdb_setting(l, m, line, name, &name_size);
@@ -298,8 +372,10 @@ static int mdb_header(struct loading *l, struct mdb *m)
     if (rc == LUGE_NOTFOUND && any)
         return malformed(l, "the header of LMDB has no end");
     if (rc) return rc;
-    return find_tree(l, name_size ? luge_bytes_of(name, name_size)
-                                  : default_tree(l), &m->tree);
+    mdb_tell_order(l, m);
+    rc = find_tree(l, name_size ? luge_bytes_of(name, name_size)
+                                : default_tree(l), &m->tree);
+    return refused(l, rc);
 }
 
 /* L3.  Keys come in order, so equal ones are neighbours. */
@@ -310,8 +386,7 @@ static int mdb_key(struct loading *l, struct mdb *m, luge_bytes key)
         return malformed(l, "a second value of one key (DUPSORT): a tree of "
                             "luge has one value for each key");
     char *copy = realloc(m->key, key.size + 1);
-    if (!copy)
-        return luge_fail(LUGE_NOMEM, __FILE__, __LINE__, "no memory");
+    if (!copy) return no_memory();
     memcpy(copy, key.data, key.size);
     m->key = copy;
     m->key_size = key.size;
@@ -330,8 +405,9 @@ static int mdb_pairs(struct loading *l, struct mdb *m)
         if (rc == LUGE_NOTFOUND) return malformed(l, "a key without a value");
         if (!rc) rc = mdb_decode(l, m, &line);
         if (!rc)
-            rc = add_pair(l, m->tree, luge_bytes_of(m->key, m->key_size),
-                          line);
+            rc = refused(l, add_pair(l, m->tree,
+                                     luge_bytes_of(m->key, m->key_size),
+                                     line));
         if (rc) return rc;
     }
     return rc == LUGE_NOTFOUND ? malformed(l, "DATA=END is missing") : rc;
@@ -379,7 +455,10 @@ static int load_luge(struct loading *l)
     int rc = luge_load(l->call->db, &stream, &l->done);
 
     l->pairs = l->done.pairs;
-    return rc;
+    if (rc || getc(l->from) == EOF) return rc;
+    return luge_fail(LUGE_CORRUPT, __FILE__, __LINE__, "something follows the "
+                     "dump's end at byte %" PRIu64 "; it was not loaded",
+                     l->done.bytes);
 }
 
 /* ---------------------------------------------------------------- verb -- */
@@ -399,13 +478,23 @@ static load_fn *format_of(struct loading *l)
     return first == 'l' ? load_luge : first == 'V' ? load_mdb : load_lines;
 }
 
+/* Nothing at all is what is left of a dump that failed (L3). */
 static int input_open(struct loading *l)
 {
     const char *path = call_text(l->call, 1);
 
     l->from = strcmp(path, "-") ? fopen(path, "rbe") : stdin;
-    if (l->from) return 0;
-    return say_system("cannot open", path);
+    if (!l->from) return say_system("cannot open", path);
+    errno = 0;
+    int first = getc(l->from);
+    if (first != EOF) {
+        ungetc(first, l->from);
+        return 0;
+    }
+    if (ferror(l->from)) return say_system("cannot read", path);
+    return say_error(luge_fail(LUGE_CORRUPT, __FILE__, __LINE__,
+                               "%s is empty, and no dump is",
+                               l->from == stdin ? "standard input" : path));
 }
 
 static int load_all(struct loading *l, load_fn *load)
@@ -429,17 +518,16 @@ int verb_load(struct call *c)
 {
     struct loading l = {.call = c, .progress = {.what = "load"}};
     int code = input_open(&l);
+    load_fn *load = code ? NULL : format_of(&l);
 
-    if (code) return code;
-    load_fn *load = format_of(&l);
-    if (!load)
+    if (!code && !load)
         code = say_usage(c->verb, "--format is luge, jsonl or mdb, not '%s'",
                          c->options[OPTION_FORMAT]);
     if (!code) code = call_open(c, 0);
     if (!code) code = load_all(&l, load);
-    for (size_t i = 0; i < l.tree_count; i++) free(l.trees[i].name);
+    for (size_t i = 0; i < l.tree_room; i++) free(l.trees[i].name);
     free(l.trees);
     free(l.line);
-    if (l.from != stdin) fclose(l.from);
+    if (l.from && l.from != stdin) fclose(l.from);
     return code;
 }

@@ -143,6 +143,16 @@ code "an unknown format to load" 2 luge load db all.dump --format xml
 code "the wrong format" 3 luge load wrong all.jsonl --format luge
 code "dump into a missing folder" 3 luge dump db none/x.dump
 
+luge dump nothing 2>/dev/null | luge load void - 2>err
+is "a dump that failed is no empty one" "$? $(cat err)" \
+    "3 luge: CORRUPT: standard input is empty, and no dump is"
+code "nor is a folder" 3 luge load void .
+like "a dump" "$err" '^luge: IO: cannot read \.: Is a directory$'
+is "and no database was made" "$(ls void 2>/dev/null)" ""
+cat all.dump all.dump >two.dump
+code "two dumps in one file" 3 luge load two two.dump
+like "are not taken for one" "$err" '^luge: CORRUPT: something follows the dump'
+
 printf '%s\n' '{"key":"a","value":"1"}' '' \
     '{"tree":"t","key":{"base64":"/w=="},"value":"2"}' '{"tree":"void"}' \
     >in.jsonl
@@ -158,7 +168,26 @@ do
     code "malformed: $bad" 3 luge load bad bad.jsonl
     like "names the line" "$err" '^luge: CORRUPT: line 2: '
 done
+printf '{"key":"good","value":"1"}\n{"key":"%s","value":"1"}\n' \
+    "$(printf '%01025d' 0)" >bad.jsonl
+code "a key that is too long" 3 luge load bad bad.jsonl
+like "is named by its line, too" "$err" '^luge: TOOBIG: line 2: a key of 1025 '
+printf '{"key":"good","value":"1"}\n%s\n' \
+    '{"tree":"luge/log","key":"c","value":"1"}' >bad.jsonl
+code "the database's own tree" 3 luge load bad bad.jsonl
+like "is not loaded" "$err" '^luge: CORRUPT: line 2: .*luge/log'
 is "what came before stays" "$(luge get bad good)" "1"
+
+# Ten rounds through 8000 trees cost at most four times what ten pairs in a row
+# of each do (2.6 times; 6 when names were compared one after the other).
+trees() { seq -f '{"tree":"a/tree/%.0f","key":"K","value":"v"}' 8000; }
+for n in 0 1 2 3 4 5 6 7 8 9; do trees | sed "s/K/$n/"; done >rounds.jsonl
+trees | sed 'p;p;p;p;p;p;p;p;p' >rows.jsonl
+TIMEFORMAT=%U
+rounds=$({ time luge load rounds rounds.jsonl 2>/dev/null; } 2>&1)
+rows=$({ time luge load rows rows.jsonl 2>/dev/null; } 2>&1)
+is "many trees are found as fast as few ($rounds s, $rows s)" \
+    "$(awk "BEGIN { print $rounds < 4 * $rows }")" "1"
 
 # What mdb_dump -a of LMDB 0.9 writes: two databases, both formats of text.
 sed 's/~$//' >lmdb.dump <<'END'
@@ -188,6 +217,19 @@ is "its main database" "$(luge scan lmdb)" \
     "key${tab}value with \\\\ and \\x0a
 k\\xffx${tab}"
 is "its named one" "$(luge scan lmdb --tree sub)" "key${tab}\\x00\\xff"
+sed 's/\\5c/\\/' lmdb.dump >bad.dump
+code "a backslash of an LMDB that does not escape it" 3 luge load bad bad.dump
+like "is not guessed at" "$err" '^luge: CORRUPT: line 9: .*without -p$'
+sed 's/^ k.ffx$/ k\\\\a5/' lmdb.dump >bad.dump
+code "nor are two" 3 luge load bad bad.dump
+sed '/mapsize/d; s/\\5c/\\\\/' lmdb.dump >berkeley.dump
+luge load berkeley berkeley.dump 2>/dev/null
+is "Berkeley's db_dump doubles it" "$(luge get berkeley key)" \
+    "$(luge get lmdb key)"
+sed 's/^database=sub$/&\nintegerkey=1/' lmdb.dump >order.dump
+code "keys that are numbers" 0 luge load order order.dump
+like "come in another order, as is told" "$err" \
+    '^luge: load: line 18: LMDB had these keys in the order of numbers'
 sed 's/^ 6b6579$/ 6b657/' lmdb.dump >bad.dump
 code "half a byte" 3 luge load lmdb bad.dump
 like "is named by its line" "$err" '^luge: CORRUPT: line 18: '
