@@ -30,7 +30,7 @@ enum exit_code {
 /* Enum, name, argument (NULL: none), sentence.  A name means the same in
  * every verb. */
 #define OPTIONS(X)                                                            \
-    X(TREE, "tree", "NAME", "the tree to use instead of main")                \
+    X(TREE, "tree", "NAME", "the tree to use instead of main; log: of all")   \
     X(PREFIX, "prefix", "PREFIX", "only keys that begin with PREFIX")         \
     X(FROM, "from", "KEY",                                                    \
       "only keys (or numbers) from KEY on, KEY included")                     \
@@ -38,9 +38,10 @@ enum exit_code {
     X(REVERSE, "reverse", NULL, "from the greatest key to the smallest")      \
     X(LIMIT, "limit", "N", "N pairs, lines or transactions at most")          \
     X(KEYS, "keys", NULL, "keys without their values")                        \
-    X(SINCE, "since", "SEQ|BACKUP",                                           \
-      "only what came after a transaction, or a backup (its file, or a "      \
-      "directory of backups: the newest)")                                    \
+    X(SINCE, "since", "SEQ|TIME|end|BACKUP",                                  \
+      "only what came after it; log: a transaction, a time, or end, which is "\
+      "from now on; backup: a backup (its file, or a directory of backups: "  \
+      "the newest)")                                                          \
     X(AT, "at", "SEQ|TIME",                                                   \
       "the state behind that transaction, or at that time: "                  \
       "2026-11-21T07:30:54Z, without Z local")                                \
@@ -51,6 +52,11 @@ enum exit_code {
       "take a snapshot for each so many bytes of log")                        \
     X(KEEP, "keep", "SECONDS",                                                \
       "and keep it so long when the log has gone, or longer")                 \
+    X(ARCHIVE, "archive", "on|off", "keep all of the log, as an archive")     \
+    X(BYTES, "bytes", "N", "keep so much of the log in any case")             \
+    X(SECONDS, "seconds", "N", "keep what is not older")                      \
+    X(HOLD, "hold", "BYTES",                                                  \
+      "the most that --seconds, consumers and watches may keep")              \
     X(DROP, "drop", "NAME", "forget the consumer or snapshot NAME")           \
     X(SNAPSHOT, "snapshot", "NAME", "as the snapshot NAME has it")            \
     X(BASE, "base", "TREE", "the state that both sides come from")            \
@@ -231,6 +237,7 @@ int verb_check(struct call *c);      /* inspect.c */
 int verb_checksum(struct call *c);
 int verb_log(struct call *c);        /* feed.c */
 int verb_consumers(struct call *c);
+int verb_retention(struct call *c);
 int verb_dump(struct call *c);       /* dump.c */
 int verb_load(struct call *c);       /* load.c */
 int verb_fork(struct call *c);       /* fork.c */

@@ -1,4 +1,6 @@
-/* cli/feed.c -- the verbs that follow what is committed: log consumers. */
+/* cli/feed.c -- the verbs that follow what is committed: log consumers
+ * retention.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -6,6 +8,7 @@
 
 #include "cli.h"
 #include "luge_feed.h"
+#include "luge_history.h"
 
 /* ----------------------------------------------------------------- log -- */
 
@@ -152,16 +155,33 @@ static int print_log(struct following *f, bool follow)
     return rc;
 }
 
-/* Where it begins: --since, or the oldest there is. */
+/* Behind the last transaction up to TIME_NS: the first one, if none is so
+ * old. */
+static int log_since_time(struct call *c, uint64_t time_ns, uint64_t *seq)
+{
+    int rc = luge_seq_at(c->db, time_ns, seq);
+
+    if (rc == LUGE_NOTFOUND) *seq = 0;
+    return rc && rc != LUGE_NOTFOUND ? say_error(rc) : 0;
+}
+
+/* Where it begins: behind --since, or with the oldest there is. */
 static int log_start(struct call *c, struct luge_watch_options *how)
 {
-    uint64_t oldest, newest;
-    int code, rc = luge_log_span(c->db, &oldest, &newest);
+    const char *since = c->options[OPTION_SINCE];
+    uint64_t oldest, newest, time_ns;
+    int rc = luge_log_span(c->db, &oldest, &newest);
 
     if (rc) return say_error(rc);
-    code = call_number(c, OPTION_SINCE, oldest, &how->seq);
+    if (since && !strcmp(since, "end")) return 0;
     how->from = LUGE_FROM_SEQ;
-    return code;
+    if (!since || since[strspn(since, "0123456789")] == '\0')
+        return call_number(c, OPTION_SINCE, oldest, &how->seq);
+    if (time_parse(since, &time_ns))
+        return log_since_time(c, time_ns, &how->seq);
+    return say_usage(c->verb, "--since wants the number of a transaction, a "
+                     "time like 2026-11-21T07:30:54Z, or end; not '%s'",
+                     since);
 }
 
 static int log_tree(struct call *c, struct luge_watch_options *how)
@@ -249,4 +269,84 @@ int verb_consumers(struct call *c)
         consumer.name.data = name;
     }
     return rc == LUGE_NOTFOUND ? EXIT_DONE : say_error(rc);
+}
+
+/* ----------------------------------------------------------- retention -- */
+
+struct retaining {
+    const struct call *call;
+    int code;
+};
+
+static int parse_archive(const struct call *c, unsigned *flags)
+{
+    const char *archive = c->options[OPTION_ARCHIVE];
+
+    if (!archive) return 0;
+    *flags = strcmp(archive, "on") ? 0 : LUGE_KEEP_ALL;
+    if (*flags || !strcmp(archive, "off")) return 0;
+    return say_usage(c->verb, "--archive is on or off, not '%s'", archive);
+}
+
+/* What is not named stays as it is. */
+static int retain_in(luge_txn *txn, void *context)
+{
+    struct retaining *r = context;
+    struct luge_retention now;
+    int rc = luge_retention_get(txn, &now), code;
+
+    if (rc) return rc;
+    code = parse_archive(r->call, &now.flags);
+    if (!code)
+        code = call_number(r->call, OPTION_BYTES, now.keep_bytes,
+                           &now.keep_bytes);
+    if (!code)
+        code = call_number(r->call, OPTION_SECONDS, now.keep_seconds,
+                           &now.keep_seconds);
+    if (!code)
+        code = call_number(r->call, OPTION_HOLD, now.hold_bytes,
+                           &now.hold_bytes);
+    r->code = code;
+    return code ? LUGE_INVALID : luge_retention_set(txn, &now);
+}
+
+static int set_retention(struct call *c)
+{
+    struct retaining r = {.call = c};
+    int rc, code = call_open(c, LUGE_MUST_EXIST);
+
+    if (code) return code;
+    rc = luge_transact(c->db, 0, retain_in, &r);
+    if (r.code) return r.code;
+    return rc ? say_error(rc) : EXIT_DONE;
+}
+
+static int print_retention(struct call *c)
+{
+    struct luge_retention now;
+    luge_tree tree;
+    int rc, code = call_read(c, &tree);
+
+    if (code) return code;
+    rc = luge_retention_get(c->txn, &now);
+    if (rc) return say_error(rc);
+    bool archive = (now.flags & LUGE_KEEP_ALL) != 0;
+    if (call_has(c, OPTION_JSON))
+        print_json(json_pack("{s:b, s:o, s:o, s:o}", "archive", archive,
+                             "bytes", json_of_count(now.keep_bytes),
+                             "seconds", json_of_count(now.keep_seconds),
+                             "hold", json_of_count(now.hold_bytes)));
+    else
+        printf("archive\t%s\nbytes\t%" PRIu64 "\nseconds\t%" PRIu64
+               "\nhold\t%" PRIu64 "\n", archive ? "on" : "off",
+               now.keep_bytes, now.keep_seconds, now.hold_bytes);
+    return EXIT_DONE;
+}
+
+int verb_retention(struct call *c)
+{
+    bool sets = call_has(c, OPTION_ARCHIVE) || call_has(c, OPTION_BYTES) ||
+                call_has(c, OPTION_SECONDS) || call_has(c, OPTION_HOLD);
+
+    return sets ? set_retention(c) : print_retention(c);
 }

@@ -69,13 +69,26 @@ const struct verb verbs[] = {
      "(put del create drop rename clear fork snapshot forget), to which tree\n"
      "or snapshot, key and value, or where it came from, between tabs;\n"
      "escaped as by scan.  With --json one transaction a line.  A\n"
-     "transaction is printed when it is durable.  If the log no longer\n"
-     "reaches back to --since, that is an error.\n"},
+     "transaction is printed when it is durable.  Without --since it begins\n"
+     "with the oldest that the log still holds; if the log no longer reaches\n"
+     "back to --since, that is an error.  --follow ends by a signal, or when\n"
+     "nobody reads what it prints any more.\n"},
     {"consumers", "DIR", OPTION(DROP) | OPTION(JSON), verb_consumers,
      "print the durable consumers and how far behind they are",
      "One a line: its name, the transaction up to which it has consumed, how\n"
      "many have come since, and when it acknowledged.  --drop forgets one, so\n"
      "that the log is no longer kept for it.\n"},
+    {"retention", "DIR",
+     OPTION(ARCHIVE) | OPTION(BYTES) | OPTION(SECONDS) | OPTION(HOLD) |
+         OPTION(JSON),
+     verb_retention,
+     "print how long the log is kept, or set it",
+     "What recovery needs is always kept, and besides --bytes (0: what the\n"
+     "programs say that use the database, usually 64 MiB), all that is not\n"
+     "older than --seconds, and what consumers and watches still need; the\n"
+     "last two within --hold (0: 1 GiB), beyond which who fell behind\n"
+     "expires.  What is not named stays as it is.  The log goes in pieces, at\n"
+     "checkpoints.\n"},
     {"dump", "DIR [FILE]", OPTION(FORMAT) | OPTION(AT), verb_dump,
      "write all trees of one snapshot to FILE or standard output",
      "The usual format, luge, is checksummed: what is cut short or damaged\n"
@@ -85,7 +98,7 @@ const struct verb verbs[] = {
     {"load", "DIR FILE", OPTION(FORMAT) | OPTION(TREE),
      verb_load,
      "put all pairs of a dump into the database",
-     "Reads what dump writes, in either format, and what LMDB's mdb_dump\n"
+     "Reads what dump writes, in either format, and what LMDB's mdb_dump -a\n"
      "writes (--format mdb); which of them, it sees by itself.  A FILE\n"
      "called - is standard input.  With --tree, pairs that name no tree go\n"
      "there.  Keys that exist are set, others stay.\n"},

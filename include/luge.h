@@ -499,7 +499,9 @@ LUGE_API int luge_check(luge_db *db,
                         void *context);
 
 /* A checksum of every tree's name and content, equal for equal content
- * whatever the layout of pages: XXH3 of each part, seeded with the previous. */
+ * whatever the layout of pages: XXH3 of each part, seeded with the previous.
+ * Consumers and retention ("luge/log") are no content: a dump that was loaded,
+ * which lacks them, has the checksum of its original. */
 LUGE_API int luge_checksum(luge_txn *txn, uint64_t *sum);
 
 #ifdef __cplusplus

@@ -40,6 +40,14 @@ like "log --json" "$(luge log db --since 3 --json --limit 1)" \
     "$(printf '%s' '^\{"seq":4,"time":"20[^"]*Z","changes":\[' \
         '\{"kind":"create","tree":"notes"\},' \
         '\{"kind":"put","tree":"notes","key":"k","value":"v"\}\]\}$')"
+when=$(luge log db --json --since 3 --limit 1 | sed 's/.*"time":"//; s/".*//')
+is "log --since a time" "$(luge log db --since "$when" | plain)" \
+    "5${tab}del${tab}main${tab}song"
+is "log --since a time before the first" \
+    "$(luge log db --since 2001-02-03 --limit 1 | plain)" \
+    "2${tab}create${tab}main"
+is "log --since end: nothing yet" "$(luge log db --since end)" ""
+code "log --since no time" 2 luge log db --since yesterday
 code "log since the future" 3 luge log db --since 999
 like "says why" "$err" '^luge: INVALID: .*999'
 code "log of a missing tree" 1 luge log db --tree none
@@ -88,6 +96,29 @@ code "consumers of a database without any" 0 luge consumers db
 is "prints nothing" "$out" ""
 code "dropping a consumer that is not there" 1 luge consumers db --drop none
 
+# ------------------------------------------------------------- retention --
+
+is "retention of a new database" "$(luge retention db)" "archive${tab}off
+bytes${tab}0
+seconds${tab}0
+hold${tab}0"
+luge retention db --archive on --hold 1000
+luge retention db --seconds 60
+is "retention --json, after two changes" "$(luge retention db --json)" \
+    '{"archive":true,"bytes":0,"seconds":60,"hold":1000}'
+code "retention of a wrong word" 2 luge retention db --archive off --bytes all
+is "changes nothing" "$(luge retention db | head -1)" "archive${tab}on"
+luge retention db --archive off --seconds 0 --hold 0
+code "retention of no database" 3 luge retention nothing --archive on
+
+luge put gone k 1
+luge retention gone --bytes 1
+luge bench gone --records 60000 >/dev/null 2>&1
+code "log since what has gone" 3 luge log gone --since 2
+like "says from where it can be had" "$err" \
+    '^luge: EXPIRED: .* follows transaction 2, but only what follows [0-9]+$'
+code "which is so" 0 luge log gone --since "${err##* }"
+
 # -------------------------------------------------------- stat and health --
 
 like "stat has quantiles of syncs" "$(luge stat db)" '^sync_us_p99 +[0-9]+$'
@@ -96,7 +127,7 @@ luge stat db --json >stat.json
 is "stat --json has pins, trees and histograms" "$(python3 -c '
 import json
 s = json.load(open("stat.json"))
-print(s["pins"][0]["kind"], s["tree_list"][0]["name"],
+print(s["pins"][0]["kind"], s["tree_list"][1]["name"],
       len(s["sync_us_histogram"]), len(s["group_commits_histogram"]))')" \
     "checkpoint main 24 24"
 like "stat --tree has a fill" "$(luge stat db --tree main)" \

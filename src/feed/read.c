@@ -58,16 +58,22 @@ static bool is_gone(const struct feed_reader *r, u64 segment)
     return segment < atomic_load(&r->env->share.m->log_oldest);
 }
 
-static int gone(const struct feed_reader *r)
+/* The way back begins with knowing how far the log still goes. */
+static int gone(const struct feed_reader *r, u64 seq)
 {
-    return fail(LUGE_EXPIRED, "the log behind record %llu was recycled",
-                (unsigned long long)r->seq);
+    u64 oldest;
+    if (feed_oldest(r->env, &oldest))
+        return fail(LUGE_EXPIRED, "the log no longer holds what follows "
+                    "transaction %llu", (unsigned long long)seq);
+    return fail(LUGE_EXPIRED, "the log no longer holds what follows "
+                "transaction %llu, but only what follows %llu",
+                (unsigned long long)seq, (unsigned long long)oldest);
 }
 
 /* What went wrong may be that the segment is another's by now. */
 static int failed(struct feed_reader *r, int rc)
 {
-    if (is_gone(r, r->at.segment)) rc = gone(r);
+    if (is_gone(r, r->at.segment)) rc = gone(r, r->seq);
     rewind_reader(r);
     return rc;
 }
@@ -197,9 +203,7 @@ static int scan_to(struct feed_reader *r, const struct log_position *from,
     if (!rc && frame.seq != seq)
         rc = CORRUPT("record %llu is missing in the log",
                      (unsigned long long)seq);
-    if (rc && is_gone(r, from->segment))
-        rc = fail(LUGE_EXPIRED, "the log no longer holds record %llu",
-                  (unsigned long long)seq);
+    if (rc && is_gone(r, from->segment)) rc = gone(r, seq);
     if (!rc) feed_reader_to(r, seq, &at);
     return rc;
 }
@@ -232,9 +236,7 @@ static int seek_below(struct feed_reader *r, u64 newest, u64 seq)
         rc = 0;
     }
     if (!rc) rc = worst;
-    if (!rc)
-        rc = fail(LUGE_EXPIRED, "the log no longer holds record %llu",
-                  (unsigned long long)seq);
+    if (!rc) rc = gone(r, seq);
 done:
     base_free(numbers);
     return rc;
@@ -246,7 +248,7 @@ int feed_reader_seek(struct feed_reader *r, u64 seq)
     if (seq < FIRST_SEQ) seq = FIRST_SEQ;
     head_copy(r->env, &now);
     if (seq > now.seq)
-        return fail(LUGE_INVALID, "record %llu is not committed yet: the "
+        return fail(LUGE_INVALID, "transaction %llu is not committed yet: the "
                     "newest is %llu", (unsigned long long)seq,
                     (unsigned long long)now.seq);
     if (seq == now.seq) {
