@@ -560,6 +560,30 @@ static void skipping(void **state)
     luge_watch_close(w);
 }
 
+/* What is skipped lasts, too, or its numbers could be given to others. */
+static void skipping_what_lasts(void **state)
+{
+    struct rig *r = *state;
+    struct luge_stats stats;
+    rig_open(r, &(struct luge_options){.sync_interval_ms = 60000,
+                                       .durability = LUGE_ASYNC});
+    luge_watch *w = watch(r, &(struct luge_watch_options){.skip_after = 10});
+    uint64_t seq = luge_watch_seq(w);
+    for (int i = 0; i < 11; i++) commit_put(r, "k", "v");
+    fine(luge_sync(r->db));
+    for (int i = 0; i < 3; i++) commit_put(r, "k", "v");
+    nothing(w);
+    fine(luge_stat(r->db, &stats));
+    assert_int_equal(stats.seq_durable, seq + 11);
+    assert_int_equal(luge_watch_seq(w), seq);
+    fine(luge_sync(r->db));
+    const struct luge_change_set *set = next(w, 0);
+    assert_int_equal(set->skipped, 14);
+    assert_int_equal(set->seq, seq + 14);
+    nothing(w);
+    luge_watch_close(w);
+}
+
 /* ----------------------------------------------------------------- when -- */
 
 /* All that is there, up to SEQ; the last that was delivered, or 0. */
@@ -1338,6 +1362,7 @@ int main(void)
 #undef T
 #define T(name)                                                               \
     cmocka_unit_test_setup_teardown(name, rig_setup_closed, rig_teardown)
+        T(skipping_what_lasts),
         T(another_process_writes), T(a_descriptor), T(a_ring_is_lost),
         T(the_bell_rings),
 #undef T

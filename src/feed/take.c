@@ -191,6 +191,7 @@ static bool is_too_far_behind(const struct feed_watch *w, u64 limit)
            limit - w->reader.seq > w->skip_after;
 }
 
+/* To the newest commit; what may not be told of it yet waits, as in T2. */
 static void skip(struct feed_watch *w)
 {
     u64 seq = w->reader.seq, time_ns;
@@ -202,11 +203,18 @@ static void skip(struct feed_watch *w)
     };
 }
 
-/* The log is held where the reader stands; what waits for its time (T2) is
- * not seen yet, so that the caretaker rings for it. */
+/* What waits for its time (T2) is not seen yet. */
+static u64 seen_up_to(const struct feed_watch *w)
+{
+    return w->pending ? w->set.seq - max_u64(w->set.skipped, 1)
+                      : w->reader.seq;
+}
+
+/* The log is held where the reader stands.  The caretaker rings for what is not
+ * seen. */
 static void show_place(struct feed_watch *w)
 {
-    atomic_store(&w->slot->seq, w->pending ? w->set.seq - 1 : w->reader.seq);
+    atomic_store(&w->slot->seq, seen_up_to(w));
     if (atomic_load(&w->slot->segment) != w->reader.at.segment)
         atomic_store(&w->slot->segment, w->reader.at.segment);
 }
@@ -236,10 +244,8 @@ int feed_take(struct feed_watch *w, u64 limit)
 {
     bool waited = w->pending;
     int rc = waited ? 0 : find_set(w, limit);
-    if (!rc && w->set.skipped) limit = w->set.seq;
     if (!rc) w->pending = w->set.seq > limit;
     if (w->pending != waited) show_place(w);
-    u64 seen = w->pending ? w->set.seq - 1 : w->reader.seq;
-    w->seen = max_u64(w->seen, min_u64(seen, limit));
+    w->seen = max_u64(w->seen, min_u64(seen_up_to(w), limit));
     return w->pending ? LUGE_NOTFOUND : rc;
 }
