@@ -2,7 +2,8 @@
  * mdb_dump writes.
  *
  *   L1  The format is told by the first byte: 'l' of "lugedump", 'V' of
- *       "VERSION=3", else JSON Lines; --format overrides.
+ *       "VERSION=3", '{' or a blank of JSON Lines; --format overrides.  What
+ *       begins otherwise is not searched for the end of its first line.
  *   L2  Text formats land in batches of some MiB; a line that is malformed or
  *       that the database refuses ends the load with its number, and what came
  *       before it stays.
@@ -487,14 +488,16 @@ static int input_open(struct loading *l)
     if (!l->from) return say_system("cannot open", path);
     errno = 0;
     int first = getc(l->from);
-    if (first != EOF) {
-        ungetc(first, l->from);
-        return 0;
-    }
     if (ferror(l->from)) return say_system("cannot read", path);
-    return say_error(luge_fail(LUGE_CORRUPT, __FILE__, __LINE__,
-                               "%s is empty, and no dump is",
-                               l->from == stdin ? "standard input" : path));
+    ungetc(first, l->from);
+    bool known = call_has(l->call, OPTION_FORMAT) ||
+                 (first && strchr("lV{ \t\r\n", first));
+    if (first != EOF && known) return 0;
+    return say_error(luge_fail(LUGE_CORRUPT, __FILE__, __LINE__, "%s is %s",
+                               l->from == stdin ? "standard input" : path,
+                               first == EOF ? "empty, and no dump is"
+                                            : "no dump of luge or LMDB, and "
+                                              "no JSON Lines"));
 }
 
 static int load_all(struct loading *l, load_fn *load)

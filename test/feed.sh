@@ -179,6 +179,8 @@ is "a dump that failed is no empty one" "$? $(cat err)" \
     "3 luge: CORRUPT: standard input is empty, and no dump is"
 code "nor is a folder" 3 luge load void .
 like "a dump" "$err" '^luge: IO: cannot read \.: Is a directory$'
+code "what has no end and no line" 3 timeout 20 "$LUGE" load void /dev/zero
+like "is no dump" "$err" '^luge: CORRUPT: /dev/zero is no dump of luge or LMDB'
 is "and no database was made" "$(ls void 2>/dev/null)" ""
 cat all.dump all.dump >two.dump
 code "two dumps in one file" 3 luge load two two.dump
