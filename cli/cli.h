@@ -31,6 +31,7 @@ enum exit_code {
  * every verb. */
 #define OPTIONS(X)                                                            \
     X(TREE, "tree", "NAME", "the tree to use instead of main; log: of all")   \
+    X(TREES, "trees", NULL, "walk every tree for its depth, pages and fill")  \
     X(PREFIX, "prefix", "PREFIX", "only keys that begin with PREFIX")         \
     X(FROM, "from", "KEY",                                                    \
       "only keys (or numbers) from KEY on, KEY included")                     \

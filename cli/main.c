@@ -41,12 +41,12 @@ const struct verb verbs[] = {
     {"trees", "DIR", OPTION(AT) | OPTION(JSON), verb_trees,
      "print the trees and how many keys each holds",
      "One tree a line: its name, a tab, the number of its keys.\n"},
-    {"stat", "DIR", OPTION(TREE) | OPTION(JSON), verb_stat,
+    {"stat", "DIR", OPTION(TREE) | OPTION(TREES) | OPTION(JSON), verb_stat,
      "print figures of the database, or of one tree",
      "Bytes, unless a name says otherwise.  Of times and groups the bound\n"
      "below which half, or 99 in 100, lie; with --json the histograms, whose\n"
      "entry i counts what is below 2^i.  A line for each pin: who keeps what\n"
-     "from being reused.  With --tree it walks that tree.\n"},
+     "from being reused.  With --tree it walks that tree, with --trees all.\n"},
     {"health", "DIR", OPTION(JSON), verb_health,
      "say in one line whether all is well, for monitors",
      "Exit code 1 if the database failed, no checkpoint came for 1 GiB of\n"

@@ -46,14 +46,16 @@ static void add_figures(json_t *object, const struct figure *figures,
     }
 }
 
-static int stat_tree(const struct call *c, luge_tree tree)
+/* Into OBJECT, or as lines on stdout.  It walks the tree. */
+static int add_tree_figures(const struct call *c, luge_tree tree,
+                            json_t *object)
 {
     struct luge_tree_stats stats;
     struct luge_stats db;
     int rc = luge_tree_stat(c->txn, tree, &stats);
 
     if (!rc) rc = luge_stat(c->db, &db);
-    if (rc) return say_error(rc);
+    if (rc) return rc;
     uint64_t room = stats.leaf_pages * db.page_bytes;
     uint64_t held = stats.key_bytes + stats.value_bytes;
     struct figure figures[] = {
@@ -63,8 +65,16 @@ static int stat_tree(const struct call *c, luge_tree tree)
         /* large values lie in extents of their own */
         {"fill_percent", stats.extent_pages || !room ? 0 : held * 100 / room},
     };
-    json_t *object = call_has(c, OPTION_JSON) ? json_object() : NULL;
     add_figures(object, figures, sizeof(figures) / sizeof(figures[0]));
+    return 0;
+}
+
+static int stat_tree(const struct call *c, luge_tree tree)
+{
+    json_t *object = call_has(c, OPTION_JSON) ? json_object() : NULL;
+    int rc = add_tree_figures(c, tree, object);
+
+    if (rc) return say_error(rc);
     if (object) print_json(object);
     return EXIT_DONE;
 }
@@ -120,22 +130,34 @@ static int add_pin(void *array, const struct luge_pin *pin)
     return 0;
 }
 
+static int add_tree(const struct call *c, luge_bytes name, luge_tree tree,
+                    json_t *array)
+{
+    json_t *object = array ? json_object() : NULL;
+    uint64_t count;
+    int rc = luge_tree_count(c->txn, tree, &count);
+
+    if (object)
+        json_object_set_new(object, "name", json_of_bytes(name));
+    else
+        fputs("tree ", stdout), print_bytes(name), putchar('\n');
+    if (object) json_object_set_new(object, "count", json_of_count(count));
+    if (!rc && call_has(c, OPTION_TREES))
+        rc = add_tree_figures(c, tree, object);
+    if (array) json_array_append_new(array, object);
+    return rc;
+}
+
+/* ARRAY NULL: as lines on stdout. */
 static int add_trees(struct call *c, json_t *array)
 {
     luge_bytes name = {"", 0};
     luge_tree tree;
-    uint64_t count;
     int rc;
 
     rc = luge_begin(c->db, LUGE_READ, &c->txn);
-    while (!rc && !(rc = luge_tree_after(c->txn, name, &name, &tree))) {
-        rc = luge_tree_count(c->txn, tree, &count);
-        if (!rc)
-            json_array_append_new(array, json_pack("{s:o, s:o}", "name",
-                                                   json_of_bytes(name),
-                                                   "count",
-                                                   json_of_count(count)));
-    }
+    while (!rc && !(rc = luge_tree_after(c->txn, name, &name, &tree)))
+        rc = add_tree(c, name, tree, array);
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
@@ -158,7 +180,7 @@ static int stat_all(struct call *c, const struct luge_stats *stats)
 
     add_figures(object, figures, sizeof(figures) / sizeof(figures[0]));
     rc = luge_pins(c->db, add_pin, pins);
-    if (!rc && json) rc = add_trees(c, trees);
+    if (!rc && (json || call_has(c, OPTION_TREES))) rc = add_trees(c, trees);
     if (rc) return say_error(rc);
     if (!json) return EXIT_DONE;
     json_object_set_new(object, "sync_us_histogram",

@@ -130,6 +130,18 @@ s = json.load(open("stat.json"))
 print(s["pins"][0]["kind"], s["tree_list"][1]["name"],
       len(s["sync_us_histogram"]), len(s["group_commits_histogram"]))')" \
     "checkpoint main 24 24"
+is "stat --trees --json has depth and fill of each tree" \
+    "$(luge stat db --trees --json | python3 -c '
+import json, sys
+for t in json.load(sys.stdin)["tree_list"]:
+    print(t["name"], t["count"], t["depth"], t["leaf_pages"],
+          "fill_percent" in t)')" "luge/log 1 1 1 True
+main 1 1 1 True
+notes 1 1 1 True"
+is "stat --trees has them for people" \
+    "$(luge stat db --trees | grep -A 2 '^tree notes')" "tree notes
+count                        1
+depth                        1"
 like "stat --tree has a fill" "$(luge stat db --tree main)" \
     '^fill_percent +[0-9]+$'
 code "health" 0 luge health db
