@@ -222,7 +222,10 @@ LUGE_API int luge_consumer_drop(luge_txn *txn, luge_bytes name);
 /* ---------------------------------------------------------- retention -- */
 
 enum luge_retention_flags {
-    LUGE_KEEP_ALL = 1 << 0, /* the log is an archive: nothing of it goes */
+    LUGE_KEEP_ALL = 1 << 0, /* the log is an archive: nothing of it goes.  It
+                               is not in backups: a restored database begins
+                               with a log of its own; a copy of the directory,
+                               made while nobody has it open, has all of it */
 };
 
 /* How long the log is kept beyond what recovery needs.  Kept in the database,
