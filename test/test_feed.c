@@ -242,6 +242,42 @@ static void many_of_two_prefixes(void **state)
     luge_watch_close(late);
 }
 
+/* What a process remembers of the newest records goes around after 16384
+ * operations; a transaction that is too large to be remembered must not take
+ * the place of one that a slow watch has still to see. */
+static void commit_many(struct rig *r, const char *prefix, int count)
+{
+    char key[32];
+    luge_txn *txn = begin(r, LUGE_WRITE | LUGE_TXN_ASYNC);
+    for (int i = 0; i < count; i++) {
+        snprintf(key, sizeof key, "%s/%d", prefix, i);
+        put(txn, LUGE_MAIN, key, "v");
+    }
+    fine(luge_commit(txn));
+}
+
+static void a_large_one_behind_many(void **state)
+{
+    enum { REMEMBERED = 16384, EACH = 60, LARGE = 100 };
+    struct rig *r = *state;
+    luge_watch *w = watch(r, &(struct luge_watch_options){
+                                 .prefix = luge_str("mine"),
+                                 .flags = LUGE_WATCH_COMMITTED});
+    commit_many(r, "first", 1);
+    nothing(w);
+    for (int before = REMEMBERED - LARGE; before < REMEMBERED + LARGE;
+         before += LARGE / 4) {
+        commit_many(r, "mine", 1);
+        uint64_t seq = luge_committed_seq(r->db);
+        for (int left = before; left > 0; left -= EACH)
+            commit_many(r, "other", left < EACH ? left : EACH);
+        commit_many(r, "large", LARGE);
+        assert_int_equal(next(w, 0)->seq, seq);
+        nothing(w);
+    }
+    luge_watch_close(w);
+}
+
 static void whole_trees(void **state)
 {
     struct rig *r = *state;
@@ -1350,6 +1386,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
         T(from_now), T(from_the_first), T(from_a_seq), T(with_a_snapshot),
         T(one_tree_one_prefix), T(many_of_two_prefixes),
+        T(a_large_one_behind_many),
         T(whole_trees), T(forks_and_snapshots), T(ranges_and_merges),
         T(a_large_transaction), T(old_values), T(old_values_of_a_snapshot),
         T(skipping),

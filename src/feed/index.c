@@ -44,7 +44,8 @@ static u64 key_head(luge_bytes key)
     return load64(head);
 }
 
-/* The operations of a record; false: MAYBE. */
+/* The operations of a record; false: MAYBE.  *COUNT are written either way,
+ * over the oldest. */
 static bool note_ops(struct feed_index *x, const struct feed_record *r,
                      u32 *count)
 {
@@ -86,7 +87,7 @@ static void note(struct feed_index *x, const struct feed_record *r,
         bytes == INDEX_MAYBE ? 0 : x->byte_count - bytes,
         noted ? count : INDEX_MAYBE, bytes,
     };
-    x->op_count += noted ? count : 0;
+    x->op_count += count;
     if (r->seq - x->first >= INDEX_RECORDS)
         x->first = r->seq - INDEX_RECORDS + 1;
 }
