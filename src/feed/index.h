@@ -18,8 +18,13 @@
 #include "feed/read.h"
 
 enum {
+#ifdef LUGE_HARD                        /* around and around */
+    INDEX_RECORDS = 64, INDEX_OPS = 128, INDEX_RECORD_OPS_MAX = 16,
+    INDEX_BYTES = 8 << 10, INDEX_RECORD_BYTES_MAX = 1 << 10,
+#else
     INDEX_RECORDS = 8192, INDEX_OPS = 16384, INDEX_RECORD_OPS_MAX = 64,
     INDEX_BYTES = 1 << 20, INDEX_RECORD_BYTES_MAX = 8 << 10,
+#endif
 };
 
 struct feed_index {
