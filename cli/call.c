@@ -61,6 +61,24 @@ int say_usage(const struct verb *verb, const char *format, ...)
 
 /* --------------------------------------------- arguments and options -- */
 
+int call_input(struct call *c, FILE *file, size_t size_max, luge_bytes *bytes)
+{
+    size_t size = 0, room = 1 << 16;
+
+    c->input = malloc(room);
+    while (c->input) {
+        size += fread(c->input + size, 1, room - size, file);
+        if (size < room) break;
+        if (size > size_max) return LUGE_TOOBIG;
+        char *larger = realloc(c->input, room *= 2);
+        if (!larger) free(c->input);
+        c->input = larger;
+    }
+    if (!c->input) return LUGE_NOMEM;
+    *bytes = luge_bytes_of(c->input, size);
+    return ferror(file) ? LUGE_IO : 0;
+}
+
 const char *call_text(const struct call *c, int argument)
 {
     return argument < c->count ? c->arguments[argument].data : NULL;

@@ -136,7 +136,7 @@ struct call {
     int count;                             /* arguments given */
     luge_bytes arguments[ARGUMENTS_MAX];
     const char *options[OPTION_COUNT];     /* NULL: absent; "" if it has none */
-    char *input;                           /* what was read for "-" */
+    char *input;                           /* what call_input has read */
     luge_db *db;
     luge_txn *txn;
     uint64_t made[2];                      /* what an action has made */
@@ -150,6 +150,8 @@ const struct verb *verb_find(const char *name);
 
 /* call.c: what verbs do with their call.  All return an exit code. */
 const char *call_text(const struct call *c, int argument);
+/* All of FILE into c->input, once in a call.  A luge code; errno with IO. */
+int call_input(struct call *c, FILE *file, size_t size_max, luge_bytes *bytes);
 bool call_has(const struct call *c, enum option_number option);
 int call_number(const struct call *c, enum option_number option,
                 uint64_t otherwise, uint64_t *number);
@@ -206,6 +208,8 @@ bool output_is_read(void); /* what was printed is out, and standard output has
 void print_bytes(luge_bytes bytes);  /* one line, unprintable bytes escaped */
 /* The first line of BYTES, at most COLUMNS characters. */
 void print_start(luge_bytes bytes, int columns);
+/* FRONT, COUNT, and ONE or more of them: "node" becomes "nodes". */
+void print_count(const char *front, uint64_t count, const char *one);
 /* Times as time_parse reads them: to the second, "2026-11-21T07:30:54Z", for
  * people; with nine digits more for programs. */
 void time_words(uint64_t time_ns, char *text, size_t size);

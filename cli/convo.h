@@ -74,8 +74,10 @@ int convo_evaluate(luge_txn *txn, void *context);
 /* What an import has to go on: where to, from what, by whom. */
 struct import {
     struct call *c;
+    void *source;               /* what `read` has read */
     luge_txn *txn;
-    luge_bytes path;            /* of the conversation */
+    luge_bytes path;            /* of the conversation; in `space` */
+    char space[LUGE_NAME_SIZE_MAX];
     const char *file;
     const char *author;
     struct luge_conversation convo;
@@ -83,10 +85,17 @@ struct import {
     char trouble[256];          /* a sentence; empty: luge_last_error has it */
 };
 
-/* Each makes the conversation, which must not be there.  A luge code. */
-int import_git(struct import *import);
-int import_midi(struct import *import);
-int import_jsonl(struct import *import);
+/* One kind of import.  `read` needs no database and may take its time; `make`
+ * makes the conversation of what was read, which must not be there.  Luge codes
+ * both.  `free` releases what was read, of whatever `read` left. */
+struct import_kind {
+    const char *name;
+    bool several;               /* a conversation for each file */
+    int (*read)(struct import *import);
+    int (*make)(struct import *import);
+    void (*free)(struct import *import);
+};
+extern const struct import_kind import_git, import_midi, import_jsonl;
 
 /* import.c: for the above.  Note a sentence and return CODE. */
 int import_fail(struct import *import, int code, const char *format, ...)

@@ -35,9 +35,11 @@ static int list_one(struct convo_call *v, luge_bytes path)
         return 0;
     }
     print_bytes(path);
-    printf("\t%llu nodes\t%llu branches\t%llu events\t%llu agents\t",
-           (unsigned long long)about.nodes, (unsigned long long)about.branches,
-           (unsigned long long)about.events, (unsigned long long)about.agents);
+    print_count("\t", about.nodes, "node");
+    print_count("\t", about.branches, "branch");
+    print_count("\t", about.events, "event");
+    print_count("\t", about.agents, "agent");
+    putchar('\t');
     print_start(about.title, 40);
     putchar('\n');
     return 0;
@@ -115,8 +117,9 @@ static int list_branch(struct convo_call *v, const struct luge_branch *b)
         fputs(" into ", stdout);
         print_bytes(into.name);
     }
-    printf("\t%llu nodes\thead %llu\t%s", (unsigned long long)b->nodes,
-           (unsigned long long)b->head, luge_fork_reason_text(b->reason));
+    print_count("\t", b->nodes, "node");
+    printf("\thead %llu\t%s", (unsigned long long)b->head,
+           luge_fork_reason_text(b->reason));
     if (count) printf("\tscore %.2f of %u", score, count);
     putchar('\t');
     print_start(b->description, 40);
@@ -502,9 +505,10 @@ static void print_side(const struct convo_call *v, int word,
 {
     fputs(front, stdout);
     print_bytes(v->word[word]);
-    printf(": %llu nodes, %llu notes of %llu events, to %.3f s\n",
-           (unsigned long long)s->nodes, (unsigned long long)s->notes,
-           (unsigned long long)s->events, (double)s->end_ns / 1e9);
+    print_count(": ", s->nodes, "node");
+    print_count(", ", s->notes, "note");
+    print_count(" of ", s->events, "event");
+    printf(", to %.3f s\n", (double)s->end_ns / 1e9);
 }
 
 /* As diff does: 0 if there is nothing, 1 if there is. */
@@ -531,7 +535,10 @@ int convo_diff(struct convo_call *v)
                              json_of_side(&left), "right",
                              json_of_side(&right)));
     } else {
-        printf("common ancestor %llu\n", (unsigned long long)common);
+        if (common)
+            printf("common ancestor %llu\n", (unsigned long long)common);
+        else
+            puts("no common ancestor");
         print_side(v, 0, &left, "- ");
         print_side(v, 1, &right, "+ ");
     }

@@ -93,8 +93,7 @@ static int twig_print(struct twigs *t, const struct twig *twig,
     fputs(front, stdout);
     fputs(corner, stdout);
     print_bytes(b.name);
-    printf("  %llu node%s", (unsigned long long)b.nodes,
-           b.nodes == 1 ? "" : "s");
+    print_count("  ", b.nodes, "node");
     if (twig->base) printf(" from %llu", (unsigned long long)twig->base);
     if (b.state) printf(", %s", luge_branch_state_text(b.state));
     if (b.into && !luge_branch_get(txn, &t->v->convo, b.into, &into)) {

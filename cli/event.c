@@ -30,15 +30,21 @@ static luge_bytes option_text(const struct call *c, int option)
 
 /* ------------------------------------------------------------- appending -- */
 
-bool event_is_json(luge_bytes payload)
+/* Objects and arrays are kept as JSON, if they are; else as they are. */
+static int append_one(luge_txn *txn, const struct luge_events *events,
+                      luge_bytes stream, uint64_t expected,
+                      struct luge_event *e, struct luge_event_place *place)
 {
-    const char *text = payload.data;
-    json_t *json;
+    const char *text = e->payload.data;
+    int rc = LUGE_INVALID;
 
-    if (!payload.size || (*text != '{' && *text != '[')) return false;
-    json = json_loadb(text, payload.size, 0, NULL);
-    json_decref(json);
-    return json != NULL;
+    if (e->payload.size && (*text == '{' || *text == '[')) {
+        e->flags = LUGE_EVENT_JSON;
+        rc = luge_event_append(txn, events, stream, expected, e, 1, place);
+        e->flags = 0;
+    }
+    return rc != LUGE_INVALID ? rc : luge_event_append(txn, events, stream,
+                                                       expected, e, 1, place);
 }
 
 static int event_append(luge_txn *txn, void *context)
@@ -53,11 +59,9 @@ static int event_append(luge_txn *txn, void *context)
     int rc = call_number(c, OPTION_EXPECT, LUGE_EVENT_ANY, &expected);
 
     if (c->count > 4) e.payload = c->arguments[4];
-    if (event_is_json(e.payload)) e.flags = LUGE_EVENT_JSON;
     if (!rc) rc = event_store(c, txn, LUGE_TREE_CREATE, &events);
     if (!rc)
-        rc = luge_event_append(txn, &events, c->arguments[2], expected, &e, 1,
-                               &place);
+        rc = append_one(txn, &events, c->arguments[2], expected, &e, &place);
     c->made[0] = place.position;
     c->made[1] = place.version;
     return rc;
@@ -341,5 +345,10 @@ static const struct action actions[] = {
 
 int verb_event(struct call *c)
 {
+    int code = 0;
+
+    if (c->count == 3 && !strcmp(call_text(c, 1), "import"))
+        code = event_import_read(c);
+    if (code) return code;
     return call_action(c, actions, sizeof(actions) / sizeof(actions[0]));
 }

@@ -8,10 +8,10 @@
 /* event.c: the store at --path. */
 int event_store(const struct call *c, luge_txn *txn, unsigned flags,
                 struct luge_events *events);
-/* Objects and arrays are kept as JSON. */
-bool event_is_json(luge_bytes payload);
 
-/* event_import.c: an action, inside of luge_transact. */
+/* event_import.c: an action, inside of luge_transact; and what is done before
+ * the database is opened: the file's bytes become argument 3.  An exit code. */
 int event_import(luge_txn *txn, void *call);
+int event_import_read(struct call *c);
 
 #endif

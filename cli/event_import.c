@@ -3,11 +3,13 @@
  *
  *   {"stream": "song", "type": "note", "payload": "..."}
  * payload   text, or {"base64": "..."}; or instead of it
- * json      any value
+ * json      any value, kept as it is written
  * time_ns   since 1970; absent: now.  correlation, causation: text.
  * position and version are not looked at: the events get new ones.
  *
- * All of it is appended, or nothing; what is wrong is said with its line.
+ * All of it is appended, or nothing; what is wrong is said with its line.  The
+ * file is read before the database is opened: who waits for a pipe keeps nobody
+ * from writing.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,7 +20,7 @@
 /* What of an event is its line's, until the next one. */
 struct line {
     struct decoded stream, type, payload, correlation, causation;
-    char *json;
+    luge_bytes json;            /* in the file; size 0: there is none */
 };
 
 static void line_free(struct line *l)
@@ -28,8 +30,83 @@ static void line_free(struct line *l)
     free(l->payload.made);
     free(l->correlation.made);
     free(l->causation.made);
-    free(l->json);
-    *l = (struct line){.json = NULL};
+}
+
+/* ------------------------------------------------------------- one line -- */
+
+/* The quote that ends the string which begins at AT; SIZE if none does. */
+static size_t string_end(const char *text, size_t size, size_t at)
+{
+    for (at++; at < size && text[at] != '"'; at++)
+        if (text[at] == '\\') at++;
+    return at < size ? at : size;
+}
+
+/* Behind the colon, if the string from AT to END is the name "json" of a
+ * member; else 0. */
+static size_t json_begin(const char *text, size_t size, size_t at, size_t end)
+{
+    static const char name[] = "\"json\"";
+
+    if (end + 1 - at != sizeof(name) - 1 || memcmp(text + at, name, end + 1 - at))
+        return 0;
+    for (end++; end < size && strchr(" \t\r", text[end]); end++) continue;
+    return end < size && text[end] == ':' ? end + 1 : 0;
+}
+
+/* The value of the member "json" as it stands in the line, an object: reading
+ * it and writing it again would round its numbers and drop what is there twice.
+ * Size 0: there is none. */
+static luge_bytes json_written(const char *text, size_t size)
+{
+    size_t begin = 0;
+    int depth = 0;
+
+    for (size_t at = 0; at < size; at++) {
+        char c = text[at];
+        depth += (c == '{' || c == '[') - (c == '}' || c == ']');
+        if (begin && (depth == 0 || (depth == 1 && c == ',')))
+            return luge_bytes_of(text + begin, at - begin);
+        if (c != '"') continue;
+        size_t end = string_end(text, size, at);
+        if (depth == 1 && !begin && end < size)
+            begin = json_begin(text, size, at, end);
+        at = end;
+    }
+    return luge_bytes_of(text, 0);
+}
+
+static luge_bytes trimmed(luge_bytes json)
+{
+    const char *at = json.data, *end = at + json.size;
+
+    while (at < end && strchr(" \t\r", *at)) at++;
+    while (at < end && strchr(" \t\r", end[-1])) end--;
+    return luge_bytes_of(at, (size_t)(end - at));
+}
+
+/* The object of a line.  In place of its json there is 0 then, so that only
+ * luge_event_append judges that. */
+static json_t *object_of(char *text, size_t size, struct line *l,
+                         json_error_t *error)
+{
+    luge_bytes json = json_written(text, size);
+    char *hole = text + (json.size ? (const char *)json.data - text : 0);
+    char *copy = NULL;
+
+    if (json.size) {
+        copy = malloc(json.size);
+        if (!copy) return NULL;
+        memcpy(copy, json.data, json.size);
+        memset(hole, ' ', json.size);
+        *hole = '0';
+    }
+    json_t *object = json_loadb(text, size,
+                                JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, error);
+    if (copy) memcpy(hole, copy, json.size);    /* it may be read again */
+    free(copy);
+    l->json = trimmed(json);
+    return object;
 }
 
 /* The text called NAME, if it is there. */
@@ -44,7 +121,6 @@ static bool take(const json_t *object, const char *name, struct decoded *to)
 static const char *line_read(const json_t *object, struct line *l,
                              struct luge_event *e)
 {
-    const json_t *json = json_object_get(object, "json");
     const json_t *time = json_object_get(object, "time_ns");
 
     if (!json_is_object(object)) return "this is no object";
@@ -61,22 +137,22 @@ static const char *line_read(const json_t *object, struct line *l,
         .type = l->type.bytes, .payload = l->payload.bytes,
         .correlation = l->correlation.bytes, .causation = l->causation.bytes,
         .time_ns = time ? (uint64_t)json_integer_value(time) : 0};
-    if (!json) return NULL;
-    l->json = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
-    if (!l->json) return "json cannot be kept";
-    e->payload = luge_str(l->json);
+    if (!json_object_get(object, "json")) return NULL;
+    if (!l->json.size) return "json is empty, or its name has escapes";
+    if (json_object_get(object, "payload")) return "both payload and json";
+    e->payload = l->json;
     e->flags = LUGE_EVENT_JSON;
     return NULL;
 }
 
 static int import_line(luge_txn *txn, const struct luge_events *events,
-                       const char *text, size_t size, struct call *c)
+                       char *text, size_t size, struct call *c)
 {
-    struct line l = {.json = NULL};
+    struct line l = {.json = {NULL, 0}};
     struct luge_event e;
     struct luge_event_place place;
     json_error_t error = {.text = ""};
-    json_t *object = json_loadb(text, size, 0, &error);
+    json_t *object = object_of(text, size, &l, &error);
     const char *wrong = object ? line_read(object, &l, &e) : error.text;
     int rc = wrong ? luge_fail(LUGE_CORRUPT, __FILE__, __LINE__, "%s", wrong)
                    : luge_event_append(txn, events, l.stream.bytes,
@@ -88,44 +164,51 @@ static int import_line(luge_txn *txn, const struct luge_events *events,
     return rc;
 }
 
-static int import_lines(luge_txn *txn, struct call *c, const char *name,
-                        FILE *file)
+/* ----------------------------------------------------------- the file -- */
+
+static int lines_import(luge_txn *txn, struct call *c, const char *name,
+                        char *text, size_t size)
 {
     struct luge_events events;
     struct luge_error said;
-    char *line = NULL;
-    size_t room = 0, number = 0;
-    ssize_t size;
     int rc = event_store(c, txn, LUGE_TREE_CREATE, &events);
 
-    while (!rc && (size = getline(&line, &room, file)) >= 0) {
-        number++;
-        if (strspn(line, " \t\r\n") == (size_t)size) continue;
-        rc = import_line(txn, &events, line, (size_t)size, c);
+    for (size_t at = 0, number = 1; !rc && at < size; number++) {
+        char *end = memchr(text + at, '\n', size - at);
+        size_t length = end ? (size_t)(end - text) - at : size - at;
+        size_t blank = 0;
+        while (blank < length && strchr(" \t\r", text[at + blank])) blank++;
+        if (blank < length)
+            rc = import_line(txn, &events, text + at, length, c);
+        at += length + 1;
         if (!rc) continue;
         said = *luge_last_error();      /* luge_fail writes it anew */
         luge_fail(rc, __FILE__, __LINE__, "%s, line %zu: %s", name, number,
                   said.text);
     }
-    if (!rc && ferror(file))
-        rc = luge_fail(LUGE_IO, __FILE__, __LINE__, "%s: %s", name,
-                       strerror(errno));
-    free(line);
     return rc;
 }
 
 int event_import(luge_txn *txn, void *call)
 {
     struct call *c = call;
-    const char *name = c->input ? "standard input" : call_text(c, 2);
-    FILE *file = c->input ? fmemopen(c->input, c->arguments[2].size, "r")
-                          : fopen(name, "r");
-    int rc;
 
-    if (!file)
-        return luge_fail(LUGE_IO, __FILE__, __LINE__, "%s: %s", name,
-                         strerror(errno));
-    rc = import_lines(txn, c, name, file);
-    fclose(file);
-    return rc;
+    return lines_import(txn, c, call_text(c, 2), c->input,
+                        c->arguments[3].size);
+}
+
+int event_import_read(struct call *c)
+{
+    if (c->input) {             /* of standard input */
+        c->arguments[3] = c->arguments[2];
+        c->arguments[2] = luge_str("standard input");
+        return 0;
+    }
+    FILE *file = fopen(call_text(c, 2), "rb");
+    int rc = file ? call_input(c, file, SIZE_MAX, &c->arguments[3]) : LUGE_IO;
+    if (rc)
+        luge_fail(rc, __FILE__, __LINE__, "%s: %s", call_text(c, 2),
+                  rc == LUGE_IO ? strerror(errno) : luge_error_text(rc));
+    if (file) fclose(file);
+    return rc ? say_error(rc) : 0;
 }

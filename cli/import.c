@@ -1,7 +1,8 @@
 /* cli/import.c -- luge import: real things as conversations.
  *
- *   1 everything is read before the database is touched
- *   2 one transaction makes the conversation, or nothing of it
+ *   1 everything is read before the database is opened: a file that is no good
+ *     makes none, and who waits for a pipe keeps nobody from writing
+ *   2 one transaction makes all conversations, or nothing of them
  * Not here: what a history, a tune, a list of messages is (import_*.c).
  */
 #include <errno.h>
@@ -126,16 +127,15 @@ char *import_utf8(luge_bytes bytes)
 
 /* ----------------------------------------------------------------- verb -- */
 
-static const struct {
-    const char *name;
-    int (*run)(struct import *import);
-    bool several;               /* a conversation for each file */
-} kinds[] = {
-    {"git", import_git, false},
-    {"midi", import_midi, true},
-    {"jsonl", import_jsonl, false},
-};
-enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+static const struct import_kind *kind_of(const char *name)
+{
+    static const struct import_kind *const kinds[] = {
+        &import_git, &import_midi, &import_jsonl};
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (!strcmp(name, kinds[i]->name)) return kinds[i];
+    return NULL;
+}
 
 /* The last part of FILE, without what is behind its dot. */
 static luge_bytes name_of(const char *file)
@@ -172,22 +172,24 @@ static void import_print(const struct import *import)
         return;
     }
     print_bytes(import->path);
-    printf("\t%llu nodes\t%llu branches\t%llu events\n",
-           (unsigned long long)import->nodes,
-           (unsigned long long)import->branches,
-           (unsigned long long)import->events);
+    print_count("\t", import->nodes, "node");
+    print_count("\t", import->branches, "branch");
+    print_count("\t", import->events, "event");
+    putchar('\n');
 }
 
 /* The conversation's path: --path, and below it the file's name if there may be
  * several files. */
-static int import_path(struct import *import, bool several, char *space,
-                       size_t size)
+static int import_path(struct import *import, bool several)
 {
     const char *path = import->c->options[OPTION_PATH];
+    bool piped = !strcmp(import->file, "-");
     luge_bytes name = name_of(import->file);
+    char *space = import->space;
+    size_t size = sizeof(import->space);
     int used;
 
-    if (path && !several)
+    if (path && (!several || piped))
         used = snprintf(space, size, "%s", path);
     else
         used = snprintf(space, size, "%s%s%.*s", path ? path : "",
@@ -200,44 +202,72 @@ static int import_path(struct import *import, bool several, char *space,
     return 0;
 }
 
-static int import_one(struct call *c, size_t kind, const char *file)
+static int import_read(struct import *import, const struct import_kind *kind)
 {
-    struct import import = {.c = c, .txn = c->txn, .file = file};
-    char path[LUGE_NAME_SIZE_MAX];
-    int rc;
+    int rc = import_path(import, kind->several);
 
-    import.author = call_has(c, OPTION_AUTHOR) ? c->options[OPTION_AUTHOR]
-                                               : kinds[kind].name;
-    rc = import_path(&import, kinds[kind].several, path, sizeof(path));
-    if (!rc) rc = kinds[kind].run(&import);
-    if (rc) return import_say(&import, rc);
-    import_print(&import);
-    return 0;
+    import->author = call_has(import->c, OPTION_AUTHOR)
+                         ? import->c->options[OPTION_AUTHOR]
+                         : kind->name;
+    if (!rc) rc = kind->read(import);
+    return rc ? import_say(import, rc) : 0;
+}
+
+static int imports_read(struct call *c, const struct import_kind *kind,
+                        struct import *imports)
+{
+    int code = 0;
+
+    for (int i = 2; !code && i < c->count; i++) {
+        imports[i - 2].c = c;
+        imports[i - 2].file = c->arguments[i].data;
+        code = import_read(&imports[i - 2], kind);
+    }
+    return code;
+}
+
+static int imports_make(struct call *c, const struct import_kind *kind,
+                        struct import *imports, unsigned durability)
+{
+    struct luge_options how = {0};
+    int rc = luge_open(c->arguments[1].data, &how, &c->db);
+
+    if (!rc) rc = luge_begin(c->db, LUGE_TURN | durability, &c->txn);
+    if (rc) return say_error(rc);
+    for (int i = 0; i < c->count - 2; i++) {
+        imports[i].txn = c->txn;
+        rc = kind->make(&imports[i]);
+        if (rc) return import_say(&imports[i], rc);
+    }
+    rc = luge_commit(c->txn);
+    c->txn = NULL;
+    if (rc) return say_error(rc);
+    for (int i = 0; i < c->count - 2; i++) import_print(&imports[i]);
+    return EXIT_DONE;
 }
 
 int verb_import(struct call *c)
 {
-    struct luge_options how = {0};
-    luge_bytes kind = c->arguments[0];
+    const struct import_kind *kind = kind_of(c->arguments[0].data);
+    struct import *imports;
     unsigned durability;
-    size_t at = 0;
-    int rc, code = call_durability(c, &durability);
+    int code = call_durability(c, &durability);
 
     if (code) return code;
-    while (at < KINDS && strcmp(kind.data, kinds[at].name) != 0) at++;
-    if (at == KINDS)
+    if (!kind)
         return say_usage(c->verb, "there is no kind '%s'",
-                         (const char *)kind.data);
-    if (c->count > 3 && !kinds[at].several)
+                         (const char *)c->arguments[0].data);
+    if (c->count > 3 && !kind->several)
         return say_usage(c->verb, "one file at a time");
-    rc = luge_open(c->arguments[1].data, &how, &c->db);
-    if (!rc) rc = luge_begin(c->db, LUGE_TURN | durability, &c->txn);
-    if (rc) return say_error(rc);
-    for (int i = 2; i < c->count; i++) {
-        code = import_one(c, at, c->arguments[i].data);
-        if (code) return code;
-    }
-    rc = luge_commit(c->txn);
-    c->txn = NULL;
-    return rc ? say_error(rc) : EXIT_DONE;
+    for (int i = 2; i < c->count; i++)
+        if (!strcmp(c->arguments[i].data, "-") && !call_has(c, OPTION_PATH))
+            return say_usage(c->verb, "standard input has no name; give the "
+                             "conversation's with --path");
+    imports = calloc((size_t)c->count, sizeof(*imports));
+    if (!imports) return say_error(LUGE_NOMEM);
+    code = imports_read(c, kind, imports);
+    if (!code) code = imports_make(c, kind, imports, durability);
+    for (int i = 0; i < c->count; i++) kind->free(&imports[i]);
+    free(imports);
+    return code;
 }

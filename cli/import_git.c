@@ -84,16 +84,33 @@ static int git_read(struct import *import, int fd, char **text, size_t *size)
     return 0;
 }
 
-/* What `git -C REPO WORDS...` prints; a final zero is added. */
+/* The repository is the one that was named, also where git itself runs this
+ * command and its variables name another one: in a hook. */
+static void git_alone(void)
+{
+    static const char *const names[] = {
+        "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_NAMESPACE", "GIT_PREFIX"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        unsetenv(names[i]);
+}
+
+/* What `git -C REPO WORDS...` prints, whatever its user has configured; a final
+ * zero is added. */
 static int git_run(struct import *import, const char *const *words,
                    char **text, size_t *size)
 {
-    const char *all[16] = {"git", "-C", import->file};
+    enum { FRONT = 7 };
+    const char *all[24] = {
+        "git", "-c", "i18n.logOutputEncoding=UTF-8", "-c",
+        "log.showSignature=false", "-C", import->file};
     posix_spawn_file_actions_t actions;
     int ends[2], status, rc = 0;
     pid_t child;
 
-    for (int i = 0; (all[3 + i] = words[i]); i++) continue;
+    for (int i = 0; (all[FRONT + i] = words[i]); i++) continue;
     if (pipe(ends)) return import_fail(import, LUGE_IO, "%s", strerror(errno));
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
@@ -447,9 +464,9 @@ static int commit_say(struct history *h, struct commit *c)
     return rc;
 }
 
-static int history_say(struct history *h)
+static int history_make(struct import *import)
 {
-    struct import *import = h->import;
+    struct history *h = import->source;
     int rc = import_begin(import, import->path, 0);
 
     for (uint32_t i = 0; !rc && i < h->count; i++)
@@ -467,21 +484,34 @@ static int history_say(struct history *h)
     return rc;
 }
 
-int import_git(struct import *import)
+static int history_read(struct import *import)
 {
-    struct history h = {.import = import};
-    int rc = commits_read(&h);
+    struct history *h = calloc(1, sizeof(*h));
 
-    if (!rc) rc = refs_read(&h);
-    if (!rc) rc = branches_claim(&h);
-    if (!rc) rc = history_say(&h);
-    for (uint32_t i = 0; i < h.count; i++) free(h.commits[i].tags);
-    for (uint32_t i = 0; i < h.ref_count; i++) free(h.refs[i].made);
-    free(h.commits);
-    free(h.sorted);
-    free(h.refs);
-    free(h.log);
-    free(h.list);
-    free(h.head);
-    return rc;
+    import->source = h;
+    if (!h) return LUGE_NOMEM;
+    h->import = import;
+    git_alone();
+    int rc = commits_read(h);
+    if (!rc) rc = refs_read(h);
+    return rc ? rc : branches_claim(h);
 }
+
+static void history_free(struct import *import)
+{
+    struct history *h = import->source;
+
+    if (!h) return;
+    for (uint32_t i = 0; i < h->count; i++) free(h->commits[i].tags);
+    for (uint32_t i = 0; i < h->ref_count; i++) free(h->refs[i].made);
+    free(h->commits);
+    free(h->sorted);
+    free(h->refs);
+    free(h->log);
+    free(h->list);
+    free(h->head);
+    free(h);
+}
+
+const struct import_kind import_git = {"git", false, history_read, history_make,
+                                       history_free};

@@ -4,12 +4,13 @@
  *    "time": "2026-11-21T06:00:00Z"}
  * id       text or an integer, unlike any other; becomes the node's label
  * parent_id  the id of any line, before or behind; null or absent: a beginning
- * author   text.   text   text.
+ * author   text.   text   text; both must be there.
  * time     seconds since 1970, or RFC 3339; absent: now
  * type     text, if there is one.  Other fields are not looked at.
  *
  * The first child of a message goes on with its branch, every other one begins
- * a branch.  Lines are numbered from 1 in what is said of them.
+ * a branch.  Lines are numbered from 1 in what is said of them; a byte order
+ * mark before the first is passed over.
  * Not here: any other shape of messages.
  */
 #ifndef _GNU_SOURCE
@@ -30,6 +31,7 @@ struct message {
     char *id;                   /* ours */
     const char *parent;         /* its parent's id; NULL: none */
     size_t line;
+    uint64_t time_ns;           /* 0: now */
     uint32_t follows;           /* the index of that; NONE */
     uint32_t child, sibling;    /* the first child; the parent's next */
     uint64_t branch, node;
@@ -44,7 +46,8 @@ struct messages {
 
 /* ------------------------------------------------------------- reading -- */
 
-/* Text or an integer as text; NULL if it is neither, or is too long. */
+/* Text or an integer as text; NULL if it is neither, is too long, or has a zero
+ * in it. */
 static char *id_text(const json_t *json)
 {
     char number[32];
@@ -57,6 +60,7 @@ static char *id_text(const json_t *json)
     }
     if (!text || !*text || strlen(text) > LUGE_CONVERSATION_NAME_SIZE_MAX)
         return NULL;
+    if (text != number && strlen(text) != json_string_length(json)) return NULL;
     return strdup(text);
 }
 
@@ -98,6 +102,59 @@ static int parent_read(struct import *import, struct message *m)
     return m->parent ? 0 : LUGE_NOMEM;
 }
 
+static bool time_digits(const char *text, const char *form)
+{
+    for (; *form; form++, text++)
+        if (*form == '0' ? *text < '0' || *text > '9' : *text != *form)
+            return false;
+    return true;
+}
+
+/* RFC 3339: 2026-11-21T06:00:00[.123](Z|+01:00).  0 if it is none. */
+static uint64_t time_of_text(const char *text)
+{
+    struct tm tm = {0};
+    double fraction = 0;
+    char *end;
+    long hours = 0, minutes = 0;
+
+    if (!time_digits(text, "0000-00-00") || (text[10] != 'T' &&
+                                             text[10] != ' ') ||
+        !time_digits(text + 11, "00:00:00"))
+        return 0;
+    end = strptime(text, text[10] == 'T' ? "%Y-%m-%dT%H:%M:%S"
+                                         : "%Y-%m-%d %H:%M:%S", &tm);
+    if (!end) return 0;
+    if (*end == '.') fraction = strtod(end, &end);
+    if ((*end == '+' || *end == '-') && time_digits(end + 1, "00:00")) {
+        hours = strtol(end + 1, NULL, 10) * (*end == '-' ? -1 : 1);
+        minutes = strtol(end + 4, NULL, 10) * (*end == '-' ? -1 : 1);
+        end += 6;
+    } else if (*end == 'Z') {
+        end++;
+    }
+    int day = tm.tm_mday;
+    time_t seconds = timegm(&tm) - hours * 3600 - minutes * 60;
+    if (*end || seconds <= 0 || tm.tm_mday != day) return 0; /* 31 April */
+    return (uint64_t)seconds * 1000000000 + (uint64_t)(fraction * 1e9);
+}
+
+static int time_read(struct import *import, struct message *m)
+{
+    json_t *json = json_object_get(m->json, "time");
+    double seconds = json_number_value(json);
+
+    if (!json || json_is_null(json)) return 0;
+    if (json_is_string(json))
+        m->time_ns = time_of_text(json_string_value(json));
+    else if (json_is_number(json) && seconds > 0 && seconds < 9e9)
+        m->time_ns = (uint64_t)seconds * 1000000000 +
+                     (uint64_t)((seconds - floor(seconds)) * 1e9);
+    if (m->time_ns) return 0;
+    return bad(import, m->line, "time is neither seconds since 1970 nor a "
+               "text of RFC 3339");
+}
+
 static int line_read(struct import *import, struct messages *all,
                      luge_bytes line, size_t number)
 {
@@ -108,7 +165,8 @@ static int line_read(struct import *import, struct messages *all,
     if (!m) return LUGE_NOMEM;
     m->line = number;
     if (line.size > LINE_SIZE_MAX) return bad(import, number, "it is too long");
-    m->json = json_loadb(line.data, line.size, 0, &error);
+    m->json = json_loadb(line.data, line.size,
+                         JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &error);
     if (!m->json) {
         snprintf(text, sizeof(text), "%.100s (byte %d)", error.text,
                  error.position);
@@ -124,7 +182,8 @@ static int line_read(struct import *import, struct messages *all,
         return bad(import, number, "author is missing, or no text");
     if (!json_is_string(json_object_get(m->json, "text")))
         return bad(import, number, "text is missing, or no text");
-    return parent_read(import, m);
+    int rc = time_read(import, m);
+    return rc ? rc : parent_read(import, m);
 }
 
 static int lines_read(struct import *import, struct messages *all,
@@ -132,6 +191,8 @@ static int lines_read(struct import *import, struct messages *all,
 {
     const char *at = file.data, *end = at + file.size;
     int rc = 0;
+
+    if (file.size >= 3 && !memcmp(at, "\xef\xbb\xbf", 3)) at += 3;
 
     for (size_t number = 1; !rc && at < end; number++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
@@ -164,8 +225,10 @@ static int sort_ids(struct import *import, struct messages *all)
         struct message *a = &all->list[all->sorted[i - 1]];
         struct message *b = &all->list[all->sorted[i]];
         if (strcmp(a->id, b->id)) continue;
-        if (a->line > b->line) b = a;
-        return bad(import, b->line, "another line has the same id");
+        return import_fail(import, LUGE_CORRUPT, "%s, line %zu: the id '%s' is "
+                           "that of line %zu", import->file,
+                           a->line > b->line ? a->line : b->line, a->id,
+                           a->line > b->line ? b->line : a->line);
     }
     return 0;
 }
@@ -194,7 +257,9 @@ static int link_parents(struct import *import, struct messages *all)
         if (!m->parent) continue;
         m->follows = find_id(all, m->parent);
         if (m->follows == NONE)
-            return bad(import, m->line, "no line has the id that is parent_id");
+            return import_fail(import, LUGE_CORRUPT, "%s, line %zu: no line "
+                               "has the id '%s', which is its parent_id",
+                               import->file, m->line, m->parent);
         m->sibling = all->list[m->follows].child;
         all->list[m->follows].child = i;
     }
@@ -202,60 +267,6 @@ static int link_parents(struct import *import, struct messages *all)
 }
 
 /* ---------------------------------------------------------------- saying -- */
-
-static bool time_digits(const char *text, const char *form)
-{
-    for (; *form; form++, text++)
-        if (*form == '0' ? *text < '0' || *text > '9' : *text != *form)
-            return false;
-    return true;
-}
-
-/* RFC 3339: 2026-11-21T06:00:00[.123](Z|+01:00).  0 if it is none. */
-static uint64_t time_of_text(const char *text)
-{
-    struct tm tm = {0};
-    double fraction = 0;
-    char *end;
-    long hours = 0, minutes = 0;
-
-    if (!time_digits(text, "0000-00-00") || (text[10] != 'T' &&
-                                             text[10] != ' ') ||
-        !time_digits(text + 11, "00:00:00"))
-        return 0;
-    end = strptime(text, text[10] == 'T' ? "%Y-%m-%dT%H:%M:%S"
-                                         : "%Y-%m-%d %H:%M:%S", &tm);
-    if (!end) return 0;
-    if (*end == '.') fraction = strtod(end, &end);
-    if ((*end == '+' || *end == '-') && time_digits(end + 1, "00:00")) {
-        hours = strtol(end + 1, NULL, 10) * (*end == '-' ? -1 : 1);
-        minutes = strtol(end + 4, NULL, 10) * (*end == '-' ? -1 : 1);
-        end += 6;
-    } else if (*end == 'Z') {
-        end++;
-    }
-    time_t seconds = timegm(&tm) - hours * 3600 - minutes * 60;
-    if (*end || seconds <= 0) return 0;
-    return (uint64_t)seconds * 1000000000 + (uint64_t)(fraction * 1e9);
-}
-
-static int time_of(struct import *import, const struct message *m,
-                   uint64_t *time_ns)
-{
-    json_t *json = json_object_get(m->json, "time");
-    double seconds = json_number_value(json);
-
-    *time_ns = 0;
-    if (!json || json_is_null(json)) return 0;
-    if (json_is_string(json))
-        *time_ns = time_of_text(json_string_value(json));
-    else if (json_is_number(json) && seconds > 0 && seconds < 9e9)
-        *time_ns = (uint64_t)seconds * 1000000000 +
-                   (uint64_t)((seconds - floor(seconds)) * 1e9);
-    if (*time_ns) return 0;
-    return bad(import, m->line, "time is neither seconds since 1970 nor a "
-               "text of RFC 3339");
-}
 
 static luge_bytes text_of(const struct message *m, const char *name)
 {
@@ -292,10 +303,9 @@ static int message_say(struct import *import, const struct messages *all,
     struct luge_say say = {.author = text_of(m, "author"),
                            .type = text_of(m, "type"),
                            .payload = text_of(m, "text"),
-                           .label = luge_str(m->id)};
-    int rc = time_of(import, m, &say.time_ns);
+                           .label = luge_str(m->id), .time_ns = m->time_ns};
+    int rc = branch_of(import, all, at, first_root);
 
-    if (!rc) rc = branch_of(import, all, at, first_root);
     if (!rc)
         rc = luge_say(import->txn, &import->convo, m->branch, &say, &m->node);
     if (rc && !import->trouble[0])
@@ -335,27 +345,44 @@ static int messages_say(struct import *import, const struct messages *all)
     return LUGE_CORRUPT;
 }
 
-int import_jsonl(struct import *import)
+static int messages_read(struct import *import)
 {
-    struct messages all = {0};
+    struct messages *all = calloc(1, sizeof(*all));
     luge_bytes file;
-    int rc = import_file(import, JSONL_SIZE_MAX, &file);
+    int rc = all ? import_file(import, JSONL_SIZE_MAX, &file) : LUGE_NOMEM;
 
+    import->source = all;
     if (rc) return rc;
-    rc = lines_read(import, &all, file);
-    if (!rc) rc = sort_ids(import, &all);
-    if (!rc) rc = link_parents(import, &all);
-    if (!rc && !all.count)
+    rc = lines_read(import, all, file);
+    free((void *)(uintptr_t)file.data);
+    if (!rc) rc = sort_ids(import, all);
+    if (!rc) rc = link_parents(import, all);
+    if (!rc && !all->count)
         rc = import_fail(import, LUGE_CORRUPT, "%s: no line in it",
                          import->file);
-    if (!rc) rc = import_begin(import, import->path, 0);
-    if (!rc) rc = messages_say(import, &all);
-    for (uint32_t i = 0; i < all.count; i++) {
-        json_decref(all.list[i].json);
-        free(all.list[i].id);
-    }
-    free(all.list);
-    free(all.sorted);
-    free((void *)(uintptr_t)file.data);
     return rc;
 }
+
+static int messages_make(struct import *import)
+{
+    int rc = import_begin(import, import->path, 0);
+
+    return rc ? rc : messages_say(import, import->source);
+}
+
+static void messages_free(struct import *import)
+{
+    struct messages *all = import->source;
+
+    if (!all) return;
+    for (uint32_t i = 0; i < all->count; i++) {
+        json_decref(all->list[i].json);
+        free(all->list[i].id);
+    }
+    free(all->list);
+    free(all->sorted);
+    free(all);
+}
+
+const struct import_kind import_jsonl = {"jsonl", false, messages_read,
+                                         messages_make, messages_free};

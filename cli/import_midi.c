@@ -112,27 +112,44 @@ static luge_bytes title_of(const struct import *import,
     return import->path;
 }
 
-int import_midi(struct import *import)
+static int midi_read(struct import *import)
 {
-    struct luge_branch main = {.name = luge_str("main"),
-                               .reason = LUGE_REASON_REQUEST};
-    struct luge_midi midi = {0};
+    struct luge_midi *midi = calloc(1, sizeof(*midi));
     luge_bytes file;
-    uint64_t branch;
-    int rc = import_file(import, LUGE_MIDI_SIZE_MAX, &file);
+    int rc = midi ? import_file(import, LUGE_MIDI_SIZE_MAX, &file) : LUGE_NOMEM;
 
+    import->source = midi;
     if (rc) return rc;
-    main.description = luge_str(import->file);
-    rc = luge_midi_read(file, &midi);
+    rc = luge_midi_read(file, midi);
     free((void *)(uintptr_t)file.data);
-    if (rc)
-        return import_fail(import, rc, "%s: %s", import->file,
-                           luge_last_error()->text);
-    rc = import_begin(import, title_of(import, &midi), midi.division);
+    if (!rc) return 0;
+    return import_fail(import, rc, "%s: %s", import->file,
+                       luge_last_error()->text);
+}
+
+static int midi_make(struct import *import)
+{
+    const struct luge_midi *midi = import->source;
+    struct luge_branch main = {.name = luge_str("main"),
+                               .reason = LUGE_REASON_REQUEST,
+                               .description = luge_str(import->file)};
+    uint64_t branch;
+    int rc = import_begin(import, title_of(import, midi), midi->division);
+
     if (!rc)
         rc = luge_branch_fork(import->txn, &import->convo, 0, &main, &branch);
-    if (!rc) rc = say_bars(import, branch, &midi);
+    if (!rc) rc = say_bars(import, branch, midi);
     import->branches = 1;
-    luge_midi_free(&midi);
     return rc;
 }
+
+static void midi_free(struct import *import)
+{
+    struct luge_midi *midi = import->source;
+
+    if (midi) luge_midi_free(midi);
+    free(midi);
+}
+
+const struct import_kind import_midi = {"midi", true, midi_read, midi_make,
+                                        midi_free};

@@ -362,24 +362,12 @@ static const char *arguments_word(const char *arguments, int number)
 /* All of standard input into c->input. */
 static int input_read(struct call *c, luge_bytes *bytes)
 {
-    size_t size = 0, room = 1 << 16;
+    int rc = call_input(c, stdin, LUGE_VALUE_SIZE_MAX, bytes);
 
-    c->input = malloc(room);
-    while (c->input) {
-        size += fread(c->input + size, 1, room - size, stdin);
-        if (size < room) break;
-        if (size > LUGE_VALUE_SIZE_MAX) return say_error(LUGE_TOOBIG);
-        char *larger = realloc(c->input, room *= 2);
-        if (!larger) free(c->input);
-        c->input = larger;
-    }
-    if (!c->input) return say_error(LUGE_NOMEM);
-    if (ferror(stdin)) {
-        fprintf(stderr, "luge: IO: standard input: %s\n", strerror(errno));
-        return EXIT_ERROR;
-    }
-    *bytes = luge_bytes_of(c->input, size);
-    return 0;
+    if (rc == LUGE_IO)
+        luge_fail(rc, __FILE__, __LINE__, "standard input: %s",
+                  strerror(errno));
+    return rc ? say_error(rc) : 0;
 }
 
 /* The word of ARGUMENTS for argument NUMBER: the last one again and again, if

@@ -79,6 +79,15 @@ void print_start(luge_bytes bytes, int columns)
     print_bytes(luge_bytes_of(p, at));
 }
 
+void print_count(const char *front, uint64_t count, const char *one)
+{
+    size_t size = strlen(one);
+    const char *more = size > 2 && !strcmp(one + size - 2, "ch") ? "es" : "s";
+
+    printf("%s%llu %s%s", front, (unsigned long long)count, one,
+           count == 1 ? "" : more);
+}
+
 /* ---------------------------------------------------------------- times -- */
 
 void time_words(uint64_t time_ns, char *text, size_t size)
@@ -115,8 +124,9 @@ bool time_parse(const char *text, uint64_t *time_ns)
                 ns += (uint64_t)(*rest - '0') * unit;
         bool utc = *rest == 'Z';
         if (rest[utc]) continue;
+        int day = tm.tm_mday;
         time_t seconds = utc ? timegm(&tm) : mktime(&tm);
-        if (seconds < 0) return false;
+        if (seconds < 0 || tm.tm_mday != day) return false; /* 31 April */
         *time_ns = (uint64_t)seconds * 1000000000 + ns;
         return true;
     }

@@ -79,9 +79,19 @@ is "projections" "$(event projections)" "totals${tab}1${tab}3 behind"
 
 event export >out.jsonl
 is "export and import" "$(event import out.jsonl --path copy)" "4"
-luge event db export --path copy | sed 's/: 60/:60/' >copy.jsonl
-sed 's/: 60/:60/' out.jsonl >wanted.jsonl
-same "bring all of it back" copy.jsonl wanted.jsonl
+luge event db export --path copy >copy.jsonl
+same "bring all of it back" copy.jsonl out.jsonl
+for odd in '{"x":1.10,"n":123456789012345678901234567890}' '{"z":"\u0000"}' \
+    '{"a":1,"a":2,"json":{"json":"}\"]"}}' '[]' '{"broken":'; do
+    event append odd json "$odd" --path odd >/dev/null
+done
+printf 'a\0b' | luge event db append odd bytes - --path odd >/dev/null
+is "what is JSON is kept as such" "$(event read --path odd --json |
+    grep -c '"json":')" 4
+event export --path odd >odd.jsonl
+code "export and import of odd payloads" 0 event import odd.jsonl --path even
+luge event db export --path even >even.jsonl
+same "to the letter" even.jsonl odd.jsonl
 is "import from standard input" \
     "$(luge event db import - --path piped <out.jsonl)" "4"
 luge checksum db >before
@@ -96,11 +106,32 @@ wrong "one that is no object" "$fine\n[]\n" '3: this is no object'
 wrong "one without a stream" '{"type":"t"}' '1: a stream needs a name'
 wrong "a time of words" "$fine"'{"stream":"s","type":"t","time_ns":"x"}' '2: '
 wrong "no UTF-8" "$fine"'{"stream":"\\xff","type":"t"}' '2: '
+wrong "a member twice" '{"stream":"s","stream":"t","type":"t"}' '1: dup'
+wrong "json that is none" "$fine"'{"stream":"s","type":"t","json":{"a":}}' \
+    '2: a payload is not JSON from byte 5 on'
+wrong "no json" '{"stream":"s","type":"t","json":}' '1: '
+wrong "json twice" '{"stream":"s","type":"t","json":1,"json":2}' '1: dup'
+wrong "payload and json" '{"stream":"s","type":"t","json":1,"payload":"x"}' \
+    '1: both'
 wrong "base64 that is none" '{"stream":"s","type":"t","payload":'\
 '{"base64":"%%"}}' '1: payload is no bytes'
 code "a file that is not there" 3 event import none.jsonl
 luge checksum db >after
 same "and nothing has changed" after before
+code "the same, where no database is" 3 luge event none import none.jsonl
+is "makes none" "$(ls -d none 2>/dev/null)" ""
+
+# Who waits for a pipe does not keep the turn: a put goes through meanwhile.
+{ until [ -e go ]; do sleep 0.1; done; printf "$fine"; } |
+    luge event db import /dev/stdin --path slow >slow &
+children=$!
+sleep 0.3
+code "a put while an import waits for its lines" 0 \
+    timeout 20 "$LUGE" put db key value
+touch go
+wait $children
+children=
+is "and the import goes on" "$(cat slow)" 1
 
 "$LUGE" event db follow song --limit 5 >followed &
 children=$!
