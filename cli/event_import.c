@@ -47,9 +47,9 @@ static size_t string_end(const char *text, size_t size, size_t at)
 static size_t json_begin(const char *text, size_t size, size_t at, size_t end)
 {
     static const char name[] = "\"json\"";
+    size_t length = end + 1 - at;
 
-    if (end + 1 - at != sizeof(name) - 1 || memcmp(text + at, name, end + 1 - at))
-        return 0;
+    if (length != sizeof(name) - 1 || memcmp(text + at, name, length)) return 0;
     for (end++; end < size && strchr(" \t\r", text[end]); end++) continue;
     return end < size && text[end] == ':' ? end + 1 : 0;
 }

@@ -78,6 +78,8 @@ struct luge_conversation_about {
 LUGE_API int luge_conversation_get(luge_txn *txn,
                                    const struct luge_conversation *convo,
                                    struct luge_conversation_about *about);
+/* Errors: INVALID (a title that is no UTF-8; a division that no MIDI file may
+ * have), TOOBIG. */
 LUGE_API int luge_conversation_set(luge_txn *txn,
                                    const struct luge_conversation *convo,
                                    const struct luge_conversation_about *about);
@@ -391,7 +393,7 @@ struct luge_score_options {
 
 /* The events on the path to a node.
  * Memory: *score is the caller's until luge_score_close, before TXN ends.
- * Errors: NOTFOUND (a node), NOMEM. */
+ * Errors: NOTFOUND (a node), INVALID (an unknown flag), NOMEM. */
 LUGE_API int luge_score_open(luge_txn *txn,
                              const struct luge_conversation *convo,
                              const struct luge_score_options *options,

@@ -151,7 +151,7 @@ typedef struct luge_event_reader luge_event_reader;
  * Memory: *reader is the caller's until luge_event_close, before TXN ends.  The
  * query is copied.
  * Errors: TOOBIG; INVALID (versions without a stream, BY_TIME with a stream or
- * type). */
+ * type, an unknown flag). */
 LUGE_API int luge_event_open(luge_txn *txn, const struct luge_events *events,
                              const struct luge_event_query *query,
                              luge_event_reader **reader);
@@ -257,7 +257,8 @@ LUGE_API int luge_projection_position(luge_txn *txn,
                                       luge_bytes name, uint64_t *position);
 
 /* Let the projection called NAME go on behind POSITION (0: from the start), or
- * begin there.  Whoever runs it goes on from there, too. */
+ * begin there.  Whoever runs it goes on from there, too.
+ * Errors: MISMATCH (there is no event POSITION yet). */
 LUGE_API int luge_projection_reset(luge_txn *txn,
                                    const struct luge_events *events,
                                    luge_bytes name, uint64_t position);

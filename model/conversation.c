@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "midi.h"
 
 const struct convo_about convo_about_default = {
     .head = {sizeof(struct convo_about), 1}};
@@ -174,10 +175,14 @@ int luge_conversation_set(luge_txn *txn, const struct luge_conversation *convo,
                           const struct luge_conversation_about *about)
 {
     struct convo_about fixed;
+    struct midi_clock clock;
     struct tuple key;
     luge_bytes raw;
     int rc = convo_text_ok(about->title, UINT16_MAX, "a title");
 
+    if (!rc && about->division && midi_clock_start(&clock, about->division))
+        rc = model_fail(LUGE_INVALID, "a division of %u means nothing",
+                        about->division);
     if (rc) return rc;
     convo_key(&key, 0);
     rc = luge_get(txn, convo->about, tuple_key(&key), &raw);

@@ -137,10 +137,14 @@ int convo_branch_active(const struct convo_change *change)
 {
     static const char *const ended[] = {"merged", "pruned"};
     uint8_t state = change->fixed.state;
+    luge_bytes name;
 
     if (state == LUGE_BRANCH_ACTIVE) return 0;
-    return model_fail(LUGE_INVALID, "branch %llu is not active: it was %s",
-                      (unsigned long long)change->id,
+    int rc = record_part(luge_bytes_of(change->raw, change->raw_size),
+                         change->fixed.name, &name);
+    if (rc) return rc;
+    return model_fail(LUGE_INVALID, "branch '%.*s' is not active: it was %s",
+                      (int)name.size, (const char *)name.data,
                       state <= LUGE_BRANCH_PRUNED ? ended[state - 1] : "ended");
 }
 

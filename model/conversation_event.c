@@ -233,8 +233,10 @@ int luge_score_open(luge_txn *txn, const struct luge_conversation *convo,
     int rc = 0;
 
     if (!s) return MODEL_NOMEM();
+    if (options->flags & ~(unsigned)LUGE_SCORE_BY_TIME)
+        rc = model_fail(LUGE_INVALID, "a score with flags %x", options->flags);
     *s = (luge_score){.txn = txn, .convo = *convo, .options = *options};
-    if (options->without)
+    if (!rc && options->without)
         rc = convo_fork_point(txn, convo, options->node, options->without,
                               &span.after);
     if (!rc) rc = convo_path(txn, convo, &span, &s->nodes, &s->count);

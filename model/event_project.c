@@ -46,19 +46,33 @@ int luge_projection_position(luge_txn *txn, const struct luge_events *events,
     return rc;
 }
 
-int luge_projection_reset(luge_txn *txn, const struct luge_events *events,
-                          luge_bytes name, uint64_t position)
+static int position_put(luge_txn *txn, const struct luge_events *events,
+                        luge_bytes name, uint64_t position)
 {
     struct projection_record fixed = projection_default;
     struct tuple t;
-    int rc = event_name_ok(name, "a projection");
 
-    if (rc) return rc;
     fixed.position = position;
     fixed.time_ns = model_now_ns();
     key_of(name, &t);
     return luge_put(txn, events->projection, tuple_key(&t),
                     luge_bytes_of(&fixed, sizeof(fixed)));
+}
+
+/* Behind the last event it would pass over those that are yet to come.  A run
+ * need not ask: it puts the position of an event that it has seen. */
+int luge_projection_reset(luge_txn *txn, const struct luge_events *events,
+                          luge_bytes name, uint64_t position)
+{
+    uint64_t last = 0;
+    int rc = event_name_ok(name, "a projection");
+
+    if (!rc && position) rc = luge_event_position(txn, events, &last);
+    if (!rc && position > last)
+        rc = model_fail(LUGE_MISMATCH, "there is no event %llu; the last is "
+                        "%llu", (unsigned long long)position,
+                        (unsigned long long)last);
+    return rc ? rc : position_put(txn, events, name, position);
 }
 
 int luge_projection_after(luge_txn *txn, const struct luge_events *events,
@@ -153,8 +167,8 @@ static int run_in(luge_txn *txn, void *context)
     for (size_t i = 0; i < run->count && !rc; i++)
         rc = run->fn(txn, &p->list[i], run->context);
     if (rc) return rc;
-    return luge_projection_reset(txn, &p->events, name_of(p),
-                                 p->list[run->count - 1].position);
+    return position_put(txn, &p->events, name_of(p),
+                        p->list[run->count - 1].position);
 }
 
 static int make_room(luge_projection *p, size_t limit)

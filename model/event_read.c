@@ -68,6 +68,8 @@ int event_query_take(struct event_query *to,
     if (q->stream.size > LUGE_EVENT_NAME_SIZE_MAX ||
         q->type.size > LUGE_EVENT_NAME_SIZE_MAX)
         return model_fail(LUGE_TOOBIG, "a name in a query is too long");
+    if (q->flags & ~(unsigned)(LUGE_EVENT_BACKWARD | LUGE_EVENT_BY_TIME))
+        return model_fail(LUGE_INVALID, "a query with flags %x", q->flags);
     if (!q->stream.size &&
         (q->version_from || (q->version_to && q->version_to != UINT64_MAX)))
         return model_fail(LUGE_INVALID, "versions are asked of no stream");

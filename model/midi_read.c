@@ -329,13 +329,18 @@ static int read_track(struct reader *r)
     return rc;
 }
 
-/* The next chunk called NAME; others are passed over, as the standard says. */
+/* The next chunk called NAME; others are passed over, as the standard says, but
+ * not before the header. */
 static int read_chunk(struct reader *r, const char *name)
 {
+    bool header = !strcmp(name, "MThd");
+
     for (;;) {
+        if (header && (r->size < 4 || memcmp(r->bytes, name, 4) != 0))
+            return MIDI_CORRUPT(r, "no MThd: this is no MIDI file");
         if (r->size - r->at < 8)
-            return MIDI_CORRUPT(r, *name == 'M' && name[2] == 'h'
-                                       ? "no MThd: this is no MIDI file"
+            return MIDI_CORRUPT(r, header
+                                       ? "the file ends inside of its header"
                                        : "the file ends where a track is due");
         const unsigned char *p = r->bytes + r->at;
         uint32_t size = big(p + 4, 4);
@@ -344,10 +349,6 @@ static int read_chunk(struct reader *r, const char *name)
         r->at += 8;
         r->end = r->at + size;
         if (!memcmp(p, name, 4)) return 0;
-        if (name[2] == 'h') {
-            r->at -= 8;
-            return MIDI_CORRUPT(r, "no MThd: this is no MIDI file");
-        }
         r->at = r->end;
     }
 }

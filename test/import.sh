@@ -297,7 +297,7 @@ like "what agents think" "$(convo talk.db list talk)" 'score 0.25 of 1'
 convo talk.db merge talk deeper main "so be it" --author amy >/dev/null
 like "merged" "$(convo talk.db list talk)" '^deeper.merged into main'
 code "it is over" 3 convo talk.db append talk deeper more
-like "and says so" "$err" 'it was merged'
+like "and says so" "$err" "branch 'deeper' is not active: it was merged"
 code "a merge again" 3 convo talk.db merge talk deeper main
 convo talk.db prune talk "$(convo talk.db list talk | tail -2 | head -1 |
     cut -f1)"

@@ -731,8 +731,17 @@ static void what_cannot_be_said_is_refused(void **state)
     answers(LUGE_INVALID, luge_say(s.txn, &s.convo, s.main, &say, &id));
     e.pitch = 1;
     fine(luge_say(s.txn, &s.convo, s.main, &say, &id));
+    luge_score *score;
+    struct luge_score_options all = {.flags = 1 << 1, .node = id};
+    answers(LUGE_INVALID, luge_score_open(s.txn, &s.convo, &all, &score));
+    struct luge_conversation_about about = {.division = 0x8000};
+    answers(LUGE_INVALID, luge_conversation_set(s.txn, &s.convo, &about));
+    about.division = 0xe728;
+    fine(luge_conversation_set(s.txn, &s.convo, &about));
     fine(luge_branch_prune(s.txn, &s.convo, s.main));
     answers(LUGE_INVALID, luge_say(s.txn, &s.convo, s.main, &say, &id));
+    assert_string_equal(luge_last_error()->text,
+                        "branch 'main' is not active: it was pruned");
     answers(LUGE_INVALID, luge_branch_prune(s.txn, &s.convo, s.main));
     luge_abort(s.txn);
 }

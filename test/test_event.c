@@ -428,6 +428,8 @@ static void times_have_an_order_of_their_own(void **state)
     q = (struct luge_event_query){.stream = luge_str("s1"),
                                   .flags = LUGE_EVENT_BY_TIME};
     answers(LUGE_INVALID, luge_event_open(txn, &s, &q, &reader));
+    q = (struct luge_event_query){.flags = 1 << 2};
+    answers(LUGE_INVALID, luge_event_open(txn, &s, &q, &reader));
     static char large[256];
     q = (struct luge_event_query){.type = {large, sizeof(large)}};
     answers(LUGE_TOOBIG, luge_event_open(txn, &s, &q, &reader));
@@ -686,6 +688,11 @@ static void a_projection_sees_each_event_once(void **state)
     assert_int_equal(position, 26);
     answers(LUGE_NOTFOUND, luge_projection_position(txn, &s, luge_str("other"),
                                                     &position));
+    answers(LUGE_MISMATCH, luge_projection_reset(txn, &s, name, 27));
+    assert_string_equal(luge_last_error()->text,
+                        "there is no event 27; the last is 26");
+    fine(luge_projection_position(txn, &s, name, &position));
+    assert_int_equal(position, 26);
     fine(luge_projection_reset(txn, &s, name, 20));
     fine(luge_commit(txn));
     append(r, &s, "a", "t", "payload");

@@ -270,7 +270,9 @@ static void what_is_no_midi_names_the_offset(void **state)
     static const struct { const char *bytes; size_t size; const char *at; }
     cases[] = {
         {"", 0, "offset 0: no MThd"},
-        {"RIFF....WAVE", 12, "offset 0: "},
+        {"RIFF....WAVE", 12, "offset 0: no MThd"},
+        {"hello, this is no music", 23, "offset 0: no MThd"},
+        {"MThd\0\0", 6, "offset 0: the file ends inside of its header"},
         {"MThd\0\0\0\6\0\0\0\1\0\0MTrk\0\0\0\0", 22, "offset 8: a division"},
         {"MThd\0\0\0\6\0\3\0\1\0\x60MTrk\0\0\0\0", 22, "offset 8: an unknown"},
         {"MThd\0\0\0\6\0\1\0\2\0\x60MTrk\0\0\0\0", 22, "offset 22: the file"},
