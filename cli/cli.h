@@ -70,6 +70,8 @@ enum exit_code {
     X(LABEL, "label", "LABEL", "a name for the node, unlike any other's")     \
     X(REASON, "reason", "R",                                                  \
       "alternative, disagreement, request, probabilistic or divergence")      \
+    X(PROBABILITY, "probability", "P", "how likely a probabilistic fork is")   \
+    X(AGENTS, "agents", "NAME,NAME...", "who disagrees")                      \
     X(JOIN, "join", "HOW", "overlay, replace, interleave or manual")          \
     X(EMOTION, "emotion", "V,A,G", "valence, arousal and agency: 0.5,1,-1")   \
     X(TIME, "time", "SECONDS", "as of this time of the music")                \
@@ -208,6 +210,8 @@ bool output_is_read(void); /* what was printed is out, and standard output has
 void print_bytes(luge_bytes bytes);  /* one line, unprintable bytes escaped */
 /* The first line of BYTES, at most COLUMNS characters. */
 void print_start(luge_bytes bytes, int columns);
+/* A float with as many digits as tell it from others: 0.8, not 0.80000001. */
+json_t *json_of_float(float number);
 /* FRONT, COUNT, and ONE or more of them: "node" becomes "nodes". */
 void print_count(const char *front, uint64_t count, const char *one);
 /* Times as time_parse reads them: to the second, "2026-11-21T07:30:54Z", for

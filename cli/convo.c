@@ -26,6 +26,34 @@ static bool number_of(luge_bytes word, uint64_t *number)
     return *text >= '0' && *text <= '9' && !*end && !errno;
 }
 
+/* The only label that begins with WORD, as git's hashes are called by their
+ * first digits. */
+static int label_begun(luge_txn *txn, const struct luge_conversation *convo,
+                       luge_bytes word, uint64_t *node)
+{
+    enum { WORD_MIN = 4 };      /* as for git */
+    char space[2][LUGE_CONVERSATION_NAME_SIZE_MAX];
+    luge_bytes label = word;
+    uint64_t ids[2];
+    int count = 0, rc = 0;
+
+    if (word.size < WORD_MIN || word.size > LUGE_CONVERSATION_NAME_SIZE_MAX)
+        return LUGE_NOTFOUND;
+    for (; count < 2; count++) {
+        rc = luge_node_label_after(txn, convo, label, space[count], &label,
+                                   &ids[count]);
+        if (rc || label.size < word.size ||
+            memcmp(label.data, word.data, word.size) != 0)
+            break;
+    }
+    if (rc && rc != LUGE_NOTFOUND) return rc;
+    *node = ids[0];
+    if (count < 2) return count ? 0 : LUGE_NOTFOUND;
+    return luge_fail(LUGE_INVALID, __FILE__, __LINE__, "more than one label "
+                     "begins with '%.*s'", (int)word.size,
+                     (const char *)word.data);
+}
+
 int convo_named(luge_txn *txn, const struct luge_conversation *convo,
                 luge_bytes word, struct named *named)
 {
@@ -43,12 +71,28 @@ int convo_named(luge_txn *txn, const struct luge_conversation *convo,
         rc = luge_node_labelled(txn, convo, word, &named->node);
     if (rc == LUGE_NOTFOUND && number_of(word, &named->node)) rc = 0;
     if (!rc) rc = luge_node_get(txn, convo, named->node, &node);
+    if (rc == LUGE_NOTFOUND) {
+        rc = label_begun(txn, convo, word, &named->node);
+        if (!rc) rc = luge_node_get(txn, convo, named->node, &node);
+    }
     if (rc == LUGE_NOTFOUND)
         return luge_fail(rc, __FILE__, __LINE__, "no branch and no node is "
                          "called '%.*s'", (int)word.size,
                          (const char *)word.data);
     if (!rc) named->branch = node.branch;
     return rc;
+}
+
+int call_probability(const struct call *c, float *probability)
+{
+    const char *text = c->options[OPTION_PROBABILITY];
+    char *end;
+
+    *probability = 0;
+    if (!text) return 0;
+    *probability = strtof(text, &end);
+    if (end != text && !*end) return 0;
+    return say_usage(c->verb, "--probability wants a number, not '%s'", text);
 }
 
 int call_emotion(const struct call *c, struct luge_emotion *emotion)
@@ -137,5 +181,7 @@ int verb_convo(struct call *c)
         return say_usage(c->verb, "%s wants %s", name, actions[at].words);
     if (words > 0) v.path = c->arguments[2];
     for (int i = 3; i < c->count; i++) v.word[v.words++] = c->arguments[i];
-    return actions[at].look ? look(&v, at) : change(&v, at);
+    int code = actions[at].look ? look(&v, at) : change(&v, at);
+    free(v.names);
+    return code;
 }

@@ -33,8 +33,9 @@ struct named {
 int convo_named(luge_txn *txn, const struct luge_conversation *convo,
                 luge_bytes word, struct named *named);
 
-/* "v,a,g"; an exit code. */
+/* "v,a,g"; a number; exit codes. */
 int call_emotion(const struct call *c, struct luge_emotion *emotion);
+int call_probability(const struct call *c, float *probability);
 
 /* ------------------------------------------------------------- actions */
 
@@ -47,7 +48,7 @@ struct convo_call {
     struct luge_conversation convo;
     bool json;
     uint64_t id;                /* what a change has made */
-    luge_bytes text;
+    char *names;                /* --agents, one a line; ours */
 };
 
 /* convo_look.c.  In a read transaction; a luge code or, if positive, an exit
@@ -59,8 +60,17 @@ int convo_ancestors(struct convo_call *v);
 int convo_subtree(struct convo_call *v);
 int convo_agents(struct convo_call *v);
 int convo_common(struct convo_call *v);
-int convo_show(struct convo_call *v);
 int convo_diff(struct convo_call *v);
+int convo_show(struct convo_call *v);       /* convo_show.c */
+
+/* convo_look.c, for the others: --limit; the mean of what agents think of a
+ * branch, *count of them; a branch and a node as JSON. */
+int convo_limit(const struct convo_call *v, uint64_t *limit);
+int convo_score(struct convo_call *v, uint64_t branch, double *mean,
+                unsigned *count);
+json_t *json_of_branch(const struct luge_branch *b, double score,
+                       unsigned count);
+json_t *json_of_node(const struct luge_node *n);
 
 /* convo_change.c.  Inside of luge_transact: may run several times. */
 int convo_fork(luge_txn *txn, void *context);

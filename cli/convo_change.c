@@ -36,6 +36,36 @@ static int reason_of(const struct convo_call *v, uint8_t *reason)
     return say_usage(v->c->verb, "there is no reason '%s'", text);
 }
 
+/* "a,b" as lines. */
+static int names_of(struct convo_call *v, int option, luge_bytes *names)
+{
+    const char *text = v->c->options[option];
+
+    if (!text) return 0;
+    if (!v->names) v->names = strdup(text);
+    if (!v->names) return LUGE_NOMEM;
+    for (char *at = v->names; *at; at++)
+        if (*at == ',') *at = '\n';
+    *names = luge_str(v->names);
+    return 0;
+}
+
+/* What a reason has beside its words.  Of another one it would be lost. */
+static int reason_more(struct convo_call *v, struct luge_branch *fork)
+{
+    int rc = call_probability(v->c, &fork->probability);
+
+    if (rc) return rc;
+    if (call_has(v->c, OPTION_PROBABILITY) &&
+        fork->reason != LUGE_REASON_PROBABILISTIC)
+        return say_usage(v->c->verb, "--probability is for --reason "
+                         "probabilistic");
+    if (call_has(v->c, OPTION_AGENTS) &&
+        fork->reason != LUGE_REASON_DISAGREEMENT)
+        return say_usage(v->c->verb, "--agents is for --reason disagreement");
+    return names_of(v, OPTION_AGENTS, &fork->agents);
+}
+
 /* A divergence goes from the node's emotion to --emotion. */
 static int fork_emotions(luge_txn *txn, const struct convo_call *v,
                          uint64_t node, struct luge_branch *fork)
@@ -57,6 +87,7 @@ int convo_fork(luge_txn *txn, void *context)
     struct named from = {0};
     int rc = reason_of(v, &fork.reason);
 
+    if (!rc) rc = reason_more(v, &fork);
     if (rc) return rc;
     rc = luge_conversation_open(txn, v->path,
                                 v->word[0].size ? 0 : LUGE_TREE_CREATE,
@@ -80,10 +111,11 @@ static int open_branch(luge_txn *txn, struct convo_call *v, luge_bytes name,
     return rc;
 }
 
-/* Of --type intention: TEXT is what and how, "C softly", and sounds where the
- * branch's music has ended. */
+/* Of --type intention: TEXT is what and how, "C softly"; it sounds where the
+ * branch's music has ended, with the emotion that its node has: the given one
+ * or the head's. */
 static int intention(luge_txn *txn, const struct convo_call *v, uint64_t head,
-                     const struct luge_emotion *felt,
+                     const struct luge_say *say,
                      struct luge_music_event events[2])
 {
     struct luge_node node = {0};
@@ -93,7 +125,8 @@ static int intention(luge_txn *txn, const struct convo_call *v, uint64_t head,
     int rc = head ? luge_node_get(txn, &v->convo, head, &node) : 0;
 
     events[0] = luge_music_event_of(LUGE_MUSIC_INTENTION, node.clock_ns);
-    events[0].emotion = *felt;
+    if (head) events[0].emotion = node.emotion;
+    if (say->emotion) events[0].emotion = *say->emotion;
     events[0].what = luge_bytes_of(text, size);
     if (blank)
         events[0].how = luge_bytes_of(blank + 1, v->word[1].size - size - 1);
@@ -117,7 +150,7 @@ int convo_append(luge_txn *txn, void *context)
     if (call_has(v->c, OPTION_EMOTION)) say.emotion = &felt;
     rc = open_branch(txn, v, v->word[0], &to);
     if (!rc && !strcmp(say.type.data, "intention")) {
-        rc = intention(txn, v, to.node, &felt, events);
+        rc = intention(txn, v, to.node, &say, events);
         say.events = events;
         say.event_count = 2;
     }

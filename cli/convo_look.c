@@ -1,15 +1,16 @@
 /* cli/convo_look.c -- the actions of luge convo that look: list log ancestors
- * subtree common show diff agents.
+ * subtree common diff agents.
  *
  * What may be long can be cut with --limit.
- * Not here: the drawing (convo_tree.c), changes (convo_change.c).
+ * Not here: the drawing (convo_tree.c), one node or branch with all that belongs
+ * to it (convo_show.c), changes (convo_change.c).
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "convo.h"
 
-static int limit_of(const struct convo_call *v, uint64_t *limit)
+int convo_limit(const struct convo_call *v, uint64_t *limit)
 {
     return call_number(v->c, OPTION_LIMIT, UINT64_MAX, limit);
 }
@@ -60,9 +61,8 @@ static int list_all(struct convo_call *v)
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
-/* The mean of what agents think; *count of them. */
-static int scores(struct convo_call *v, uint64_t branch, double *mean,
-                  unsigned *count)
+int convo_score(struct convo_call *v, uint64_t branch, double *mean,
+                unsigned *count)
 {
     char space[2][LUGE_CONVERSATION_NAME_SIZE_MAX];
     struct luge_evaluation e = {.agent = {"", 0}};
@@ -79,8 +79,8 @@ static int scores(struct convo_call *v, uint64_t branch, double *mean,
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
-static json_t *json_of_branch(const struct luge_branch *b, double score,
-                              unsigned count)
+json_t *json_of_branch(const struct luge_branch *b, double score,
+                       unsigned count)
 {
     json_t *object = json_pack(
         "{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
@@ -94,7 +94,7 @@ static json_t *json_of_branch(const struct luge_branch *b, double score,
         json_of_bytes(b->description), "participants",
         json_of_bytes(b->participants));
 
-    if (count) json_object_set_new(object, "score", json_real(score));
+    if (count) json_object_set_new(object, "score", json_of_float((float)score));
     return object;
 }
 
@@ -103,7 +103,7 @@ static int list_branch(struct convo_call *v, const struct luge_branch *b)
     struct luge_branch into;
     double score;
     unsigned count;
-    int rc = scores(v, b->id, &score, &count);
+    int rc = convo_score(v, b->id, &score, &count);
 
     if (rc) return rc;
     if (v->json) {
@@ -131,7 +131,7 @@ int convo_list(struct convo_call *v)
 {
     struct luge_branch b = {0};
     uint64_t limit;
-    int rc = limit_of(v, &limit);
+    int rc = convo_limit(v, &limit);
 
     if (rc) return rc;
     if (!v->path.size) return list_all(v);
@@ -170,7 +170,7 @@ int convo_agents(struct convo_call *v)
 
 /* ------------------------------------------------------------------ log -- */
 
-static json_t *json_of_node(const struct luge_node *n)
+json_t *json_of_node(const struct luge_node *n)
 {
     json_t *parents = json_array();
     json_t *object;
@@ -239,7 +239,7 @@ static int log_walk(struct convo_call *v, const struct luge_walk_options *o)
     struct luge_node n;
     luge_walk *walk;
     uint64_t limit;
-    int rc = limit_of(v, &limit);
+    int rc = convo_limit(v, &limit);
 
     if (!rc) rc = luge_walk_open(v->c->txn, &v->convo, o, &walk);
     if (rc) return rc;
@@ -311,7 +311,7 @@ int convo_log(struct convo_call *v)
 {
     struct named named;
     uint64_t limit;
-    int rc = limit_of(v, &limit);
+    int rc = convo_limit(v, &limit);
 
     if (rc) return rc;
     if (!v->words) return log_all(v);
@@ -321,139 +321,6 @@ int convo_log(struct convo_call *v)
                          (const char *)v->word[0].data);
     rc = convo_named(v->c->txn, &v->convo, v->word[0], &named);
     return rc ? rc : log_path(v, named.node, limit);
-}
-
-/* ----------------------------------------------------------------- show -- */
-
-static int time_of(const struct convo_call *v, bool *given, uint64_t *time_ns)
-{
-    const char *text = v->c->options[OPTION_TIME];
-    char *end;
-    double seconds;
-
-    *given = text != NULL;
-    if (!text) return 0;
-    seconds = strtod(text, &end);
-    if (end == text || *end || !(seconds >= 0 && seconds < 9e9))
-        return say_usage(v->c->verb, "--time wants seconds, not '%s'", text);
-    *time_ns = (uint64_t)(seconds * 1e9 + 0.5);
-    return 0;
-}
-
-static void print_part(const char *name, luge_bytes bytes)
-{
-    if (!bytes.size) return;
-    printf("%-9s ", name);
-    print_bytes(bytes);
-    putchar('\n');
-}
-
-static void print_node_whole(const struct luge_node *n)
-{
-    char when[32];
-
-    time_words(n->time_ns, when, sizeof(when));
-    printf("node      %llu, %u deep, of branch %llu\n",
-           (unsigned long long)n->id, n->depth,
-           (unsigned long long)n->branch);
-    fputs("parents  ", stdout);
-    for (uint32_t i = 0; i < n->parents; i++)
-        printf(" %llu", (unsigned long long)luge_node_parent(n, i));
-    printf("%s\ntime      %s\n", n->parents ? "" : " none", when);
-    print_part("author", n->author);
-    print_part("type", n->type);
-    print_part("label", n->label);
-    print_part("about", n->description);
-    if (n->origin)
-        printf("copy of   %llu\n", (unsigned long long)n->origin);
-    printf("music     %u events; it has come to %.3f s\n", n->events,
-           (double)n->clock_ns / 1e9);
-}
-
-static int show_events(struct convo_call *v, const struct luge_node *n,
-                       uint64_t limit)
-{
-    struct luge_music_event e;
-    int rc = 0;
-
-    for (uint32_t at = 0; at < n->events && at < limit; at++) {
-        rc = luge_node_event(v->c->txn, &v->convo, n->id, at, &e);
-        if (rc) return rc;
-        printf("  %9.3f  ", (double)e.time_ns / 1e9);
-        music_print(&e);
-        putchar('\n');
-    }
-    return rc;
-}
-
-static int show_json(struct convo_call *v, const struct luge_node *n,
-                     const struct luge_context *context)
-{
-    json_t *object = json_of_node(n), *events = json_array();
-    struct luge_music_event e;
-    int rc = 0;
-
-    for (uint32_t at = 0; !rc && at < n->events; at++) {
-        rc = luge_node_event(v->c->txn, &v->convo, n->id, at, &e);
-        if (!rc) json_array_append_new(events, json_of_music(&e));
-    }
-    json_object_set_new(object, "events", events);
-    json_object_set_new(object, "context", json_of_context(context));
-    if (rc)
-        json_decref(object);
-    else
-        print_json(object);
-    return rc;
-}
-
-/* The state at a time of the music, on the path to the node. */
-static int show_time(struct convo_call *v, uint64_t node, uint64_t time_ns)
-{
-    struct luge_context context;
-    struct luge_music_time at;
-    int rc = luge_context_at(v->c->txn, &v->convo, node, time_ns, &context);
-
-    if (!rc) rc = luge_music_time_at(v->c->txn, &v->convo, node, time_ns, &at);
-    if (rc) return rc;
-    if (v->json) {
-        print_json(json_pack("{s:o, s:i, s:i, s:i, s:o}", "time_ns",
-                             json_of_count(time_ns), "bar", (int)at.bar,
-                             "beat", (int)at.beat, "tick", (int)at.tick,
-                             "context", json_of_context(&context)));
-        return 0;
-    }
-    printf("time      %.3f s: bar %u, beat %u.%03u\n", (double)time_ns / 1e9,
-           at.bar, at.beat, at.tick);
-    context_print(&context);
-    return 0;
-}
-
-int convo_show(struct convo_call *v)
-{
-    struct luge_context context;
-    struct named named;
-    struct luge_branch b;
-    struct luge_node n;
-    uint64_t limit, time_ns = 0;
-    bool timed;
-    int rc = limit_of(v, &limit);
-
-    if (!rc) rc = time_of(v, &timed, &time_ns);
-    if (!rc) rc = convo_named(v->c->txn, &v->convo, v->word[0], &named);
-    if (rc) return rc;
-    if (named.is_branch && !named.node) {
-        rc = luge_branch_get(v->c->txn, &v->convo, named.branch, &b);
-        return rc ? rc : list_branch(v, &b);
-    }
-    if (timed) return show_time(v, named.node, time_ns);
-    rc = luge_node_get(v->c->txn, &v->convo, named.node, &n);
-    if (!rc) rc = luge_context_of(v->c->txn, &v->convo, named.node, &context);
-    if (rc) return rc;
-    if (v->json) return show_json(v, &n, &context);
-    print_node_whole(&n);
-    context_print(&context);
-    print_part("payload", n.payload);
-    return show_events(v, &n, limit);
 }
 
 /* ----------------------------------------------------------------- diff -- */
@@ -518,7 +385,7 @@ int convo_diff(struct convo_call *v)
     struct named a, b;
     uint64_t common = 0, limit;
     size_t count;
-    int rc = limit_of(v, &limit);
+    int rc = convo_limit(v, &limit);
 
     if (!rc) rc = convo_named(v->c->txn, &v->convo, v->word[0], &a);
     if (!rc) rc = convo_named(v->c->txn, &v->convo, v->word[1], &b);

@@ -11,7 +11,7 @@ struct twig {
     uint64_t id, parent, nodes, base;
     uint32_t depth;             /* of the base */
     unsigned state;
-    size_t child, sibling;      /* the first; the next; NONE */
+    size_t above, child, sibling; /* parent, first child, next; NONE */
 };
 #define NONE SIZE_MAX
 
@@ -56,7 +56,8 @@ static int twigs_read(struct twigs *t)
         if (b.base) rc = luge_node_get(txn, &t->v->convo, b.base, &node);
         if (rc) return rc;
         t->list[t->count++] = (struct twig){
-            b.id, b.parent, b.nodes, b.base, node.depth, b.state, NONE, NONE};
+            b.id, b.parent, b.nodes, b.base, node.depth, b.state, NONE, NONE,
+            NONE};
     }
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
@@ -75,6 +76,7 @@ static int twigs_link(struct twigs *t, size_t *first)
         struct twig wanted = {.id = t->list[i].parent}, *key = &wanted;
         struct twig **found = bsearch(&key, ids, t->count, sizeof(*ids), by_id);
         size_t *list = found ? &(*found)->child : first;
+        if (found) t->list[i].above = (size_t)(*found - t->list);
         t->list[i].sibling = *list;
         *list = i;
     }
@@ -104,28 +106,54 @@ static int twig_print(struct twigs *t, const struct twig *twig,
     return 0;
 }
 
-enum { FRONT_MAX = 160 };       /* bytes: 32 levels; deeper ones stand there */
+enum { LEVELS_DRAWN = 64 };     /* deeper ones stand there, with their level */
 
-/* All twigs of a list and what is below them.  Recursion is as deep as branches
- * fork from branches: `level` ends it where nobody could read it. */
-static int twigs_print(struct twigs *t, size_t at, const char *front, int level)
+static bool twig_last(const struct twigs *t, size_t at)
 {
-    char below[FRONT_MAX];
-    int rc = 0;
+    return t->list[at].sibling == NONE;
+}
 
-    for (; !rc && at != NONE && t->left; at = t->list[at].sibling) {
-        bool last = t->list[at].sibling == NONE;
-        t->left--;
-        rc = twig_print(t, &t->list[at], front,
-                        !level ? "" : last ? "└─ " : "├─ ");
-        const char *more = !level ? "" : last ? "   " : "│  ";
-        snprintf(below, sizeof(below), "%s%s", front, more);
-        if (strlen(front) + 8 > sizeof(below)) snprintf(below, sizeof(below),
-                                                        "%s", front);
-        if (!rc && level < 1000)
-            rc = twigs_print(t, t->list[at].child, below, level + 1);
+/* What goes in front of all that is below AT, which is on LEVEL. */
+static const char *twig_front(const struct twigs *t, size_t at, unsigned level)
+{
+    if (!level || level > LEVELS_DRAWN) return "";
+    return twig_last(t, at) ? "   " : "│  ";
+}
+
+static void corner_of(const struct twigs *t, size_t at, unsigned level,
+                      char space[32])
+{
+    const char *corner = !level ? "" : twig_last(t, at) ? "└─ " : "├─ ";
+
+    if (level > LEVELS_DRAWN)
+        snprintf(space, 32, "%s(%u) ", corner, level);
+    else
+        snprintf(space, 32, "%s", corner);
+}
+
+/* All of them, from the first root on: down, aside, or up and aside. */
+static int twigs_print(struct twigs *t, size_t at)
+{
+    char front[LEVELS_DRAWN * sizeof("│  ")] = "", corner[32];
+    unsigned level = 0;
+
+    while (at != NONE && t->left--) {
+        corner_of(t, at, level, corner);
+        int rc = twig_print(t, &t->list[at], front, corner);
+        if (rc) return rc;
+        if (t->list[at].child != NONE) {
+            strcat(front, twig_front(t, at, level++));
+            at = t->list[at].child;
+            continue;
+        }
+        while (at != NONE && twig_last(t, at)) {
+            at = t->list[at].above;
+            if (at == NONE) break;
+            front[strlen(front) - strlen(twig_front(t, at, --level))] = 0;
+        }
+        if (at != NONE) at = t->list[at].sibling;
     }
-    return rc;
+    return 0;
 }
 
 int convo_tree(struct convo_call *v)
@@ -138,7 +166,7 @@ int convo_tree(struct convo_call *v)
     if (v->json) return convo_list(v);
     rc = twigs_read(&twigs);
     if (!rc) rc = twigs_link(&twigs, &first);
-    if (!rc) rc = twigs_print(&twigs, first, "", 0);
+    if (!rc) rc = twigs_print(&twigs, first);
     free(twigs.list);
     return rc;
 }

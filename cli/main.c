@@ -173,8 +173,9 @@ const struct verb verbs[] = {
      "said with its line or offset.\n"},
     {"convo", "DIR ACTION [CONVERSATION] [WORD...]",
      OPTION(LIMIT) | OPTION(AUTHOR) | OPTION(TYPE) | OPTION(LABEL) |
-         OPTION(REASON) | OPTION(JOIN) | OPTION(EMOTION) | OPTION(TIME) |
-         OPTION(AFTER) | OPTION(BEFORE) | OPTION(DURABILITY) | OPTION(JSON),
+         OPTION(REASON) | OPTION(PROBABILITY) | OPTION(AGENTS) | OPTION(JOIN) |
+         OPTION(EMOTION) | OPTION(TIME) | OPTION(AFTER) | OPTION(BEFORE) |
+         OPTION(DURABILITY) | OPTION(JSON),
      verb_convo,
      "look at conversations that fork, and change them",
      "list [CONVERSATION]: conversations, or branches of one.\n"
@@ -184,7 +185,8 @@ const struct verb verbs[] = {
      "agents CONVERSATION: who speaks.\n"
      "ancestors CONVERSATION WHAT [WITHOUT]: through all parents, those of\n"
      "WITHOUT left out.  common CONVERSATION A B: the best common ancestors.\n"
-     "show CONVERSATION WHAT: a node, its music and context; or at --time.\n"
+     "show CONVERSATION WHAT: a node, its music and context, or the context\n"
+     "at --time; of a branch also why it was forked, and what agents think.\n"
      "diff CONVERSATION A B: what only one has; exit code 1 if that is any.\n"
      "fork CONVERSATION FROM NAME [WHY]: a branch; from '' a conversation.\n"
      "append CONVERSATION BRANCH TEXT: a node; with --type intention TEXT is\n"
@@ -192,8 +194,8 @@ const struct verb verbs[] = {
      "merge CONVERSATION FROM INTO [TEXT]: both heads become one; see --join.\n"
      "prune CONVERSATION BRANCH: it gets no more nodes.\n"
      "evaluate CONVERSATION BRANCH SCORE [TEXT]: an opinion of it.\n"
-     "WHAT, A, B and FROM are a branch's name, a node's label or its number.\n"
-     "Who makes something prints its number.\n"},
+     "WHAT, A, B and FROM are a branch's name, a node's label, its number, or\n"
+     "how its label begins.  Who makes something prints its number.\n"},
     {"play", "DIR CONVERSATION",
      OPTION(BRANCH) | OPTION(SPEED) | OPTION(ONCE) | OPTION(LIMIT) |
          OPTION(OUT) | OPTION(JSON),
@@ -257,12 +259,14 @@ const struct verb verbs[] = {
      "the payload on its standard input; complete the task with what it\n"
      "prints, or fail it with its exit code.  --once: until there is none.\n"
      "wait ID: until it has ended; exit code 1 if it is not completed then.\n"
-     "list [STATE]: tasks; dead ones are the dead letters.  show ID: one.\n"
+     "list [STATE]: tasks, perhaps those of a --session; dead ones are the\n"
+     "dead letters.  show ID: one.\n"
      "counts: how many of each state.  cancel ID, revive ID: order it so.\n"
      "forget SECONDS: remove what ended so long ago.\n"
-     "agents: who is registered, and is he alive?  end AGENT: no more; its\n"
-     "tasks are ready again.  reap [SECONDS]: end all that are gone, or have\n"
-     "been silent for so long.  sessions: what tasks and agents are for.\n"
+     "agents: who is registered, perhaps for a --session, and is he alive?\n"
+     "end AGENT: no more; its tasks are ready again.  reap [SECONDS]: end all\n"
+     "that are gone, or have been silent for so long.\n"
+     "sessions: what tasks and agents are for.\n"
      "begin OBJECTIVE [STRATEGY]: a session; prints its number.\n"
      "session ID STATE [ERROR]: another state.\n"
      "All this is at --path, or else at tasks.\n"},

@@ -78,21 +78,21 @@ void music_print(const struct luge_music_event *e)
 
 json_t *json_of_emotion(const struct luge_emotion *e)
 {
-    return json_pack("{s:f, s:f, s:f}", "valence", (double)e->valence,
-                     "arousal", (double)e->arousal, "agency",
-                     (double)e->agency);
+    return json_pack("{s:o, s:o, s:o}", "valence", json_of_float(e->valence),
+                     "arousal", json_of_float(e->arousal), "agency",
+                     json_of_float(e->agency));
 }
 
 json_t *json_of_music(const struct luge_music_event *e)
 {
     const char *word = luge_music_word(e->kind);
     json_t *object = json_pack(
-        "{s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:o}", "kind",
+        "{s:s, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:o}", "kind",
         word ? word : "unknown", "time_ns", json_of_count(e->time_ns),
         "duration_ns", json_of_count(e->duration_ns), "track", e->track,
         "channel", e->channel, "pitch", e->pitch, "velocity", e->velocity,
-        "mode", e->mode, "number", (int)e->number, "value", (double)e->value,
-        "emotion", json_of_emotion(&e->emotion));
+        "mode", e->mode, "number", (int)e->number, "value",
+        json_of_float(e->value), "emotion", json_of_emotion(&e->emotion));
     const struct { const char *name; luge_bytes bytes; } parts[] = {
         {"agent", e->agent}, {"what", e->what}, {"how", e->how},
         {"data", e->data}};

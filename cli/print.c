@@ -135,6 +135,17 @@ bool time_parse(const char *text, uint64_t *time_ns)
 
 /* ----------------------------------------------------------- programs -- */
 
+json_t *json_of_float(float number)
+{
+    char text[32];
+
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, (double)number);
+        if (strtof(text, NULL) == number) break;
+    }
+    return json_real(strtod(text, NULL));
+}
+
 /* Memory: the caller's; NULL if there is none. */
 static char *base64_of(luge_bytes bytes)
 {
@@ -219,7 +230,8 @@ json_t *json_of_count(uint64_t number)
 /* NULL means that memory ran out while it was made. */
 void print_json(json_t *object)
 {
-    if (!object || json_dumpf(object, stdout, JSON_COMPACT)) {
+    if (!object || json_dumpf(object, stdout,
+                              JSON_COMPACT | JSON_REAL_PRECISION(15))) {
         if (ferror(stdout)) exit(say_system("cannot write", "standard output"));
         fputs("luge: NOMEM: no memory for a line of JSON\n", stderr);
         exit(EXIT_ERROR);

@@ -45,6 +45,16 @@ int option_ms(const struct call *c, enum option_number option,
     return 0;
 }
 
+int option_session(const struct call *c, luge_txn *txn,
+                   const struct luge_tasks *tasks, uint64_t *session)
+{
+    struct luge_session s;
+    int rc = call_number(c, OPTION_SESSION, 0, session);
+
+    if (rc || !call_has(c, OPTION_SESSION)) return rc;
+    return luge_session_get(txn, tasks, *session, &s);
+}
+
 /* Argument NUMBER, or nothing. */
 static luge_bytes word(const struct call *c, int number)
 {
@@ -99,7 +109,6 @@ static int publish_options(const struct call *c, struct luge_task_new *task,
     if (!rc) rc = call_number(c, OPTION_ATTEMPTS, 0, &attempts);
     if (!rc) rc = option_ms(c, OPTION_DELAY, 0, &task->delay_ms);
     if (!rc) rc = option_ms(c, OPTION_BACKOFF, 0, &backoff_ms);
-    if (!rc) rc = call_number(c, OPTION_SESSION, 0, &task->session);
     if (rc) return rc;
     if (attempts > UINT32_MAX || backoff_ms > UINT32_MAX)
         return say_usage(c->verb, "so many attempts or seconds are no task");
@@ -119,6 +128,7 @@ static int task_publish(luge_txn *txn, void *context)
 
     task.depends = depends;
     if (!rc) rc = task_store(c, txn, LUGE_TREE_CREATE, &tasks);
+    if (!rc) rc = option_session(c, txn, &tasks, &task.session);
     if (!rc) rc = luge_txn_next_id(txn, &task.id);
     if (!rc) rc = luge_task_publish(txn, &tasks, &task, &c->made[0]);
     free(depends);

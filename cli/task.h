@@ -15,6 +15,11 @@ int task_store_now(const struct call *c, unsigned flags,
 int option_ms(const struct call *c, enum option_number option,
               uint64_t otherwise, uint64_t *ms);
 
+/* --session, which must have begun; 0: none is asked for.  A luge code or, if
+ * positive, an exit code. */
+int option_session(const struct call *c, luge_txn *txn,
+                   const struct luge_tasks *tasks, uint64_t *session);
+
 enum { LEASE_MS = 60000 };      /* if nobody says how long */
 
 /* task_look.c: actions that look. */

@@ -66,15 +66,18 @@ int task_list(struct call *c)
 {
     struct luge_tasks tasks;
     struct luge_task t = {.id = 0};
-    uint64_t limit;
+    uint64_t limit, session;
     int state, rc = state_of(c, &state);
 
     if (!rc) rc = call_number(c, OPTION_LIMIT, UINT64_MAX, &limit);
     if (!rc) rc = task_store(c, c->txn, 0, &tasks);
+    if (!rc) rc = option_session(c, c->txn, &tasks, &session);
     if (rc) return rc;
-    for (; !rc && limit; limit--) {
+    while (!rc && limit) {
         rc = luge_task_after(c->txn, &tasks, state, t.id, &t);
-        if (!rc) task_print(c, &t);
+        if (rc || (session && t.session != session)) continue;
+        task_print(c, &t);
+        limit--;
     }
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
@@ -177,11 +180,13 @@ int task_agents(struct call *c)
 {
     struct luge_tasks tasks;
     struct luge_agent a = {.id = 0};
+    uint64_t session;
     int rc = task_store(c, c->txn, 0, &tasks);
 
+    if (!rc) rc = option_session(c, c->txn, &tasks, &session);
     if (rc) return rc;
     while (!(rc = luge_agent_after(c->txn, &tasks, a.id, &a)))
-        print_agent(c, &a);
+        if (!session || a.session == session) print_agent(c, &a);
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 

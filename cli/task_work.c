@@ -202,6 +202,19 @@ static int agent_end(luge_txn *txn, void *context)
     return luge_agent_end(txn, &w->tasks, w->c->made[0], NULL);
 }
 
+/* That of --session. */
+static int work_session(const struct call *c, const struct luge_tasks *tasks,
+                        uint64_t *session)
+{
+    luge_txn *txn;
+    int rc = luge_begin(c->db, LUGE_READ, &txn);
+
+    if (rc) return rc;
+    rc = option_session(c, txn, tasks, session);
+    luge_abort(txn);
+    return rc;
+}
+
 int task_work(struct call *c)
 {
     const char *name = c->options[OPTION_AUTHOR];
@@ -214,6 +227,7 @@ int task_work(struct call *c)
 
     if (!rc) rc = call_number(c, OPTION_LIMIT, UINT64_MAX, &limit);
     if (!rc) rc = task_store_now(c, LUGE_TREE_CREATE, &w.tasks);
+    if (!rc) rc = work_session(c, &w.tasks, &agent.session);
     if (!rc)
         rc = luge_agent_register_now(c->db, 0, &w.tasks, &agent, &c->made[0]);
     if (rc) return rc;

@@ -186,6 +186,14 @@ LUGE_API int luge_node_labelled(luge_txn *txn,
                                 const struct luge_conversation *convo,
                                 luge_bytes label, uint64_t *id);
 
+/* The first label greater than AFTER, and its node: so what begins like one is
+ * found.  Memory: *label is put into SPACE.  NOTFOUND at the end. */
+LUGE_API int luge_node_label_after(luge_txn *txn,
+                                   const struct luge_conversation *convo,
+                                   luge_bytes after,
+                                   char space[LUGE_CONVERSATION_NAME_SIZE_MAX],
+                                   luge_bytes *label, uint64_t *id);
+
 /* The first child of PARENT (0: the first root) whose number is greater than
  * AFTER.  Children by a merge count, too.  NOTFOUND at the end. */
 LUGE_API int luge_node_child_after(luge_txn *txn,

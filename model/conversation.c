@@ -249,6 +249,14 @@ static void label_key(struct tuple *key, int kind, luge_bytes name)
     tuple_put_text(key, name);
 }
 
+static int label_value(luge_bytes value, uint64_t *number)
+{
+    if (value.size != sizeof(*number))
+        return MODEL_CORRUPT("a label has %zu bytes", value.size);
+    memcpy(number, value.data, sizeof(*number));
+    return 0;
+}
+
 int convo_label_get(luge_txn *txn, const struct luge_conversation *convo,
                     int kind, luge_bytes name, uint64_t *number)
 {
@@ -261,11 +269,29 @@ int convo_label_get(luge_txn *txn, const struct luge_conversation *convo,
         return model_fail(rc, "there is no %s '%.*s'",
                           kind == LABEL_NODE ? "node" : "branch",
                           (int)name.size, (const char *)name.data);
+    return rc ? rc : label_value(value, number);
+}
+
+int convo_label_after(luge_txn *txn, const struct luge_conversation *convo,
+                      int kind, luge_bytes after,
+                      char space[LUGE_CONVERSATION_NAME_SIZE_MAX],
+                      luge_bytes *name, uint64_t *number)
+{
+    struct tuple key;
+    luge_bytes at, value;
+    uint64_t found;
+
+    label_key(&key, kind, after);
+    int rc = luge_near(txn, convo->labels, LUGE_GT, tuple_key(&key), &at,
+                       &value);
     if (rc) return rc;
-    if (value.size != sizeof(*number))
-        return MODEL_CORRUPT("a label has %zu bytes", value.size);
-    memcpy(number, value.data, sizeof(*number));
-    return 0;
+    struct tuple_reader reader = tuple_read(at);
+    rc = tuple_get_u64(&reader, &found);
+    if (!rc && found != (uint64_t)kind) return LUGE_NOTFOUND;
+    if (!rc)
+        rc = tuple_get_text(&reader, space, LUGE_CONVERSATION_NAME_SIZE_MAX,
+                            name);
+    return rc ? rc : label_value(value, number);
 }
 
 int convo_label_add(luge_txn *txn, const struct luge_conversation *convo,

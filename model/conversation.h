@@ -135,6 +135,11 @@ int convo_name_ok(luge_bytes name, const char *what);
 /* What label NAME of this kind stands for. */
 int convo_label_get(luge_txn *txn, const struct luge_conversation *convo,
                     int kind, luge_bytes name, uint64_t *number);
+/* The first of this kind that is greater than AFTER, in SPACE. */
+int convo_label_after(luge_txn *txn, const struct luge_conversation *convo,
+                      int kind, luge_bytes after,
+                      char space[LUGE_CONVERSATION_NAME_SIZE_MAX],
+                      luge_bytes *name, uint64_t *number);
 int convo_label_add(luge_txn *txn, const struct luge_conversation *convo,
                     int kind, luge_bytes name, uint64_t number);
 

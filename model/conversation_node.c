@@ -107,6 +107,16 @@ int luge_node_labelled(luge_txn *txn, const struct luge_conversation *convo,
     return convo_label_get(txn, convo, LABEL_NODE, label, id);
 }
 
+int luge_node_label_after(luge_txn *txn, const struct luge_conversation *convo,
+                          luge_bytes after,
+                          char space[LUGE_CONVERSATION_NAME_SIZE_MAX],
+                          luge_bytes *label, uint64_t *id)
+{
+    if (after.size > LUGE_CONVERSATION_NAME_SIZE_MAX)
+        return model_fail(LUGE_TOOBIG, "no label has %zu bytes", after.size);
+    return convo_label_after(txn, convo, LABEL_NODE, after, space, label, id);
+}
+
 int luge_node_child_after(luge_txn *txn, const struct luge_conversation *convo,
                           uint64_t parent, uint64_t after, uint64_t *child)
 {

@@ -160,6 +160,10 @@ like "a tag is in the description" "$(convo git.db log small trunk)" \
     'Merge side  \[v1\.0\]'
 like "authors are agents" "$(luge scan git.db --tree small/agents --keys)" \
     'Amy Tester <amy@example.org>'
+tip=$(git -C small rev-parse trunk)
+like "a commit is called by its first digits" \
+    "$(convo git.db show small "${tip:0:7}")" "^label +$tip$"
+code "by digits of none" 1 convo git.db show small "${tip:0:39}x"
 like "the tree draws it" "$(convo git.db tree small)" \
     '^└─ line-[0-9a-f]*  1 node from [0-9]+, merged into trunk$'
 
@@ -257,6 +261,18 @@ is "a byte order mark, and a zero in the text" \
     "$(printf '1 node\t1 branch\t0 events')"
 like "are read" "$(convo talk.db log mark)" 'a\\x00b$'
 
+for i in $(seq 1100); do
+    printf '{"id":"m%d","parent_id":"root%d",%s}\n' $i $((i - 1)) "$m"
+    printf '{"id":"root%d","parent_id":"root%d",%s}\n' $i $((i - 1)) "$m"
+done >steps.jsonl
+printf '{"id":"root0",%s}\n' "$m" >>steps.jsonl
+luge import jsonl steps.db steps.jsonl --durability async >/dev/null
+is "a tree of any depth is drawn to its end" \
+    "$(convo steps.db tree steps | wc -l) $(convo steps.db tree steps |
+        tail -1 | sed 's/.*(/(/; s/ branch.*//')" "1101 (1100)"
+code "a label that two begin with" 3 convo steps.db show steps root
+like "is refused" "$err" "INVALID: more than one label begins with 'root'"
+
 # Who waits for a pipe does not keep the turn: a put goes through meanwhile.
 { until [ -e go ]; do sleep 0.1; done; cat talk.jsonl; } |
     luge import jsonl talk.db - --path piped >slow &
@@ -290,10 +306,35 @@ is "diff says what differs" "$(convo talk.db diff talk main deeper |
 code "and answers 1" 1 convo talk.db diff talk main deeper
 code "or 0" 0 convo talk.db diff talk main main
 code "a branch that exists" 3 convo talk.db fork talk b deeper
+convo talk.db append talk deeper D --type intention >/dev/null
+like "an intention has the emotion of its node" \
+    "$(convo talk.db show talk deeper --json)" '"arousal":0.0,"agency":0.0},"what":"D"'
+like "which is the head's, if none was given" \
+    "$(convo talk.db show talk deeper)" 'note D4 velocity 44 1000 ms'
+convo talk.db fork talk b likely --reason probabilistic --probability 0.3 \
+    >/dev/null
+convo talk.db fork talk b other "no!" --reason disagreement --agents amy,bo \
+    --author cy >/dev/null
+like "show says how likely a fork is" "$(convo talk.db show talk likely)" \
+    '^why +probabilistic, 0.3$'
+like "exactly" "$(convo talk.db show talk likely --json)" '"probability":0.3,'
+like "and who disagrees" "$(convo talk.db show talk other | tr '\n' ';')" \
+    ';why       disagreement: no!;agents    amy, bo;with      cy;node'
+code "a probability of no such fork" 2 convo talk.db fork talk b x \
+    --probability 0.3
+code "agents of no such fork" 2 convo talk.db fork talk b x --agents amy
+code "a probability of a word" 2 convo talk.db fork talk b x \
+    --reason probabilistic --probability high
+code "one that is none" 3 convo talk.db fork talk b x --reason probabilistic \
+    --probability 2
 code "from nowhere" 1 convo talk.db fork talk nobody x
 like "nowhere is named" "$err" "no branch and no node is called 'nobody'"
 convo talk.db evaluate talk deeper 0.25 "fine" --author amy
 like "what agents think" "$(convo talk.db list talk)" 'score 0.25 of 1'
+like "each of them" "$(convo talk.db show talk deeper)" \
+    '^opinion +amy 0.25, to go on at node [0-9]+: fine$'
+like "as JSON" "$(convo talk.db show talk deeper --json)" \
+    '"opinions":\[{"agent":"amy","score":0.25,"go_on":true,"node":[0-9]+,'
 convo talk.db merge talk deeper main "so be it" --author amy >/dev/null
 like "merged" "$(convo talk.db list talk)" '^deeper.merged into main'
 code "it is over" 3 convo talk.db append talk deeper more

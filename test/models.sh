@@ -261,6 +261,15 @@ like "sessions" "$(task sessions)" \
 code "a session's state" 0 task session $session executing
 code "and its end" 0 task session $session failed "no ideas"
 like "as JSON" "$(task sessions --json)" '"state":"failed".*"error":"no ideas"'
+mine=$(task publish hall verse --session $session)
+task publish hall other >/dev/null
+is "the tasks of a session" "$(task list --session $session | cut -f1)" "$mine"
+task work hall cat --once --session $session --author sue
+is "its agents" "$(task agents --session $session | cut -f2,3)" "ended${tab}sue"
+code "a session that never began" 1 task publish hall x --session 5
+like "is named" "$err" 'NOTFOUND: there is no session 5'
+code "nor are there tasks of it" 1 task list --session 5
+code "or workers" 1 task work hall cat --once --session 5
 code "a session that has ended" 1 task session $session executing
 code "a state that is none" 2 task session $session asleep
 

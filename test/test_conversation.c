@@ -998,6 +998,16 @@ static void old_conversations_open(void **state)
     assert_true(is(e.what, "C") && is(e.how, "softly"));
     assert_true(e.emotion.agency == -1);
     fine(luge_node_labelled(txn, &convo, luge_str("first"), &id));
+    char space[LUGE_CONVERSATION_NAME_SIZE_MAX];
+    luge_bytes label;
+    uint64_t begun;
+    fine(luge_node_label_after(txn, &convo, luge_str("fir"), space, &label,
+                               &begun));
+    assert_int_equal(begun, id);
+    assert_int_equal(label.size, 5);
+    assert_memory_equal(label.data, "first", 5);
+    answers(LUGE_NOTFOUND, luge_node_label_after(txn, &convo, label, space,
+                                                 &label, &begun));
     assert_int_equal(id, b.base);
     fine(luge_conversation_open(txn, luge_str("m/g"), 0, &convo));
     fine(luge_branch_named(txn, &convo, luge_str("main"), &id));
