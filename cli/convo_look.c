@@ -2,8 +2,8 @@
  * subtree common diff agents.
  *
  * What may be long can be cut with --limit.
- * Not here: the drawing (convo_tree.c), one node or branch with all that belongs
- * to it (convo_show.c), changes (convo_change.c).
+ * Not here: the drawing (convo_tree.c), one node or branch with all that is of it
+ * (convo_show.c), changes (convo_change.c).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -94,7 +94,8 @@ json_t *json_of_branch(const struct luge_branch *b, double score,
         json_of_bytes(b->description), "participants",
         json_of_bytes(b->participants));
 
-    if (count) json_object_set_new(object, "score", json_of_float((float)score));
+    if (count)
+        json_object_set_new(object, "score", json_of_float((float)score));
     return object;
 }
 

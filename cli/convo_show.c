@@ -86,11 +86,11 @@ static void opinion_print(const struct luge_evaluation *e, void *context)
 static void opinion_add(const struct luge_evaluation *e, void *array)
 {
     json_array_append_new(
-        array, json_pack("{s:o, s:o, s:b, s:o, s:o, s:o}", "agent",
-                         json_of_bytes(e->agent), "score",
-                         json_of_float(e->score), "go_on", e->go_on, "node", json_of_count(e->node),
-                         "time_ns", json_of_count(e->time_ns), "text",
-                         json_of_bytes(e->text)));
+        array,
+        json_pack("{s:o, s:o, s:b, s:o, s:o, s:o}", "agent",
+                  json_of_bytes(e->agent), "score", json_of_float(e->score),
+                  "go_on", e->go_on, "node", json_of_count(e->node), "time_ns",
+                  json_of_count(e->time_ns), "text", json_of_bytes(e->text)));
 }
 
 /* *json: the branch as `list` gives it, and what that leaves out. */
@@ -251,7 +251,7 @@ static int show_time(struct convo_call *v, uint64_t node, uint64_t time_ns)
     return 0;
 }
 
-/* What WHAT calls is shown: a branch, with its head if it has one, or a node. */
+/* What was named is shown: a node, or a branch and its head if it has one. */
 static int show_named(struct convo_call *v, const struct named *named,
                       uint64_t limit)
 {
@@ -261,7 +261,7 @@ static int show_named(struct convo_call *v, const struct named *named,
     int rc = luge_branch_get(v->c->txn, &v->convo, named->branch, &b);
 
     if (rc) return rc;
-    if (named->is_branch && (!v->json || !named->node)) rc = show_branch(v, &b);
+    if (named->is_branch && !(v->json && named->node)) rc = show_branch(v, &b);
     if (rc || !named->node) return rc;
     rc = luge_node_get(v->c->txn, &v->convo, named->node, &n);
     if (!rc) rc = luge_context_of(v->c->txn, &v->convo, named->node, &context);

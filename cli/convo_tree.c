@@ -135,6 +135,7 @@ static void corner_of(const struct twigs *t, size_t at, unsigned level,
 static int twigs_print(struct twigs *t, size_t at)
 {
     char front[LEVELS_DRAWN * sizeof("│  ")] = "", corner[32];
+    size_t used = 0;            /* bytes of front */
     unsigned level = 0;
 
     while (at != NONE && t->left--) {
@@ -142,14 +143,16 @@ static int twigs_print(struct twigs *t, size_t at)
         int rc = twig_print(t, &t->list[at], front, corner);
         if (rc) return rc;
         if (t->list[at].child != NONE) {
-            strcat(front, twig_front(t, at, level++));
+            used += (size_t)snprintf(front + used, sizeof(front) - used, "%s",
+                                     twig_front(t, at, level++));
             at = t->list[at].child;
             continue;
         }
         while (at != NONE && twig_last(t, at)) {
             at = t->list[at].above;
             if (at == NONE) break;
-            front[strlen(front) - strlen(twig_front(t, at, --level))] = 0;
+            used -= strlen(twig_front(t, at, --level));
+            front[used] = 0;
         }
         if (at != NONE) at = t->list[at].sibling;
     }

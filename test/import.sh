@@ -308,7 +308,8 @@ code "or 0" 0 convo talk.db diff talk main main
 code "a branch that exists" 3 convo talk.db fork talk b deeper
 convo talk.db append talk deeper D --type intention >/dev/null
 like "an intention has the emotion of its node" \
-    "$(convo talk.db show talk deeper --json)" '"arousal":0.0,"agency":0.0},"what":"D"'
+    "$(convo talk.db show talk deeper --json)" \
+    '"arousal":0.0,"agency":0.0},"what":"D"'
 like "which is the head's, if none was given" \
     "$(convo talk.db show talk deeper)" 'note D4 velocity 44 1000 ms'
 convo talk.db fork talk b likely --reason probabilistic --probability 0.3 \
