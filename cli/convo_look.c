@@ -2,7 +2,7 @@
  * subtree common diff agents.
  *
  * What may be long can be cut with --limit.
- * Not here: the drawing (convo_tree.c), one node or branch with all that is of it
+ * Not here: the drawing (convo_tree.c), one node or branch with all that it has
  * (convo_show.c), changes (convo_change.c).
  */
 #include <stdlib.h>

@@ -7,9 +7,10 @@
  *             description
  *   author    "name <address>"
  *   branch    from its tip along first parents, as far as no other has them:
- *             HEAD's comes first, then the others by name.  Commits that are
- *             left then were merged: a branch for each such line, Merged, that
- *             begins with "line-" and the hash of its last commit
+ *             HEAD's comes first, or else main, master or trunk, then the
+ *             others by name.  Commits that are left then were merged: a branch
+ *             for each such line, Merged, that begins with "line-" and the hash
+ *             of its last commit
  * Not here: the content of files.
  */
 #ifndef _GNU_SOURCE
@@ -285,12 +286,20 @@ static int ref_read(struct history *h, char *line)
         ref->name = name + sizeof(heads) - 1;
     if (!strncmp(name, remotes, sizeof(remotes) - 1))
         ref->name = name + sizeof("refs/") - 1;
-    if (h->head && !strcmp(name, h->head)) {
-        struct ref first = h->refs[0];
-        h->refs[0] = *ref;
-        if (ref != h->refs) *ref = first;
-    }
     return 0;
+}
+
+/* The ref of this whole name becomes the first one.  Whether there is one. */
+static bool ref_lead(struct history *h, const char *name)
+{
+    for (uint32_t i = 0; i < h->ref_count; i++) {
+        struct ref ref = h->refs[i];
+        if (strcmp(ref.description, name) != 0) continue;
+        memmove(h->refs + 1, h->refs, i * sizeof(ref));
+        h->refs[0] = ref;
+        return true;
+    }
+    return false;
 }
 
 static int refs_read(struct history *h)
@@ -307,7 +316,11 @@ static int refs_read(struct history *h)
     rc = git_run(h->import, words, &h->list, NULL);
     char *at = h->list, *line;
     while (!rc && (line = line_take(&at))) rc = ref_read(h, line);
-    return rc;
+    if (rc || (h->head && ref_lead(h, h->head))) return rc;
+    /* HEAD names no branch that is there, as in a mirror. */
+    if (!ref_lead(h, "refs/heads/main") && !ref_lead(h, "refs/heads/master"))
+        ref_lead(h, "refs/heads/trunk");
+    return 0;
 }
 
 /* ------------------------------------------------------------- branches -- */

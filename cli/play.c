@@ -266,8 +266,9 @@ static int set_take(struct player *p, const struct luge_change_set *set)
     return rc;
 }
 
-/* What is due by now; *wait_ms until the next is, 100 at most: a signal may
+/* What is due by now; *wait_ms until the next is, IDLE_MS at most: a signal may
  * come while nobody sleeps. */
+enum { IDLE_MS = 100 };
 static int play_due(struct player *p, int *wait_ms)
 {
     int rc = 0;
@@ -276,7 +277,7 @@ static int play_due(struct player *p, int *wait_ms)
         uint64_t now = clock_ns(CLOCK_MONOTONIC), at = p->dues[0].at_ns;
         if (at > now) {
             uint64_t ms = (at - now) / 1000000 + 1;
-            if (ms < 100) *wait_ms = (int)ms;
+            if (ms < IDLE_MS) *wait_ms = (int)ms;
             break;
         }
         struct due due = due_take(p);
@@ -292,7 +293,7 @@ static int play_present(struct player *p)
     int rc = 0;
 
     while (!rc && !stopped && p->left) {
-        int wait_ms = 100;
+        int wait_ms = IDLE_MS;
         rc = play_due(p, &wait_ms);
         if (rc || stopped || !p->left) break;
         rc = luge_watch_next(p->watch, wait_ms, &set);
@@ -300,6 +301,7 @@ static int play_present(struct player *p)
             rc = set_take(p, set);
         else if (rc == LUGE_TIMEOUT)
             rc = 0;
+        if (!rc && wait_ms == IDLE_MS && !output_is_read()) break;
     }
     return rc;
 }

@@ -178,6 +178,14 @@ like "the repository is the one that was named" "$(cat hook)" \
 is "authors are UTF-8" "$(convo hook.db agents small | cut -f1)" \
     "$(printf 'Amy Tester <amy@example.org>\nAm\303\251lie <amy@example.org>')"
 
+git -C small branch a/first trunk
+git -C small symbolic-ref HEAD refs/heads/nowhere
+luge import git mirror.db small >/dev/null
+is "without a HEAD the trunk is still the trunk" \
+    "$(convo mirror.db list small | cut -f1,3 | tr '\n\t' ';,' |
+        sed 's/line-[0-9a-f]*/line-X/')" \
+    "trunk,4 nodes;line-X,1 node;a/first,0 nodes;"
+
 # ---------------------------------------------------------------- messages
 
 cat >talk.jsonl <<'END'
@@ -477,6 +485,9 @@ is "a player ends in peace" "$?" 0
 sed 's/^{"node":\([0-9]*\),.*/\1/' live | uniq >nodes
 same "and has heard what was said, once, in order" nodes said
 like "and says how soon" "$(cat figures)" '10 events of 5 nodes; 5 of them'
+timeout 20 "$LUGE" play live.db t/tune --branch main --speed 0 2>/dev/null |
+    head -1 >/dev/null
+is "a player ends when nobody reads" "${PIPESTATUS[0]}" 141
 is "--limit" "$(luge play live.db t/tune --branch main --speed 0 --limit 7 \
     2>/dev/null | wc -l)" 7
 code "a branch that is not there" 1 luge play live.db t/tune --branch no

@@ -144,6 +144,9 @@ children=
 is "what was there, then what comes" "$(cut -f1 followed | tr '\n' ' ')" \
     "1 3 4 6 7 "
 
+timeout 20 "$LUGE" event db follow song | head -1 >/dev/null
+is "follow ends when nobody reads" "${PIPESTATUS[0]}" 141
+
 # ----------------------------------------------------------------- tasks --
 
 first=$(task publish mix '{"tune": 1}' --priority 5 --attempts 2 --backoff 0.01)
