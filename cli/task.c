@@ -306,17 +306,23 @@ static int task_forget(luge_txn *txn, void *context)
     struct timespec now;
     uint64_t seconds, limit;
     size_t count = 0;
+    uint64_t before_ns;
     int rc = call_word_number(c, 2, &seconds);
 
     /* Not time(): what ended in this second ended 0 seconds ago, too. */
     clock_gettime(CLOCK_REALTIME, &now);
     if (!rc) rc = call_number(c, OPTION_LIMIT, 1u << 20, &limit);
     if (!rc) rc = task_store(c, txn, 0, &tasks);
-    if (!rc && seconds <= (uint64_t)now.tv_sec)
-        rc = luge_task_forget(txn, &tasks,
-                              ((uint64_t)now.tv_sec - seconds) * 1000000000 +
-                                  (uint64_t)now.tv_nsec, limit, &count);
-    c->made[0] = count;
+    c->made[0] = 0;
+    if (rc || seconds > (uint64_t)now.tv_sec) return rc;
+    before_ns = ((uint64_t)now.tv_sec - seconds) * 1000000000 +
+                (uint64_t)now.tv_nsec;
+    rc = luge_task_forget(txn, &tasks, before_ns, limit, &count);
+    c->made[0] += count;
+    if (!rc) rc = luge_agent_forget(txn, &tasks, before_ns, limit, &count);
+    c->made[0] += count;
+    if (!rc) rc = luge_session_forget(txn, &tasks, before_ns, limit, &count);
+    c->made[0] += count;
     return rc;
 }
 

@@ -329,6 +329,11 @@ LUGE_API int luge_agent_state_of(const struct luge_agent *agent,
 LUGE_API int luge_agent_reap(luge_txn *txn, const struct luge_tasks *tasks,
                              uint64_t stale_ms, size_t *count);
 
+/* Remove up to LIMIT agents that ended before BEFORE_NS.  Tasks keep their
+ * numbers.  *count: how many.  Costs what all agents are. */
+LUGE_API int luge_agent_forget(luge_txn *txn, const struct luge_tasks *tasks,
+                               uint64_t before_ns, size_t limit, size_t *count);
+
 /* -------------------------------------------------------------- sessions -- */
 
 /* name, value, word */
@@ -380,6 +385,11 @@ LUGE_API int luge_session_get(luge_txn *txn, const struct luge_tasks *tasks,
                               uint64_t id, struct luge_session *session);
 LUGE_API int luge_session_after(luge_txn *txn, const struct luge_tasks *tasks,
                                 uint64_t after, struct luge_session *session);
+
+/* As luge_agent_forget. */
+LUGE_API int luge_session_forget(luge_txn *txn, const struct luge_tasks *tasks,
+                                 uint64_t before_ns, size_t limit,
+                                 size_t *count);
 
 #ifdef __cplusplus
 }

@@ -314,8 +314,8 @@ int luge_event_state_get(luge_txn *txn, const struct luge_events *events,
     size_t prefix = t.size;
     tuple_put_u64(&t, version);
     rc = luge_near(txn, events->state, LUGE_LE, tuple_key(&t), &key, &raw);
-    if (rc) return rc;
-    if (key.size < prefix || memcmp(key.data, t.bytes, prefix))
+    if (rc && rc != LUGE_NOTFOUND) return rc;
+    if (rc || key.size < prefix || memcmp(key.data, t.bytes, prefix))
         return model_fail(LUGE_NOTFOUND, "no state of the stream is kept");
     struct tuple_reader r = tuple_read(key);
     r.at += prefix;

@@ -273,6 +273,23 @@ int luge_agent_reap(luge_txn *txn, const struct luge_tasks *tasks,
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
+int luge_agent_forget(luge_txn *txn, const struct luge_tasks *tasks,
+                      uint64_t before_ns, size_t limit, size_t *count)
+{
+    struct luge_agent a = {.id = 0};
+    struct tuple key;
+    int rc = 0;
+
+    for (*count = 0; !rc && *count < limit;) {
+        rc = luge_agent_after(txn, tasks, a.id, &a);
+        if (rc || !a.ended_ns || a.ended_ns >= before_ns) continue;
+        task_key(&key, a.id);
+        rc = luge_del(txn, tasks->agent, tuple_key(&key));
+        ++*count;
+    }
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
 /* ------------------------------------ the holders of the first leases -- */
 
 /* The agent of the lease behind (*until_ns, *task); *gone: its number if its
@@ -359,6 +376,23 @@ int luge_session_after(luge_txn *txn, const struct luge_tasks *tasks,
     uint64_t id = 0;
     int rc = id_after(txn, tasks->session, after, &id);
     return rc ? rc : luge_session_get(txn, tasks, id, session);
+}
+
+int luge_session_forget(luge_txn *txn, const struct luge_tasks *tasks,
+                        uint64_t before_ns, size_t limit, size_t *count)
+{
+    struct luge_session s = {.id = 0};
+    struct tuple key;
+    int rc = 0;
+
+    for (*count = 0; !rc && *count < limit;) {
+        rc = luge_session_after(txn, tasks, s.id, &s);
+        if (rc || !s.ended_ns || s.ended_ns >= before_ns) continue;
+        task_key(&key, s.id);
+        rc = luge_del(txn, tasks->session, tuple_key(&key));
+        ++*count;
+    }
+    return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
 /* Enter STATE, and note when. */

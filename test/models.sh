@@ -73,6 +73,7 @@ is "state" "$(event state song)" "2${tab}two"
 is "as of a version" "$(event state song 2 --json)" \
     '{"stream":"song","version":2,"state":"two"}'
 code "before the first one" 1 event state song 1
+like "is told so" "$err" 'NOTFOUND: no state of the stream is kept'
 is "projections: none yet" "$(event projections)" ""
 code "reset" 0 event reset totals 1
 is "projections" "$(event projections)" "totals${tab}1${tab}3 behind"
@@ -269,6 +270,12 @@ task publish hall other >/dev/null
 is "the tasks of a session" "$(task list --session $session | cut -f1)" "$mine"
 task work hall cat --once --session $session --author sue
 is "its agents" "$(task agents --session $session | cut -f2,3)" "ended${tab}sue"
+agents=$(task agents | wc -l)
+sessions=$(task sessions | wc -l)
+is "forget forgets agents and sessions, too" \
+    "$(task agents | grep -vc "${tab}ended${tab}") $(task forget 0 >/dev/null;
+        task agents | wc -l) $(task sessions | wc -l)" "0 0 0"
+is "there were some" "$((agents > 5)) $((sessions))" "1 1"
 code "a session that never began" 1 task publish hall x --session 5
 like "is named" "$err" 'NOTFOUND: there is no session 5'
 code "nor are there tasks of it" 1 task list --session 5

@@ -550,6 +550,13 @@ static void agents_are_known(void **state)
     assert_int_equal(claim_id(r, &s, &lease), task);
     static char large[70000];
     txn = begin(r, LUGE_WRITE);
+    fine(luge_agent_forget(txn, &s, a.ended_ns, 9, &count));
+    assert_int_equal(count, 0);
+    fine(luge_agent_forget(txn, &s, UINT64_MAX, 9, &count));
+    assert_int_equal(count, 1);
+    answers(LUGE_NOTFOUND, luge_agent_get(txn, &s, id, &a));
+    luge_abort(txn);
+    txn = begin(r, LUGE_WRITE);
     const struct { int code; struct luge_agent agent; } bad[] = {
         {LUGE_INVALID, {.id = 99}},
         {LUGE_INVALID, {.id = 99, .name = Q, .meta = luge_str("{")}},
@@ -623,6 +630,20 @@ static void sessions_have_a_life(void **state)
     assert_true(is(out.objective, "a song") && is(out.strategy, "parallel"));
     assert_true(is(out.error, "no ideas") && out.ended_ns);
     assert_string_equal(luge_session_state_text(out.state), "failed");
+    size_t count;
+    uint64_t lives;
+    in.id = id + 7;
+    fine(luge_session_begin(txn, &s, &in, &lives));
+    fine(luge_session_forget(txn, &s, out.ended_ns, 9, &count));
+    assert_int_equal(count, 0);
+    fine(luge_session_forget(txn, &s, out.ended_ns + 1, 0, &count));
+    assert_int_equal(count, 0);
+    fine(luge_session_forget(txn, &s, UINT64_MAX, 9, &count));
+    assert_int_equal(count, 1);
+    answers(LUGE_NOTFOUND, luge_session_get(txn, &s, id, &out));
+    fine(luge_session_after(txn, &s, 0, &out));
+    assert_int_equal(out.id, lives);
+    id = lives;
     answers(LUGE_NOTFOUND, luge_session_after(txn, &s, id, &out));
     answers(LUGE_NOTFOUND, luge_session_set(txn, &s, id + 1, 3, NULL));
     in.id = id;
