@@ -63,6 +63,7 @@ static int change(struct call *c, const struct action *a)
     unsigned durability;
     int rc, code = call_durability(c, &durability);
 
+    if (!code) code = call_now(c);
     if (!code) code = call_open(c, 0);
     if (code) return code;
     rc = luge_transact(c->db, durability | LUGE_TURN, a->change, c);
@@ -93,6 +94,7 @@ int call_action(struct call *c, const struct action *actions, size_t count)
                          *a->words ? a->words : "nothing more");
     if (a->look) return look(c, a);
     if (a->change) return change(c, a);
-    int code = call_open(c, LUGE_MUST_EXIST);
+    int code = call_now(c);
+    if (!code) code = call_open(c, LUGE_MUST_EXIST);
     return code ? code : answer(a->run(c));
 }

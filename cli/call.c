@@ -131,6 +131,12 @@ int call_durability(const struct call *c, unsigned *begin_flags)
     return 0;
 }
 
+int call_now(const struct call *c)
+{
+    if (!call_has(c, OPTION_AT)) return 0;
+    return say_usage(c->verb, "--at is for looking: the past does not change");
+}
+
 int call_at(const struct call *c, uint64_t *seq, uint64_t *time_ns)
 {
     const char *text = c->options[OPTION_AT];

@@ -160,6 +160,9 @@ int call_number(const struct call *c, enum option_number option,
 int call_time(const struct call *c, enum option_number option,
               uint64_t *time_ns);   /* absent: *time_ns stays */
 int call_durability(const struct call *c, unsigned *begin_flags);
+/* For what does not look at a state but changes or follows the present one: an
+ * exit code if --at asks for another. */
+int call_now(const struct call *c);
 int call_at(const struct call *c, uint64_t *seq, uint64_t *time_ns);
 int call_seq(const struct call *c, uint64_t *seq); /* --at; 0: now */
 int call_open(struct call *c, unsigned open_flags);

@@ -153,6 +153,7 @@ static int change(struct convo_call *v, size_t action)
     unsigned durability;
     int rc, code = call_durability(v->c, &durability);
 
+    if (!code) code = call_now(v->c);
     if (code) return code;
     rc = luge_open(call_text(v->c, 0), &how, &v->c->db);
     if (!rc)

@@ -175,7 +175,7 @@ const struct verb verbs[] = {
      OPTION(LIMIT) | OPTION(AUTHOR) | OPTION(TYPE) | OPTION(LABEL) |
          OPTION(REASON) | OPTION(PROBABILITY) | OPTION(AGENTS) | OPTION(JOIN) |
          OPTION(EMOTION) | OPTION(TIME) | OPTION(AFTER) | OPTION(BEFORE) |
-         OPTION(DURABILITY) | OPTION(JSON),
+         OPTION(AT) | OPTION(DURABILITY) | OPTION(JSON),
      verb_convo,
      "look at conversations that fork, and change them",
      "list [CONVERSATION]: conversations, or branches of one.\n"
@@ -213,9 +213,10 @@ const struct verb verbs[] = {
      "Lines of the newest transaction, the oldest from which on every state\n"
      "can be had, and the one behind which the log begins: number and time.\n"
      "A line for each snapshot of everything: name, number, time.  get, scan,\n"
-     "trees, dump, checksum and diff read the past with --at.  --every makes\n"
-     "luge take snapshots by itself, so that --at reaches back farther than\n"
-     "to the last checkpoint; they keep what was replaced since.\n"},
+     "trees, dump, checksum, diff, convo, event, task and show read the past\n"
+     "with --at.  --every makes luge take snapshots by itself, so that --at\n"
+     "reaches back farther than to the last checkpoint; they keep what was\n"
+     "replaced since.\n"},
     {"compact", "DIR", OPTION(JSON), verb_compact,
      "give the free space of the file back while others read and write",
      "Prints the file's length before and after, what is still free in it\n"
@@ -224,8 +225,8 @@ const struct verb verbs[] = {
     {"event", "DIR ACTION [WORD...]",
      OPTION(EXPECT) | OPTION(CORRELATION) | OPTION(CAUSATION) | OPTION(TYPE) |
          OPTION(FROM) | OPTION(TO) | OPTION(AFTER) | OPTION(BEFORE) |
-         OPTION(REVERSE) | OPTION(LIMIT) | OPTION(PATH) | OPTION(DURABILITY) |
-         OPTION(JSON),
+         OPTION(REVERSE) | OPTION(LIMIT) | OPTION(PATH) | OPTION(AT) |
+         OPTION(DURABILITY) | OPTION(JSON),
      verb_event,
      "append events to streams, read and follow them",
      "append STREAM TYPE [PAYLOAD]: an event; prints its position and its\n"
@@ -246,7 +247,8 @@ const struct verb verbs[] = {
      OPTION(PRIORITY) | OPTION(DELAY) | OPTION(ATTEMPTS) | OPTION(BACKOFF) |
          OPTION(DEPENDS) | OPTION(SESSION) | OPTION(AGENT) | OPTION(LEASE) |
          OPTION(WAIT) | OPTION(FATAL) | OPTION(ONCE) | OPTION(AUTHOR) |
-         OPTION(LIMIT) | OPTION(PATH) | OPTION(DURABILITY) | OPTION(JSON),
+         OPTION(LIMIT) | OPTION(PATH) | OPTION(AT) | OPTION(DURABILITY) |
+         OPTION(JSON),
      verb_task,
      "publish tasks, do them, and see who does what",
      "publish QUEUE [PAYLOAD]: a task; prints its number.\n"
@@ -272,7 +274,7 @@ const struct verb verbs[] = {
      "session ID STATE [ERROR]: another state.\n"
      "All this is at --path, or else at tasks.\n"},
     {"show", "DIR TREE [COLUMN...]",
-     OPTION(REVERSE) | OPTION(LIMIT) | OPTION(JSON), verb_show,
+     OPTION(REVERSE) | OPTION(LIMIT) | OPTION(AT) | OPTION(JSON), verb_show,
      "print records of events, tasks and conversations as JSON",
      "Of a tree that a model keeps, such as events/all, tasks/task or\n"
      "songs/nocturne/nodes, one JSON object a line: what the record is, the\n"

@@ -344,7 +344,12 @@ like "each of them" "$(convo talk.db show talk deeper)" \
     '^opinion +amy 0.25, to go on at node [0-9]+: fine$'
 like "as JSON" "$(convo talk.db show talk deeper --json)" \
     '"opinions":\[{"agent":"amy","score":0.25,"go_on":true,"node":[0-9]+,'
+before=$(luge stat talk.db --json | sed 's/.*"seq_committed":\([0-9]*\).*/\1/')
 convo talk.db merge talk deeper main "so be it" --author amy >/dev/null
+like "a branch as it was" "$(convo talk.db list talk --at "$before")" \
+    '^deeper.active'
+code "the past does not change" 2 convo talk.db prune talk main --at "$before"
+like "is said" "$err" 'the past does not change'
 like "merged" "$(convo talk.db list talk)" '^deeper.merged into main'
 code "it is over" 3 convo talk.db append talk deeper more
 like "and says so" "$err" "branch 'deeper' is not active: it was merged"

@@ -66,6 +66,9 @@ is "and bytes as bytes" "$(event read --type noise --json |
 
 is "streams" "$(event streams)" "song${tab}3${tab}4
 talk${tab}1${tab}2"
+is "as of an earlier commit" "$(places --at 4)" "1 2 "
+code "which is over" 2 event append song note x --at 4
+code "nor followed" 2 event follow --at 4
 is "types" "$(event types | tr '\n' ' ')" "noise note said "
 code "a state" 0 event keep song 2 two
 code "of a version that is not there" 1 event keep song 9 nine
