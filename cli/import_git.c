@@ -261,18 +261,21 @@ static int tag_add(struct commit *c, const char *name)
     return 0;
 }
 
-/* "HASH PEELED REFNAME": a tag's commit is what it was peeled to. */
+/* "HASH PEELED REFNAME SYMREF": a tag's commit is what it was peeled to.  What is
+ * but another name for a ref, like a clone's remotes/origin/HEAD, is none. */
 static int ref_read(struct history *h, char *line)
 {
     static const char tags[] = "refs/tags/", heads[] = "refs/heads/",
                       remotes[] = "refs/remotes/";
     char *peeled = strchr(line, ' ');
     char *name = peeled ? strchr(peeled + 1, ' ') : NULL;
+    char *symref = name ? strchr(name + 1, ' ') : NULL;
 
-    if (!name)
+    if (!symref)
         return import_fail(h->import, LUGE_CORRUPT,
                            "git for-each-ref gave '%.100s'", line);
-    *name++ = 0;
+    *name++ = *symref++ = 0;
+    if (*symref) return 0;
     uint32_t tip = commit_find(h, peeled[1] ? peeled + 1 : line);
     if (tip == NONE) return 0;          /* a tag of something else */
     if (!strncmp(name, tags, sizeof(tags) - 1))
@@ -307,7 +310,7 @@ static int refs_read(struct history *h)
     static const char *const which[] = {"symbolic-ref", "-q", "HEAD", NULL};
     static const char *const words[] = {
         "for-each-ref", "--sort=refname",
-        "--format=%(objectname) %(*objectname) %(refname)", NULL};
+        "--format=%(objectname) %(*objectname) %(refname) %(symref)", NULL};
     int rc = git_run(h->import, which, &h->head, NULL);
 
     if (rc && rc != LUGE_IO) return rc; /* a HEAD that is no branch is none */

@@ -178,6 +178,11 @@ like "the repository is the one that was named" "$(cat hook)" \
 is "authors are UTF-8" "$(convo hook.db agents small | cut -f1)" \
     "$(printf 'Amy Tester <amy@example.org>\nAm\303\251lie <amy@example.org>')"
 
+git clone -q small cloned
+luge import git git.db cloned >/dev/null
+is "a clone's branches, and its remote's" \
+    "$(convo git.db list cloned | cut -f1 | grep -v line- | tr '\n' ' ')" \
+    "trunk remotes/origin/trunk "
 git -C small branch a/first trunk
 git -C small symbolic-ref HEAD refs/heads/nowhere
 luge import git mirror.db small >/dev/null
