@@ -261,8 +261,8 @@ static int tag_add(struct commit *c, const char *name)
     return 0;
 }
 
-/* "HASH PEELED REFNAME SYMREF": a tag's commit is what it was peeled to.  A mere
- * name for another ref, like a clone's remotes/origin/HEAD, is no branch. */
+/* "HASH PEELED REFNAME SYMREF": a tag's commit is what it was peeled to.  What
+ * names another ref, like a clone's remotes/origin/HEAD, is no branch. */
 static int ref_read(struct history *h, char *line)
 {
     static const char tags[] = "refs/tags/", heads[] = "refs/heads/",

@@ -2,7 +2,7 @@
 #
 # The README's program is compiled with nothing but what pkg-config says, once
 # with the shared library and once with the static one, and run.  Then the
-# example does what the README says it does.
+# example does what the README says it does.  So do the examples of the manual.
 . "$LUGE_SOURCE/test/lib.sh"
 cc=${CC:-cc}
 
@@ -52,6 +52,27 @@ run env LD_LIBRARY_PATH="$lib" ./example
 is "it runs" "$code$err" "0"
 wanted=$out
 [ -n "$wanted" ] && pass "and prints something" || fail "and prints something"
+
+# The first block of a page is a program, the second what it prints.  Of two
+# backslashes there the page shows one.
+block() {
+    awk -v want="$2" '/^```$/ {n++; next} n == 2 * want - 1' "$1" |
+        sed 's/\\\\/\\/g'
+}
+examples=
+for page in "$LUGE_SOURCE"/docs/man/*.3.scd; do
+    name=$(basename "$page" .3.scd)
+    block "$page" 1 >"$name.c"
+    [ -s "$name.c" ] || continue
+    examples="$examples$name "
+    run "$cc" -std=c11 -Wall -Wextra -Werror $extra -o "$name" "$name.c" \
+        $(flags --cflags --libs)
+    is "the example of $name(3) compiles" "$code$err" "0"
+    run env LD_LIBRARY_PATH="$lib" "./$name"
+    is "and runs" "$code$err" "0"
+    is "and prints what the page says" "$out" "$(block "$page" 2)"
+done
+is "there are examples" "$examples" "luge_conversation luge_event luge_task "
 rm -f "$lib"/libluge.so*
 run "$cc" -std=c11 $extra -o example example.c $(flags --static --cflags --libs)
 is "it compiles with the static library" "$code$err" "0"
