@@ -12,6 +12,7 @@
  *   Y3  A node's number is greater than those of its parents (C2).
  *   Y4  What was written can be shown, every record of it; luge_check is
  *       content.
+ *   Y5  What comes out is in its range, whatever went in.
  * Not here: luge.h itself (fuzz_api.c), what right calls do (test_*.c).
  */
 #ifndef _GNU_SOURCE
@@ -245,6 +246,8 @@ static void node(struct play *p)
     ASK(luge_node_common(p->txn, &p->convo, some_id(p), some_id(p), common,
                          roll(p, 3), &count));
     if (!ASK(luge_node_get(p->txn, &p->convo, some_id(p), &n))) return;
+    if (luge_emotion_check(&n.emotion))                 /* Y5 */
+        batch_failed("a node: %s", luge_last_error()->text);
     for (uint32_t i = 0; i < n.parents; i++)
         if (luge_node_parent(&n, i) >= n.id)            /* Y3 */
             batch_failed("node %llu follows %llu", (unsigned long long)n.id,
@@ -273,7 +276,9 @@ static void walk(struct play *p)
         luge_walk_close(walk);
     }
     if (ASK(luge_score_open(p->txn, &p->convo, &s, &score))) {
-        while (ASK(luge_score_next(score, &e, NULL))) continue;
+        while (ASK(luge_score_next(score, &e, NULL)))
+            if (luge_music_check(&e))                   /* Y5 */
+                batch_failed("an event: %s", luge_last_error()->text);
         luge_score_close(score);
     }
     ASK(luge_context_of(p->txn, &p->convo, some_id(p), &context));
