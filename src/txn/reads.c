@@ -3,7 +3,8 @@
  */
 #include "txn/reads.h"
 
-enum { POINTS_MIN = 64, RANGES_MAX = 4096, NAME_KEY_MAX = 1 + 512 };
+enum { POINTS_MIN = 64, POINTS_KEPT = 4096, RANGES_MAX = 4096,
+       NAME_KEY_MAX = 1 + 512 };
 
 static u64 point_hash(u64 tree, luge_bytes key)
 {
@@ -231,6 +232,20 @@ bool reads_touched(const struct reads *r, const struct op *op)
     }
 }
 
+/* A table that one transaction made large is not for the next ones to wipe:
+ * with 800 000 points in it each of them took 850 us. */
+static void points_empty(struct reads *r)
+{
+    if (r->point_capacity > POINTS_KEPT) {
+        base_free(r->points);
+        r->points = NULL;
+        r->point_capacity = 0;
+    } else if (r->point_count) {
+        memset(r->points, 0, r->point_capacity * sizeof *r->points);
+    }
+    r->point_count = 0;
+}
+
 void reads_clear(struct reads *r)
 {
     for (size_t i = 0; i < r->range_count; i++) {
@@ -240,9 +255,7 @@ void reads_clear(struct reads *r)
     r->range_count = 0;
     r->alias_count = 0;
     r->content = false;
-    if (r->point_count)
-        memset(r->points, 0, r->point_capacity * sizeof *r->points);
-    r->point_count = 0;
+    points_empty(r);
 }
 
 void reads_free(struct reads *r)
