@@ -182,6 +182,7 @@ static int frame_make(struct page_file *f, page_ref *ref)
 int page_fresh(struct page_work *w, enum page_kind kind, unsigned level,
                page_ref *ref, struct page_head **page)
 {
+    page_trail_forget(w);
     int rc = frame_make(w->file, ref);
     if (rc) return rc;
     *page = frame_page(w->file, *ref);
@@ -214,6 +215,7 @@ int page_drop(struct page_work *w, page_ref ref)
 {
     struct page_file *f = w->file;
     struct frame *frame = frame_of(f, ref);
+    page_trail_forget(w);
     if (!frame->live && f->hostile) return CORRUPT("a page dropped twice");
     die_if(!frame->live, "a page was dropped twice");
     frame->live = false;

@@ -253,6 +253,7 @@ void page_work_begin(struct page_work *w, struct page_file *f, u64 seq,
                      struct space *space)
 {
     w->file = f;
+    page_trail_forget(w);
     w->seq = seq;
     w->tag = atomic_fetch_add(&f->next_tag, 1);
     w->epoch = 0;
@@ -299,6 +300,7 @@ static int make_frame(struct page_work *w, page_ref *ref)
 {
     struct page_file *f = w->file;
     u32 frame = 0;
+    page_trail_forget(w);
     int rc = reserve_free_list(f);
     if (!rc) rc = frame_take(f, &frame);
     if (rc) return rc;
@@ -319,6 +321,7 @@ static bool owned(const struct page_work *w, page_ref ref)
 
 static void free_own_frames(struct page_work *w, size_t from)
 {
+    page_trail_forget(w);
     /* A frame that was freed and taken again stands here twice: its tag is
      * gone at the second visit. */
     for (size_t i = from; i < w->frame_count; i++)
@@ -385,6 +388,7 @@ static int drop_born(struct page_work *w, page_ref ref, u64 birth)
 int page_drop(struct page_work *w, page_ref ref)
 {
     struct page_file *f = w->file;
+    page_trail_forget(w);
     if (page_is_private(ref)) {
         const struct page_frame *meta = &f->meta[ref & ~PAGE_PRIVATE];
         if (page_frame_tag(f, ref) == w->tag && meta->epoch == w->epoch) {

@@ -100,9 +100,22 @@ typedef int (*page_validate_fn)(const struct page_head *page, u32 page_bytes);
 struct page_file; /* the open page file with its map and frames; page/file.h */
 struct space;     /* the free pages of the file; page/space.h */
 
+/* The way to a tree's last leaf, every page of it changeable: whoever puts keys
+ * in order need not look for it (tree/tree.c).
+ *   P6  It is forgotten whenever the work makes or drops a page, and is of one
+ *       epoch: while it is there, the pages are what and where they were. */
+enum { PAGE_TRAIL_MAX = 16 };
+struct page_trail {
+    page_ref root;      /* PAGE_NONE: there is none */
+    u32 epoch;
+    u32 depth;
+    struct page_head *pages[PAGE_TRAIL_MAX];  /* by level */
+};
+
 /* One unit of change: a commit being built, or a transaction's private view. */
 struct page_work {
     struct page_file *file;
+    struct page_trail trail;
     u64 seq;            /* the commit these pages will belong to */
     u64 tag;            /* unique to this work: frames carry it (P2) */
     u64 birth;          /* newest publication: of large values written now */
@@ -123,6 +136,11 @@ struct page_drop {
     u64 birth;   /* of a file page; 0 unknown.  Of a frame: its work's seq */
     u32 pages;   /* 1, or an extent's length */
 };
+
+static inline void page_trail_forget(struct page_work *w)          /* P6 */
+{
+    w->trail.root = PAGE_NONE;
+}
 
 /* The bytes of a page, valid while its version is pinned (published) or while
  * its work lives (private).  Errors: CORRUPT, IO. */

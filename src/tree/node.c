@@ -191,6 +191,13 @@ bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at)
     return leaf_find(n, key, at, 0);
 }
 
+bool node_leaf_before(const struct page_head *n, luge_bytes key)
+{
+    int side = prefix_compare(n, key);
+    if (unlikely(side || !n->count)) return side > 0;
+    return leaf_compare(n, n->count - 1u, rest_of(key, n->prefix)) < 0;
+}
+
 bool node_leaf_seek(const struct page_head *n, luge_bytes key, u32 *at)
 {
     return leaf_find(n, key, at, NODE_NEAR_CELLS + 1);

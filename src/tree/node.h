@@ -286,6 +286,8 @@ static inline bool node_head_of(const struct page_head *n, luge_bytes rest,
 u32 node_branch_find(const struct page_head *n, luge_bytes key);
 /* Is KEY in a leaf?  *at: its slot, or the first with a greater key. */
 bool node_leaf_find(const struct page_head *n, luge_bytes key, u32 *at);
+/* Does KEY, which may be any, come behind all keys of a leaf? */
+bool node_leaf_before(const struct page_head *n, luge_bytes key);
 /* The same where others will be read behind it: their cells lie anywhere, and
  * are asked for before the first has come.  (Ranges of 20: 1.11 us, 1.24 if
  * only the first step asks for them; of one: 2 % more.) */
@@ -334,6 +336,9 @@ struct node_strip node_strip_join(const struct page_head *left,
 bool node_strip_ordered(const struct node_strip *s);
 /* Do the items [from, to) fit into LIMIT bytes of a page? */
 bool node_strip_fits(const struct node_strip *s, u32 from, u32 to, u32 limit);
+/* Is BEFORE, which has no room for the fresh item, built as well as the strip
+ * would be?  Then it does not fit; to add up all sizes would say the same. */
+bool node_strip_dense(const struct node_strip *s);
 /* Make N the node of the items [from, to); none of them may lie in N. */
 void node_build(struct page_head *n, u32 bytes, const struct node_strip *s,
                 u32 from, u32 to);

@@ -117,6 +117,13 @@ bool node_strip_fits(const struct node_strip *s, u32 from, u32 to, u32 limit)
     return head + strip_room(s, from, to, prefix) <= limit;
 }
 
+bool node_strip_dense(const struct node_strip *s)
+{
+    const struct page_head *n = s->before;
+    return n->count && !n->dead && !n->infix &&
+           strip_prefix(s, 0, s->count) == n->prefix;
+}
+
 /* -------------------------------------------------------------- building -- */
 
 /* At most MAX bytes of CELL's key from SKIP on; how many there are. */
@@ -213,11 +220,17 @@ void node_build(struct page_head *n, u32 bytes, const struct node_strip *s,
 
 /* --------------------------------------------------------------- cutting -- */
 
+/* Left of CUT there is what is in BEFORE already. */
+static bool cut_keeps(const struct node_strip *s, u32 cut)
+{
+    return cut == s->count_before && cut == s->before->count;
+}
+
 static bool cut_fits(const struct node_strip *s, u32 bytes, u32 cut)
 {
     u32 right = node_strip_right(s, cut);
     return cut >= 1 && right < s->count &&
-           node_strip_fits(s, 0, cut, bytes) &&
+           (cut_keeps(s, cut) || node_strip_fits(s, 0, cut, bytes)) &&
            node_strip_fits(s, right, s->count, bytes);
 }
 

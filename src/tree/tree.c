@@ -23,6 +23,7 @@
 #include "tree/walk.h"
 
 _Static_assert((int)NODE_LEVELS_MAX == (int)TREE_DEPTH_MAX, "node.h");
+_Static_assert((int)PAGE_TRAIL_MAX == (int)TREE_DEPTH_MAX, "page.h");
 
 /* KEY's leaf and slot, or the patch's.  Changes nothing. */
 static inline int find(struct page_file *f, page_ref root, luge_bytes key,
@@ -158,7 +159,8 @@ static bool node_refit(struct page_head *n, u32 bytes, u32 at,
                        const struct node_cell *cell)
 {
     struct node_strip s = node_strip_insert(n, at, cell);
-    if (!node_strip_fits(&s, 0, s.count, bytes)) return false;
+    if (node_strip_dense(&s) || !node_strip_fits(&s, 0, s.count, bytes))
+        return false;
     u16 run = node_run_next(n->run, at);
     COPY_OF(copy, n, bytes);
     s.before = s.after = copy;
@@ -207,9 +209,11 @@ static int node_put(struct page_work *w, struct page_head *n, u32 at,
                     const struct node_cell *cell, struct tree_cut *up)
 {
     up->cell.child = PAGE_NONE;
-    struct node_strip s = node_strip_insert(n, at, cell);
-    if (n->level && !node_strip_ordered(&s))                      /* T5 */
-        return CORRUPT("a separator out of order");
+    if (n->level) {
+        struct node_strip s = node_strip_insert(n, at, cell);
+        if (!node_strip_ordered(&s))                              /* T5 */
+            return CORRUPT("a separator out of order");
+    }
     if (node_insert(n, at, cell)) return 0;
     if (node_refit(n, page_bytes(w->file), at, cell)) return 0;
     return node_cut(w, n, at, cell, up);
@@ -349,6 +353,58 @@ static int leaf_share(struct page_work *w, struct tree *t,
     return rc;
 }
 
+/* ----------------------------------------------------------------- trail -- */
+
+/* A key greater than all others goes behind the last one: no descent, and no
+ * search in three nodes.  Sorted loads do little else, and of a put there it
+ * was more than half: XXXX (load-sorted). */
+
+static bool is_last(const struct tree_path *path, u32 at)
+{
+    u32 level = path->depth;
+    while (--level > 0)
+        if (path->step[level].at != path->step[level].page->count)
+            return false;
+    return at == path->step[0].page->count;
+}
+
+/* W has changed all that is on the way to the last leaf of T. */
+static int trail_lay(struct page_work *w, const struct tree *t)
+{
+    struct page_trail *trail = &w->trail;
+    page_ref ref = t->root;
+    struct page_head *n;
+    int rc = page_change(w, &ref, &n);
+    assert(rc || ref == t->root);
+    if (!rc) trail->depth = n->level + 1u;
+    while (!rc) {
+        trail->pages[n->level] = n;
+        if (!n->level) break;
+        rc = change_child(w, n, n->count, &n);
+    }
+    if (rc) return rc;
+    trail->epoch = w->epoch;
+    trail->root = ref;
+    return 0;
+}
+
+static bool trail_leads(const struct page_work *w, const struct tree *t,
+                        luge_bytes key)
+{
+    const struct page_trail *trail = &w->trail;
+    return trail->root == t->root && trail->epoch == w->epoch &&
+           node_leaf_before(trail->pages[0], key);
+}
+
+static void trail_path(const struct page_trail *trail, struct tree_path *path)
+{
+    path->depth = trail->depth;
+    for (u32 i = 0; i < path->depth; i++) {
+        path->step[i].page = trail->pages[i];
+        path->step[i].at = trail->pages[i]->count;
+    }
+}
+
 /* ----------------------------------------------------------------- place -- */
 
 /* The extent of slot AT, if it has one, is not needed any more. */
@@ -393,6 +449,20 @@ static int cell_make(struct page_work *w, luge_bytes key, luge_bytes value,
     return page_extent_write(w, value, extent);
 }
 
+/* Add CELL, of KEY, before slot AT of the path's leaf. */
+static int path_add(struct page_work *w, struct tree *t,
+                    struct tree_path *path, u32 at, luge_bytes key,
+                    const struct node_cell *cell)
+{
+    bool shared, last = is_last(path, at);
+    int rc = leaf_share(w, t, path, at, cell, &shared);
+    if (!rc && shared) rc = path_change(w, t, key, path);
+    if (!rc && shared) (void)node_leaf_find(path->step[0].page, key, &at);
+    if (!rc) rc = path_insert(w, t, path, 0, at, cell);
+    if (!rc) t->count++;
+    return rc || !last ? rc : trail_lay(w, t);
+}
+
 int tree_put(struct page_work *w, struct tree *t, luge_bytes key,
              luge_bytes value, bool *existed)
 {
@@ -408,19 +478,21 @@ int tree_put(struct page_work *w, struct tree *t, luge_bytes key,
         t->count = rc ? 0 : 1;
         return rc;
     }
+    if (trail_leads(w, t, key)) {
+        struct page_head *leaf = w->trail.pages[0];
+        at = leaf->count;
+        t->count += node_insert(leaf, at, &cell);
+        if (leaf->count > at) return 0;
+        trail_path(&w->trail, &path);
+        return path_add(w, t, &path, at, key, &cell);
+    }
     rc = path_change(w, t, key, &path);
     if (rc) return rc;
     if (node_leaf_find(path.step[0].page, key, &at)) {
         if (existed) *existed = true;
         return path_replace(w, t, &path, at, &cell);
     }
-    bool shared;
-    rc = leaf_share(w, t, &path, at, &cell, &shared);
-    if (!rc && shared) rc = path_change(w, t, key, &path);
-    if (!rc && shared) (void)node_leaf_find(path.step[0].page, key, &at);
-    if (!rc) rc = path_insert(w, t, &path, 0, at, &cell);
-    if (!rc) t->count++;
-    return rc;
+    return path_add(w, t, &path, at, key, &cell);
 }
 
 /* ------------------------------------------------------------------- del -- */
