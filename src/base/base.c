@@ -172,7 +172,7 @@ void base_free(void *memory)
 
 /* ------------------------------------------------------------- numbers -- */
 
-size_t base_put_varint(u8 *to, u64 value)
+size_t base_put_varint_long(u8 *to, u64 value)
 {
     size_t n = 0;
     while (value >= 0x80) {

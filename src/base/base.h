@@ -99,7 +99,12 @@ static inline void store64_be(void *p, u64 v)
 /* LEB128, at most 10 bytes.  base_get_varint returns the bytes used, or 0 if
  * the number does not end before END or is longer than 64 bits. */
 enum { VARINT_SIZE_MAX = 10 };
-size_t base_put_varint(u8 *to, u64 value);
+size_t base_put_varint_long(u8 *to, u64 value);
+static inline size_t base_put_varint(u8 *to, u64 value)
+{
+    *to = (u8)value;
+    return likely(value < 0x80) ? 1 : base_put_varint_long(to, value);
+}
 size_t base_get_varint(const u8 *from, const u8 *end, u64 *value);
 
 static inline u64 min_u64(u64 a, u64 b) { return a < b ? a : b; }

@@ -295,9 +295,9 @@ static void slots_open(struct page_head *n, u32 at)
     u32 count = n->count, tail = count - at, child = n->level ? 8 : 0;
     u8 *heads = (u8 *)n + node_heads_at(n), *offs = heads + 4 * count;
     u8 *new_heads = heads + child, *new_offs = offs + child + 4;
-    memmove(new_offs + 2 * (at + 1), offs + 2 * at, 2 * tail);
+    if (tail) memmove(new_offs + 2 * (at + 1), offs + 2 * at, 2 * tail);
     memmove(new_offs, offs, 2 * at);
-    memmove(new_heads + 4 * (at + 1), heads + 4 * at, 4 * tail);
+    if (tail) memmove(new_heads + 4 * (at + 1), heads + 4 * at, 4 * tail);
     if (child) {
         memmove(new_heads, heads, 4 * at);
         memmove(heads + 8 - 8 * tail, heads - 8 * tail, 8 * tail);
@@ -322,17 +322,23 @@ static void slots_close(struct page_head *n, u32 at, u32 side)
     n->count = (u16)(count - 1);
 }
 
-bool node_insert(struct page_head *n, u32 at, const struct node_cell *cell)
+/* Is there room in N as it is for CELL?  *rest, *head: what it would have. */
+static inline bool has_room(const struct page_head *n,
+                            const struct node_cell *cell, luge_bytes *rest,
+                            u32 *head)
 {
-    u32 head;
     luge_bytes key = cell->suffix;
-    assert(at <= n->count && !cell->prefix.size);
+    assert(!cell->prefix.size);
     if (n->count == NODE_KEYS_MAX || prefix_compare(n, key)) return false;
-    luge_bytes rest = rest_of(key, n->prefix);
-    if (insert_room(n, rest.size, cell->value.size) >
-            node_cell_low(n) - node_slots_end(n) ||
-        !node_head_of(n, rest, &head))
-        return false;
+    *rest = rest_of(key, n->prefix);
+    return insert_room(n, rest->size, cell->value.size) <=
+               node_cell_low(n) - node_slots_end(n) &&
+           node_head_of(n, *rest, head);
+}
+
+static inline void insert(struct page_head *n, u32 at, luge_bytes rest,
+                          u32 head, const struct node_cell *cell)
+{
     u16 off = cell_place(n, rest, cell);
     slots_open(n, at);
     u8 *base = (u8 *)n;
@@ -340,6 +346,35 @@ bool node_insert(struct page_head *n, u32 at, const struct node_cell *cell)
     store16(base + node_offs_at(n) + 2 * at, off);
     if (n->level) node_set_child(n, at + 1, cell->child);
     n->run = node_run_next(n->run, at);
+}
+
+bool node_insert(struct page_head *n, u32 at, const struct node_cell *cell)
+{
+    luge_bytes rest;
+    u32 head;
+    assert(at <= n->count);
+    if (!has_room(n, cell, &rest, &head)) return false;
+    insert(n, at, rest, head, cell);
+    return true;
+}
+
+/* Does a key of REST and HEAD come behind all keys of the leaf N? */
+static inline bool is_behind(const struct page_head *n, luge_bytes rest,
+                             u32 head)
+{
+    u32 last = n->count - 1u, h = slots_as_heads(n, 0)[last];
+    return head != h ? head > h : leaf_compare(n, last, rest) < 0;
+}
+
+bool node_leaf_append(struct page_head *n, const struct node_cell *cell)
+{
+    luge_bytes rest;
+    u32 head, count = n->count;
+    assert(!n->level);
+    if (!count || !has_room(n, cell, &rest, &head) ||
+        !is_behind(n, rest, head))
+        return false;
+    insert(n, count, rest, head, cell);
     return true;
 }
 
@@ -399,16 +434,6 @@ bool node_underfull(const struct page_head *n, u32 bytes)
 }
 
 /* ----------------------------------------------------------------- runs -- */
-
-u16 node_run_next(u16 run, u32 at)
-{
-    u32 last = run >> 3, length = run & 3;
-    bool down = at == last;
-    if (!down && at != last + 1) return (u16)(at << 3);
-    if (down != ((run & 4) != 0)) length = 0;              /* it turned */
-    length += length < 3;
-    return (u16)(at << 3 | (u32)down << 2 | length);
-}
 
 int node_run_kind(u16 run)
 {

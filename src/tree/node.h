@@ -298,6 +298,8 @@ bool node_leaf_seek(const struct page_head *n, luge_bytes key, u32 *at);
 /* Insert CELL (its prefix empty) before slot AT; false, and nothing is done, if
  * other cells would have to move for it. */
 bool node_insert(struct page_head *n, u32 at, const struct node_cell *cell);
+/* The same behind all keys of a leaf; false also if it does not belong there. */
+bool node_leaf_append(struct page_head *n, const struct node_cell *cell);
 void node_leaf_remove(struct page_head *n, u32 at);
 /* Remove key AT and the child left (0) or right (1) of it. */
 void node_branch_remove(struct page_head *n, u32 at, u32 side);
@@ -309,7 +311,15 @@ bool node_underfull(const struct page_head *n, u32 bytes);
 /* The run: how the last inserts went.  at << 3 | descending << 2 | length,
  * where length counts to 3.  It is a hint; any value is harmless. */
 enum { RUN_NONE, RUN_ASCENDING, RUN_DESCENDING };
-u16 node_run_next(u16 run, u32 at);
+static inline u16 node_run_next(u16 run, u32 at)
+{
+    u32 last = run >> 3, length = run & 3;
+    bool down = at == last;
+    if (!down && at != last + 1) return (u16)(at << 3);
+    if (down != ((run & 4) != 0)) length = 0;              /* it turned */
+    length += length < 3;
+    return (u16)(at << 3 | (u32)down << 2 | length);
+}
 int node_run_kind(u16 run);
 
 /* --------------------------------------------------------------- strips -- */

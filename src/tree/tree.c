@@ -388,12 +388,10 @@ static int trail_lay(struct page_work *w, const struct tree *t)
     return 0;
 }
 
-static bool trail_leads(const struct page_work *w, const struct tree *t,
-                        luge_bytes key)
+/* Is the trail T's? */
+static bool trail_stands(const struct page_work *w, const struct tree *t)
 {
-    const struct page_trail *trail = &w->trail;
-    return trail->root == t->root && trail->epoch == w->epoch &&
-           node_leaf_before(trail->pages[0], key);
+    return w->trail.root == t->root && w->trail.epoch == w->epoch;
 }
 
 static void trail_path(const struct page_trail *trail, struct tree_path *path)
@@ -478,13 +476,16 @@ int tree_put(struct page_work *w, struct tree *t, luge_bytes key,
         t->count = rc ? 0 : 1;
         return rc;
     }
-    if (trail_leads(w, t, key)) {
+    if (trail_stands(w, t)) {
         struct page_head *leaf = w->trail.pages[0];
-        at = leaf->count;
-        t->count += node_insert(leaf, at, &cell);
-        if (leaf->count > at) return 0;
-        trail_path(&w->trail, &path);
-        return path_add(w, t, &path, at, key, &cell);
+        if (node_leaf_append(leaf, &cell)) {
+            t->count++;
+            return 0;
+        }
+        if (node_leaf_before(leaf, key)) {
+            trail_path(&w->trail, &path);
+            return path_add(w, t, &path, leaf->count, key, &cell);
+        }
     }
     rc = path_change(w, t, key, &path);
     if (rc) return rc;
