@@ -11,7 +11,13 @@
 #include "txn/reads.h"
 
 enum { OPEN_OPS_MAX = 1000, GATHER_ANEW = 64,
-       GATHER_SYNC_US_MAX = 20000 };
+       GATHER_SYNC_US_MAX = 20000,
+#ifdef LUGE_HARD
+       DENSE_BYTES_MIN = 16 << 10,
+#else
+       DENSE_BYTES_MIN = 1 << 20,
+#endif
+};
 
 /* ------------------------------------------------------------ validate -- */
 
@@ -86,11 +92,24 @@ static int in_doubt(struct env *e, int why)
                 luge_error_text(why));
 }
 
+/* A large commit whose pages hold little but what it has put, as a load in order
+ * makes them, publishes them at once: they would only lie in memory until the
+ * next checkpoint writes them just so.  Its frames are the next one's then,
+ * still in the cache, and no checkpoint has to write 64 MiB while everybody
+ * waits for the turn.  4 M records in order took 1.7 s, 2.0 without. */
+static bool is_dense(struct env *e, const struct ops *ops)
+{
+    u64 frames = e->work.frame_count;
+    u64 bytes = frames << e->pages.map.page_shift;
+    return bytes >= DENSE_BYTES_MIN && bytes <= ops->bytes + ops->bytes / 2 &&
+           page_frames_used(&e->pages) <= 2 * frames;
+}
+
 int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
                 struct ops *ops, unsigned log_flags, u64 *seq)
 {
     struct txn_head next = *env_head(e);
-    bool publish = audience_looks(e, ops);
+    bool publish = is_dense(e, ops) || audience_looks(e, ops);
     u64 publication = e->work.birth + publish;
     next.seq = e->head.seq + 1;
     next.time_ns = max_u64(e->os->wall_ns(e->os), next.time_ns + 1);
