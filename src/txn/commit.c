@@ -15,7 +15,7 @@ enum { OPEN_OPS_MAX = 1000, GATHER_ANEW = 64,
 #ifdef LUGE_HARD
        DENSE_BYTES_MIN = 16 << 10,
 #else
-       DENSE_BYTES_MIN = 1 << 20,
+       DENSE_BYTES_MIN = 512 << 10,
 #endif
 };
 
