@@ -17,6 +17,10 @@
 
 #include <xxhash.h>
 
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
+
 static u64 dice_state;
 
 static u64 dice(void)
@@ -268,6 +272,38 @@ static void the_hash_never_changes(void **unused)
     assert_true(base_hash(page, sizeof page, 42) == 0x2356843d49a22169u);
 }
 
+#ifdef __x86_64__
+/* Does the processor tell which registers are in use (CPUID 0xd, 1), and are
+ * there any of 32 bytes? */
+static bool tells_what_is_in_use(void)
+{
+    u32 a, b, c, d;
+    return __builtin_cpu_supports("avx2") &&
+           __get_cpuid_count(0xd, 1, &a, &b, &c, &d) && (a & 4);
+}
+
+static bool upper_halves_in_use(void)
+{
+    u32 low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(1));
+    return (low & 4) != 0;
+}
+
+/* Else all 16-byte instructions that come after it are slow. */
+static void the_hash_leaves_no_upper_halves(void **unused)
+{
+    (void)unused;
+    static u8 page[4096];
+    if (!tells_what_is_in_use()) skip();
+    __asm__ volatile("vpcmpeqd %%ymm1, %%ymm1, %%ymm1" ::: "xmm1");
+    assert_true(upper_halves_in_use());
+    __asm__ volatile("vzeroupper" ::: "xmm1");
+    assert_false(upper_halves_in_use());
+    assert_true(base_hash(page, sizeof page, 1) != 0);
+    assert_false(upper_halves_in_use());
+}
+#endif
+
 /* -------------------------------------------------------------- memory -- */
 
 static void a_buffer_grows_and_keeps_its_bytes(void **unused)
@@ -353,6 +389,9 @@ int main(void)
         cmocka_unit_test(bytes_are_ordered_as_keys),
         cmocka_unit_test(the_hash_is_xxh3_of_every_length),
         cmocka_unit_test(the_hash_never_changes),
+#ifdef __x86_64__
+        cmocka_unit_test(the_hash_leaves_no_upper_halves),
+#endif
         cmocka_unit_test(a_buffer_grows_and_keeps_its_bytes),
         cmocka_unit_test(memory_of_no_size_is_memory),
 #ifdef LUGE_HARD
