@@ -298,7 +298,7 @@ bool node_leaf_seek(const struct page_head *n, luge_bytes key, u32 *at);
 /* Insert CELL (its prefix empty) before slot AT; false, and nothing is done, if
  * other cells would have to move for it. */
 bool node_insert(struct page_head *n, u32 at, const struct node_cell *cell);
-/* The same behind all keys of a leaf; false also if it does not belong there. */
+/* The same behind all keys of a leaf; false also if it belongs elsewhere. */
 bool node_leaf_append(struct page_head *n, const struct node_cell *cell);
 void node_leaf_remove(struct page_head *n, u32 at);
 /* Remove key AT and the child left (0) or right (1) of it. */

