@@ -142,6 +142,12 @@ static inline void page_trail_forget(struct page_work *w)          /* P6 */
     w->trail.root = PAGE_NONE;
 }
 
+/* Is the trail that of the tree with this root, which is not PAGE_NONE? */
+static inline bool page_trail_stands(const struct page_work *w, page_ref root)
+{
+    return w->trail.root == root && w->trail.epoch == w->epoch;
+}
+
 /* The bytes of a page, valid while its version is pinned (published) or while
  * its work lives (private).  Errors: CORRUPT, IO. */
 static inline int page_read(struct page_file *f, page_ref ref,

@@ -195,7 +195,9 @@ int tree_patch_put(struct page_work *w, struct tree *t, luge_bytes key,
                    luge_bytes value, bool *existed)
 {
     const struct page_head *root = NULL;
-    if (t->root == PAGE_NONE) return tree_put(w, t, key, value, existed);
+    if (t->root == PAGE_NONE ||
+        page_trail_stands(w, t->root))              /* its root is a node */
+        return tree_put(w, t, key, value, existed);
     int rc = walk_top(w->file, t->root, &root);
     if (rc) return rc;
     bool patch = walk_is_patch(root);

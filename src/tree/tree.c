@@ -388,12 +388,6 @@ static int trail_lay(struct page_work *w, const struct tree *t)
     return 0;
 }
 
-/* Is the trail T's? */
-static bool trail_stands(const struct page_work *w, const struct tree *t)
-{
-    return w->trail.root == t->root && w->trail.epoch == w->epoch;
-}
-
 static void trail_path(const struct page_trail *trail, struct tree_path *path)
 {
     path->depth = trail->depth;
@@ -476,7 +470,7 @@ int tree_put(struct page_work *w, struct tree *t, luge_bytes key,
         t->count = rc ? 0 : 1;
         return rc;
     }
-    if (trail_stands(w, t)) {
+    if (page_trail_stands(w, t->root)) {
         struct page_head *leaf = w->trail.pages[0];
         if (node_leaf_append(leaf, &cell)) {
             t->count++;
