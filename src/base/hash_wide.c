@@ -19,7 +19,7 @@ u64 base_hash_wide(const void *data, size_t size, u64 seed)
     /* gcc 12 does not do it here.  Without it, all 16-byte instructions of the
      * thread, from its first page or record on, wait for what was in their
      * register before: a put of load-sorted took 305 ns instead of 130. */
-    _mm256_zeroupper();
+    __builtin_ia32_vzeroupper();
     return hash;
 }
 #pragma GCC pop_options
