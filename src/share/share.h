@@ -25,7 +25,7 @@ enum {
     SHARE_SEATS_MAX = 256,   /* processes; 64 bytes each */
     SHARE_SLOTS_MAX = 2048,  /* readers; 64 bytes each: 128 KiB of shm */
     SHARE_WATCHES_MAX = 256, /* subscribers; 128 bytes each */
-    SHARE_LAYOUT = 9,        /* raise with any change of these structs */
+    SHARE_LAYOUT = 10,       /* raise with any change of these structs */
     SHARE_PREFIX_MAX = 32,   /* bytes of a watch's prefix kept for writers */
     SHARE_NO_SLOT = 0xffffffff,
     SHARE_TAIL_BYTES = 128 << 10, /* about 700 small commits to a write */
@@ -155,7 +155,7 @@ struct share_memory {
     _Atomic u32 attached;        /* processes */
     _Atomic u32 slots_high;      /* slots ever used: scan no further */
     _Atomic u32 watches_high;    /* watches below it may be owned; 0: none */
-    u8 pad4[4];
+    _Atomic u32 watches_taken;   /* rises when one is ready */
     _Atomic u64 log_oldest;      /* older segments are or will be recycled */
 
     /* --- counters for people --- */
@@ -337,6 +337,11 @@ struct share_watch_key {
     size_t size;
 };
 void share_watch_key_of(struct share_watch_key *k, luge_bytes key);
+/* The first COUNT bytes of a word, as they lie in memory. */
+static inline u64 share_bytes_mask(u32 count)
+{
+    return count >= 8 ? UINT64_MAX : ((u64)1 << (8 * count)) - 1;
+}
 /* Does a change of KEY in TREE concern W?  A key of NULL: of the whole tree. */
 bool share_watch_concerns(const struct share_watch *w, u64 tree,
                           const struct share_watch_key *key);

@@ -73,6 +73,7 @@ int share_watch_take(struct share *s, enum share_watch_when when, u64 tree,
         atomic_store(&w->file, 0);
         atomic_store(&w->ready, 1);
         raise_high(s, i);
+        atomic_fetch_add(&s->m->watches_taken, 1);
         *number = i;
         return 0;
     }
@@ -102,12 +103,6 @@ void share_watch_reap(struct share *s, u32 seat)
     if (high) lower_high(s);
 }
 
-/* The first COUNT bytes of a word, as they lie in memory. */
-static u64 bytes_mask(u32 count)
-{
-    return count >= 8 ? UINT64_MAX : ((u64)1 << (8 * count)) - 1;
-}
-
 bool share_watch_concerns(const struct share_watch *w, u64 tree,
                           const struct share_watch_key *key)
 {
@@ -118,7 +113,7 @@ bool share_watch_concerns(const struct share_watch *w, u64 tree,
     if (key->size < n || n > SHARE_PREFIX_MAX) return false;
     for (u32 i = 0; 8 * i < n; i++) {
         u64 word = atomic_load_explicit(&w->prefix[i], memory_order_relaxed);
-        if ((key->words[i] ^ word) & bytes_mask(n - 8 * i)) return false;
+        if ((key->words[i] ^ word) & share_bytes_mask(n - 8 * i)) return false;
     }
     return true;
 }

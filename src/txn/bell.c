@@ -29,13 +29,51 @@ static bool tell_all(struct share *s, u32 high, u64 seq)
     return file;
 }
 
-static bool tell_op(struct share *s, u32 high, const struct op *op, u64 seq)
+static u64 word_at(const struct share_watch_key *key, u32 at)
+{
+    return load64((const u8 *)key->words + at);
+}
+
+/* The tree and the last bytes of each watch's prefix in one place: to look at
+ * the lines of 64 watches took a put 5 % of its time (watched-64).  A watch
+ * that gets ready later raises watches_taken, and looks at the head then. */
+static const struct bell_filter *filter(struct env *e, u32 high)
+{
+    struct share_memory *m = e->share.m;
+    struct bell_filter *f = &e->bell_filter;
+    u32 taken = atomic_load(&m->watches_taken);
+    if (likely(f->high == high && f->taken == taken)) return f;
+    for (u32 i = 0; i < high; i++) {
+        const struct share_watch *w = &m->watches[i];
+        struct share_watch_key prefix;
+        u64 tree = atomic_load(&w->tree);
+        u32 n = atomic_load(&w->prefix_bytes);
+        for (u32 k = 0; k < ARRAY_COUNT(prefix.words); k++)
+            prefix.words[k] = atomic_load(&w->prefix[k]);
+        f->of[i].tree = tree;
+        f->of[i].tree_mask = tree ? UINT64_MAX : 0;
+        f->of[i].at = n > 8 && n <= SHARE_PREFIX_MAX ? n - 8 : 0;
+        f->of[i].word = word_at(&prefix, f->of[i].at);
+        f->of[i].mask = share_bytes_mask(n);
+    }
+    f->high = high;
+    f->taken = taken;
+    return f;
+}
+
+static bool tell_op(struct env *e, u32 high, const struct op *op, u64 seq)
 {
     bool of_a_key = op->kind == OP_PUT || op->kind == OP_DEL, file = false;
+    const struct bell_filter *f = filter(e, high);
+    struct share *s = &e->share;
     struct share_watch_key key;
     share_watch_key_of(&key, op->key);
     for (u32 i = 0; i < high; i++) {
         struct share_watch *w = &s->m->watches[i];
+        if (of_a_key &&
+            (((f->of[i].tree ^ op->tree) & f->of[i].tree_mask) |
+             ((f->of[i].word ^ word_at(&key, f->of[i].at)) & f->of[i].mask)))
+            continue;
         if (atomic_load(&w->ready) &&
             share_watch_concerns(w, op->tree, of_a_key ? &key : NULL))
             file = tell(s, w, seq) || file;
@@ -98,7 +136,7 @@ void bell_commit(struct env *e, const struct ops *ops, u64 seq)
     } else {
         ops_walk_from(&walk, ops, NULL);
         while (!ops_next(&walk, &op))
-            file = tell_op(s, high, &op, seq) || file;
+            file = tell_op(e, high, &op, seq) || file;
     }
     if (file) write_byte(e);
 }

@@ -147,6 +147,15 @@ struct audience {            /* audience.c */
     u64 from, shown;                    /* the head and `shown` as we did */
 };
 
+/* What decides about most keys, of all watches closely: bell.c.  TURN */
+struct bell_filter {
+    u32 high, taken;                    /* as they were; 0: never filled */
+    struct {
+        u64 tree, tree_mask, word, mask;
+        u32 at;                         /* in the key, of the word */
+    } of[SHARE_WATCHES_MAX];
+};
+
 struct env_options {
     unsigned flags;
     u32 page_bytes;
@@ -213,6 +222,7 @@ struct env {
     struct page_work work;              /* lists kept between commits */
     struct publish_list publishing;
     struct audience audience;
+    struct bell_filter bell_filter;
     struct log_segment *held[LOG_OPEN_MAX]; /* large values of a shadow */
     u32 held_count;
 
