@@ -4,6 +4,7 @@
  *   A fork is a tree of its own that begins with all that another one holds,
  *   and shares its pages until either changes them.  Making one costs the same
  *   whatever the size.  Forks may be forked, and each may be dropped first.
+ *   Its first small changes share one page, wherever their keys are.
  *   A snapshot is a state that does not change, under a name.  All of these are
  *   parts of transactions like any other change.
  *   What is dropped gives its space back as soon as no other tree or snapshot
