@@ -3,7 +3,8 @@
  * The twin test makes random trees beside a sorted array and compares after
  * every step: values, all six kinds of seek, steps both ways, counts, the
  * prover's verdict, which pages are live, and old roots, which must never
- * change.  The hostile test mutates valid pages; what the validator accepts
+ * change, and what differs from them.  Half of the trees have patches now and
+ * then.  The hostile test mutates valid pages; what the validator accepts
  * must do no harm to any function.  A failure prints the seed; LUGE_SEED=n runs
  * that one alone.  LUGE_TEST=short and =long change how many there are.
  * Compiled a second time with TREE_TEST_KEYS_MAX=4 the trees are deep.

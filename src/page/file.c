@@ -459,8 +459,7 @@ static int verify(const struct page_file *f, u64 number,
     if (page->sum != page_sum(page, number, f->map.page_bytes))
         return CORRUPT("page %llu fails its checksum",
                        (unsigned long long)number);
-    if (page->kind != PAGE_LEAF && page->kind != PAGE_BRANCH &&
-        page->kind != PAGE_PATCH)
+    if (!page_kind_of_tree(page->kind))
         return CORRUPT("page %llu is of kind %u, not part of a tree",
                        (unsigned long long)number, page->kind);
     return f->validate(page, f->map.page_bytes);

@@ -44,6 +44,12 @@ enum page_kind {
     PAGE_PATCH = 4,  /* tree/patch.h */
 };
 
+/* Is a page of this kind a part of a tree? */
+static inline bool page_kind_of_tree(unsigned kind)
+{
+    return kind == PAGE_LEAF || kind == PAGE_BRANCH || kind == PAGE_PATCH;
+}
+
 /* The first bytes of every page but superblocks and extents (format.md 3.1). */
 struct page_head {
     u64 sum;     /* XXH3 of the rest of the page, seeded with its number */

@@ -152,10 +152,7 @@ const struct page_head *salvage_page(const struct salvage *s, u64 number)
 static void look_at(struct salvage *s, u64 n)
 {
     const struct page_head *page = salvage_page(s, n);
-    if (page->kind != PAGE_LEAF && page->kind != PAGE_BRANCH &&
-        page->kind != PAGE_PATCH)
-        return;
-    if (page_verify(&s->pages, n)) return;
+    if (!page_kind_of_tree(page->kind) || page_verify(&s->pages, n)) return;
     s->facts[n] = (struct salvage_fact){
         .birth = page->birth, .owner = page->owner, .kind = page->kind,
         .level = page->level,

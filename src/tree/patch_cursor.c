@@ -12,7 +12,6 @@
  * Not here: steps and seeks below (cursor.c).
  */
 #include "tree/patch.h"
-#include "tree/walk.h"
 
 static int lost(struct tree_cursor *c, int rc)
 {

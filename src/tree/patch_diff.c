@@ -7,7 +7,6 @@
  * Not here: the walk through the trees below (diff.c).
  */
 #include "tree/patch.h"
-#include "tree/walk.h"
 
 struct patched {
     struct page_file *file;
