@@ -18,8 +18,8 @@
     X(page_bytes) X(pages_total) X(pages_free) X(pages_pending)               \
     X(file_bytes) X(log_bytes) X(log_since_checkpoint_bytes)                  \
     X(private_bytes)                                                          \
-    X(commits) X(commits_per_second) X(conflicts) X(syncs) X(checkpoints)     \
-    X(takeovers) X(watches)                                                   \
+    X(commits) X(commits_blind) X(commits_per_second) X(conflicts)            \
+    X(syncs) X(checkpoints) X(takeovers) X(watches)                           \
     X(open_us) X(recovery_scan_us) X(recovery_replay_us) X(recovery_sync_us)  \
     X(recovery_records) X(recovery_bytes)
 

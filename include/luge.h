@@ -275,6 +275,7 @@ LUGE_API uint64_t luge_committed_seq(luge_db *db);
 /* Run FN in a write transaction and commit; on conflict run it again, with
  * back-off, and in the end holding the turn.  FN returns 0 to commit; any other
  * value aborts and is returned.  FN may run several times and must not end TXN.
+ * TXN reads what is newest when it first reads, or when it began.
  * flags: LUGE_TXN_FULL, LUGE_TXN_ASYNC, LUGE_TURN. */
 LUGE_API int luge_transact(luge_db *db, unsigned flags,
                            int (*fn)(luge_txn *txn, void *context),
@@ -469,6 +470,8 @@ struct luge_stats {
     uint64_t log_since_checkpoint_bytes;
     uint32_t watches;           /* of luge_feed.h, in all processes */
     uint64_t commits_per_second;     /* lately: in a second or so */
+    uint64_t commits_blind;     /* of the commits: only the log had them, at
+                                   first; nobody was about to read */
     /* Since somebody first opened the directory; [i] counts what is below 2^i
      * and not below 2^(i - 1). */
     uint64_t sync_us[LUGE_HISTOGRAM];       /* what a sync of the log took */

@@ -903,6 +903,71 @@ static void too_many_transactions(void **state)
     now_holds(r, LUGE_MAIN, "k", "v");
 }
 
+/* Commits that only write, while nobody reads: txn/blind.c. */
+static void who_only_writes(void **state)
+{
+    enum { MANY = 2000, KEYS = 300 };
+    struct rig *r = *state;
+    struct luge_stats before, after;
+    luge_txn *early = begin(r, LUGE_READ);
+    char key[16], value[16];
+    uint64_t count;
+    fine(luge_stat(r->db, &before));
+    for (int i = 0; i < MANY; i++) {
+        sprintf(key, "%d", i % KEYS);
+        sprintf(value, "%d", i);
+        struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str(key),
+                             luge_str(value)};
+        fine(luge_apply(r->db, LUGE_TXN_ASYNC, &op, 1));
+    }
+    luge_txn *late = begin(r, LUGE_WRITE);
+    fine(luge_stat(r->db, &after));
+    assert_int_equal(after.commits - before.commits, MANY);
+    assert_true(after.commits_blind - before.commits_blind > MANY / 2);
+    assert_int_equal(luge_txn_seq(late), luge_txn_seq(early) + MANY);
+    fine(luge_tree_count(late, LUGE_MAIN, &count));
+    assert_int_equal(count, KEYS);
+    for (int i = MANY - KEYS; i < MANY; i++) {
+        sprintf(key, "%d", i % KEYS);
+        sprintf(value, "%d", i);
+        holds(late, LUGE_MAIN, key, value);
+        holds(early, LUGE_MAIN, key, NULL);
+    }
+    put(late, LUGE_MAIN, "0", "seen");
+    fine(luge_commit(late));        /* it read what had landed blindly */
+    now_holds(r, LUGE_MAIN, "0", "seen");
+    luge_abort(early);
+    fine(luge_check(r->db, NULL, NULL));
+}
+
+/* What is read first decides what is read, and what conflicts. */
+static int put_and_look(luge_txn *txn, void *context)
+{
+    struct rig *r = context;
+    luge_bytes value;
+    put(txn, LUGE_MAIN, "mine", "1");
+    commit_put(r, "other", "before the first read");
+    fine(luge_get(txn, LUGE_MAIN, luge_str("other"), &value));
+    assert_true(is(value, "before the first read"));
+    holds(txn, LUGE_MAIN, "mine", "1");
+    return 0;
+}
+
+static void the_first_read_chooses(void **state)
+{
+    struct rig *r = *state;
+    struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("k"),
+                         luge_str("v")};
+    struct luge_stats before, after;
+    fine(luge_stat(r->db, &before));
+    for (int i = 0; i < 300; i++)
+        fine(luge_apply(r->db, LUGE_TXN_ASYNC, &op, 1));
+    fine(luge_transact(r->db, LUGE_TXN_ASYNC, put_and_look, r));
+    fine(luge_stat(r->db, &after));
+    assert_int_equal(after.conflicts, before.conflicts);
+    now_holds(r, LUGE_MAIN, "mine", "1");
+}
+
 int main(void)
 {
 #define WITH(test)                                                            \
@@ -920,6 +985,7 @@ int main(void)
         CLOSED(the_sync_interval), WITH(full_is_the_default), WITH(ids),
         CLOSED(a_large_transaction), WITH(a_transaction_may_move),
         WITH(errors_belong_to_threads), WITH(too_many_transactions),
+        WITH(who_only_writes), WITH(the_first_read_chooses),
     };
     return cmocka_run_group_tests_name("txn", tests, NULL, NULL);
 }

@@ -25,7 +25,7 @@ enum {
     SHARE_SEATS_MAX = 256,   /* processes; 64 bytes each */
     SHARE_SLOTS_MAX = 2048,  /* readers; 64 bytes each: 128 KiB of shm */
     SHARE_WATCHES_MAX = 256, /* subscribers; 128 bytes each */
-    SHARE_LAYOUT = 10,       /* raise with any change of these structs */
+    SHARE_LAYOUT = 11,       /* raise with any change of these structs */
     SHARE_PREFIX_MAX = 32,   /* bytes of a watch's prefix kept for writers */
     SHARE_NO_SLOT = 0xffffffff,
     SHARE_TAIL_BYTES = 128 << 10, /* about 700 small commits to a write */
@@ -61,7 +61,9 @@ struct share_slot {              /* one reader */
     _Atomic u64 seq;             /* of the version it reads, for people; 0: no
                                     reader's, a turn_slot */
     _Atomic u64 seen_pin, seen_ns; /* a pin its caretaker saw, and since when */
-    u8 pad[64 - 40];
+    _Atomic u64 looked;          /* seq of the newest version that was read
+                                    through it; who only writes reads none */
+    u8 pad[64 - 48];
 };
 _Static_assert(sizeof(struct share_slot) == 64, "a cache line");
 
@@ -144,6 +146,9 @@ struct share_memory {
     _Atomic u64 durable;         /* by whoever synced; <= committed */
     _Atomic u64 last_full;       /* newest commit that asked for durability */
     _Atomic u64 shown;           /* newest seq a reader may see */
+    _Atomic u64 special;         /* txn_head.special_seq */
+    _Atomic u64 wanted;          /* newest committed when somebody had to wait
+                                    for a version to read */
     _Atomic u64 floor;           /* older publications are unreachable */
     _Atomic u64 synced_segment;  /* log segments before it are durable */
     _Atomic u64 checkpoint;      /* publication it is of: a pin */
@@ -160,7 +165,8 @@ struct share_memory {
 
     /* --- counters for people --- */
     _Atomic u64 commits, conflicts, syncs, checkpoints, takeovers, thefts;
-    u8 pad5[16];
+    _Atomic u64 blind;           /* of the commits: txn/blind.c */
+    u8 pad5[8];
     _Atomic u64 sync_us[LUGE_HISTOGRAM], group[LUGE_HISTOGRAM];
     _Atomic u64 rate_at_ns, rate_commits, rate;
     _Atomic u64 history_total;   /* length of the log at the newest snapshot of
@@ -312,8 +318,9 @@ void share_slot_give(struct share *s, u32 slot);
 /* All pins, ascending, without duplicates, checkpoints included; PINS has room
  * for SHARE_SLOTS_MAX + 2. */
 u32 share_pins(struct share *s, u64 *pins);
-/* Has a reader in another process begun at a version newer than SEQ? */
-bool share_others_read(const struct share *s, u64 seq);
+/* Has a reader begun at a version newer than SEQ?  Of this process, too, or
+ * only of others. */
+bool share_read_since(const struct share *s, u64 seq, bool others);
 
 /* --- for people: share/figures.c --- */
 

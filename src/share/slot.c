@@ -21,7 +21,7 @@ int share_slot_take(struct share *s, u32 *slot)
                                                 s->seat + 1))
                 continue;
             line->pin = 0;
-            line->seq = 0;
+            line->seq = line->looked = 0;
             u32 high = s->m->slots_high;
             while (high <= i && !atomic_compare_exchange_weak(
                                     &s->m->slots_high, &high, i + 1)) {
@@ -65,13 +65,14 @@ u32 share_pins(struct share *s, u64 *pins)
 }
 
 /* A slot keeps the seq of its last reader when he has gone. */
-bool share_others_read(const struct share *s, u64 seq)
+bool share_read_since(const struct share *s, u64 seq, bool others)
 {
     u32 high = atomic_load(&s->m->slots_high);
     for (u32 i = 0; i < high && i < SHARE_SLOTS_MAX; i++) {
         const struct share_slot *line = &s->m->slots[i];
         u32 owner = atomic_load(&line->owner);
-        if (owner && owner != s->seat + 1 && atomic_load(&line->seq) > seq)
+        if (owner && (!others || owner != s->seat + 1) &&
+            atomic_load(&line->looked) > seq)
             return true;
     }
     return false;

@@ -52,19 +52,24 @@ void store_own_txn(luge_db *db, luge_txn *txn)
     atomic_store_explicit(&txn->owner, db, memory_order_relaxed);
 }
 
-int luge_begin(luge_db *db, unsigned flags, luge_txn **txn)
+static int begin(luge_db *db, unsigned flags, luge_txn **txn)
 {
     *txn = NULL;
     if ((flags & (LUGE_WRITE | LUGE_TURN)) && (db->flags & LUGE_READ_ONLY))
         return fail(LUGE_READONLY, "the database was opened read-only");
-    int rc = store_flags_ok(flags, LUGE_WRITE | LUGE_TURN | LUGE_TXN_FULL |
-                                       LUGE_TXN_ASYNC | LUGE_TRY);
-    if (rc) return rc;
     u64 start = slow_start(db);
-    rc = txn_begin(&db->store->env, with_durability(db, flags), txn);
+    int rc = txn_begin(&db->store->env, with_durability(db, flags), txn);
     (void)slow_end(db, start, "begin", 0, rc);
     if (!rc) store_own_txn(db, *txn);
     return rc;
+}
+
+int luge_begin(luge_db *db, unsigned flags, luge_txn **txn)
+{
+    *txn = NULL;
+    int rc = store_flags_ok(flags, LUGE_WRITE | LUGE_TURN | LUGE_TXN_FULL |
+                                       LUGE_TXN_ASYNC | LUGE_TRY);
+    return rc ? rc : begin(db, flags, txn);
 }
 
 static void close_cursors(luge_txn *txn)
@@ -100,7 +105,7 @@ int luge_renew(luge_txn *txn)
 
 uint64_t luge_txn_seq(const luge_txn *txn)
 {
-    return txn->version.seq;
+    return txn_seq(txn);
 }
 
 uint64_t luge_committed_seq(luge_db *db)
@@ -126,7 +131,7 @@ static int attempt(luge_db *db, unsigned flags,
                    int (*fn)(luge_txn *txn, void *context), void *context)
 {
     luge_txn *txn;
-    int rc = luge_begin(db, flags, &txn);
+    int rc = begin(db, flags | TXN_BLIND, &txn);
     if (rc) return rc;
     rc = fn(txn, context);
     if (!rc) return luge_commit(txn);

@@ -81,7 +81,7 @@ int tree_will_need(struct page_file *f, page_ref root, luge_bytes key,
         rc = walk_child(f, n, node_branch_find(n, key), &n);
     if (rc || !n->level) return rc;
     page_ref leaf = node_child(n, node_branch_find(n, key));
-    if (leaf != *last && !page_is_private(leaf) && !page_is_checked(f, leaf))
+    if (leaf != *last && !page_is_private(leaf))
         page_will_need(f, leaf, 1);
     *last = leaf;
     return 0;

@@ -50,7 +50,7 @@ int tree_patch_put(struct page_work *w, struct tree *t, luge_bytes key,
                    luge_bytes value, bool *existed);
 int tree_patch_del(struct page_work *w, struct tree *t, luge_bytes key);
 
-/* KEY's leaf will be changed soon: begin to read it, unless it was read before
+/* KEY's leaf will be changed soon: begin to read it, unless it is in a frame
  * or is *last.  *last becomes it.  Errors as tree_get. */
 int tree_will_need(struct page_file *f, page_ref root, luge_bytes key,
                    page_ref *last);

@@ -87,6 +87,12 @@ struct txn_head {
     struct space_state space;           /* as of `published` */
 };
 
+struct patience {                       /* patience.c.  TURN */
+    u64 from, shown;                    /* the head and `shown` as we asked */
+    u64 commits;                        /* so many until we ask again */
+    u32 unseen;                         /* 1: nobody looks */
+};
+
 struct txn_ring_entry {
     _Atomic u64 seq, catalog, catalog_count, base, order;
     _Atomic u64 segment, offset, chain;
@@ -98,10 +104,12 @@ struct txn_arena {
     u64 generation;                     /* no other arena has it */
     u64 bytes;                          /* of the arena, chunks included */
     u32 work_owner;                     /* seat + 1: whose lineage `work` is */
-    u32 reserved;
+    _Atomic u32 appending;              /* 1: the log may have a record behind
+                                           the head's end */
     u64 work_serial;                    /* and which of them */
     struct txn_head heads[2];
     struct space_state work;            /* the holder's working copy */
+    struct patience blind;
     _Atomic u64 ring_count;             /* versions ever published */
     struct txn_ring_entry ring[VERSION_RING];
 };
@@ -142,9 +150,7 @@ struct shadow_frames {       /* of a shadow (head.c), some perhaps twice */
 
 struct audience {            /* audience.c */
     u64 serial;                         /* of the lineage it is about */
-    bool absent;                        /* nobody else looks */
-    u32 patience;                       /* so many commits until we ask */
-    u64 from, shown;                    /* the head and `shown` as we did */
+    struct patience patience;
 };
 
 /* What decides about most keys, of all watches closely: bell.c.  TURN */
@@ -235,6 +241,8 @@ struct env {
                                            failed */
     bool end_unsure;                    /* TURN: behind the head's end the log's
                                            file may have another's record */
+    u64 flipped;                        /* TURN: arena.current, if by us */
+    bool file_is_cold;                  /* TURN: as the last replay found it */
     _Atomic u32 pinning;                /* readers that tried in vain */
 
     /* readers of this process */
@@ -300,8 +308,12 @@ int env_usable(struct env *e);
 
 /* --- version.c: choosing, pinning, forgetting --- */
 
-/* Pin in SLOT the newest version that may be shown.  Catches up if it must. */
-int version_pin(struct env *e, u32 slot, struct version *v);
+/* Pin in SLOT the newest version that may be shown, number *newest.  Catches up
+ * if it must; BLIND: not if an older one has the same trees. */
+int version_pin(struct env *e, u32 slot, struct version *v, bool blind,
+                u64 *newest);
+/* What was pinned so is read after all. */
+void version_looked(struct env *e, u32 slot, const struct version *v);
 void version_unpin(struct env *e, u32 slot);
 /* Pin in SLOT what OTHER, which must stay meanwhile, has pinned: V. */
 void version_pin_beside(struct env *e, u32 slot, u32 other,
@@ -333,6 +345,14 @@ int version_reclaim_pages(struct env *e, u64 limit);
 
 /* Take the turn and make e->head the newest commit; on error not held. */
 int head_take_turn(struct env *e, u32 wait_ms);
+/* The same, but if MAY says that nobody needs the newest commit, e->head stays
+ * as it is: *behind.  Then only the flipped head and the words of shared memory
+ * are to be looked at, and nothing is to be taken of the space. */
+typedef bool head_may_fn(struct env *e, const void *context);
+int head_take_turn_unless(struct env *e, u32 wait_ms, head_may_fn *may,
+                          const void *context, bool *behind);
+/* TURN: is e->head ours to go on from, with what landed since? */
+bool head_goes_on(const struct env *e, const struct txn_head *h);
 void head_release_turn(struct env *e);
 /* Any time, without the turn: a consistent copy of the flipped head. */
 void head_copy(struct env *e, struct txn_head *copy);
@@ -356,6 +376,8 @@ int head_prepare(struct env *e, const struct view *view);
 void head_adopt(struct env *e, struct view *view, const struct version *v);
 /* TURN: every flipped commit is also in words and rings that others read. */
 void head_announce(struct env *e, const struct version *v, unsigned log_flags);
+/* The words alone: commit SEQ landed. */
+void head_tell(struct env *e, u64 seq, unsigned log_flags);
 /* TURN: 0, or CONFLICT after a theft.  CONTEXT is the env. */
 int head_may_write(void *context);
 /* TURN: map the arena that shared memory names. */
@@ -374,9 +396,14 @@ int head_find_end(struct env *e, const struct log_position *at, u64 seq,
                   struct log_position *end, u64 *bytes);
 /* TURN: apply the log from AT to END, which is the end of a record, to the
  * head.  *last gets the position, seq and time reached. */
+enum head_replays {
+    HEAD_ALL,               /* of what is published: anything */
+    HEAD_BLIND,             /* of our lineage: blind commits */
+    HEAD_SHADOW,            /* without the turn: head.c */
+};
 int head_replay(struct env *e, const struct log_position *at,
                 const struct log_position *end, struct txn_head *last,
-                bool shadow);
+                enum head_replays what);
 
 int id_set_add(struct id_set *set, u64 id);
 
@@ -453,8 +480,33 @@ bool audience_looks(struct env *e, const struct ops *ops);
 /* TURN: others are attached, but none of them looks. */
 static inline bool audience_absent(const struct env *e)
 {
-    return e->audience.absent && e->audience.serial == e->serial;
+    return e->audience.patience.unseen && e->audience.serial == e->serial;
 }
+
+/* --- patience.c --- */
+
+/* TURN, once for each commit: has nobody looked for long enough?  OTHERS: no
+ * other process. */
+bool patience_unseen(struct env *e, struct patience *p, bool others);
+/* TURN: somebody came at commit SEQ. */
+void patience_end(struct env *e, struct patience *p, u64 seq);
+
+/* --- blind.c --- */
+
+/* A commit of OPS, which read nothing but that its trees exist in BASE. */
+struct blind {
+    const struct ops *ops;
+    u64 base_seq;
+};
+
+/* TURN, e->head perhaps behind; CONTEXT is a struct blind: is nothing lost if
+ * only the log gets it? */
+bool blind_may(struct env *e, const void *context);
+/* TURN: somebody had to wait for what only the log had. */
+void blind_missed(struct env *e);
+/* Much landed between AT, behind commit SEQ, and the head, with OPS. */
+bool blind_is_far(const struct txn_head *h, u64 seq,
+                  const struct log_position *at, const struct ops *ops);
 
 /* --- tail.c: the end of the log that only shared memory has --- */
 

@@ -92,6 +92,7 @@ int head_flip(struct env *e, const struct txn_head *next, bool space)
         return fail(LUGE_CONFLICT, "this process was stopped, and another "
                     "took the turn");
     if (space) space_flipped(&e->space);
+    e->flipped = flipped;
     return 0;
 }
 
@@ -110,14 +111,20 @@ void head_copy(struct env *e, struct txn_head *copy)
     }
 }
 
-void head_announce(struct env *e, const struct version *v, unsigned log_flags)
+void head_tell(struct env *e, u64 seq, unsigned log_flags)
 {
     struct share_memory *m = e->share.m;
+    if (log_flags & LOG_FULL) share_raise(&m->last_full, seq);
+    share_raise(&m->special, env_head(e)->special_seq);
+    share_raise(&m->committed, seq);
+    share_show(&e->share);
+}
+
+void head_announce(struct env *e, const struct version *v, unsigned log_flags)
+{
     if (v->order & 1) version_publish(e, v);
     else version_add(e, v);
-    if (log_flags & LOG_FULL) share_raise(&m->last_full, v->seq);
-    share_raise(&m->committed, v->seq);
-    share_show(&e->share);
+    head_tell(e, v->seq, log_flags);
 }
 
 /* ---------------------------------------------------------------- view -- */
@@ -272,16 +279,20 @@ struct replay {
     u64 seq;                /* of the last record applied, or begun */
     bool whole;             /* and it is complete */
     bool shadow;            /* without the turn: nothing is allocated */
+    bool plain;             /* small puts and deletions: open_frames */
     struct log_position at; /* behind it */
 };
 
 static void replay_begin(struct replay *r, u64 seq)
 {
+    u64 after;
     head_mark(r->e, &r->mark);
     head_view(r->e, &r->view, seq);
     if (r->shadow) {
         r->e->work.may_write = false;
         r->view.freeze = NULL;
+    } else if (r->plain && version_open(r->e, &after)) {
+        r->e->work.open_after = after;
     }
     r->open = true;
 }
@@ -420,10 +431,12 @@ static void shadow_abandon(struct env *e, struct view *view)
 
 int head_replay(struct env *e, const struct log_position *at,
                 const struct log_position *end, struct txn_head *last,
-                bool shadow)
+                enum head_replays what)
 {
     struct replay r = {.e = e, .seq = e->head.seq, .whole = true,
-                       .shadow = shadow, .batch.log = &e->log};
+                       .shadow = what == HEAD_SHADOW,
+                       .plain = what == HEAD_BLIND,
+                       .batch = {.log = &e->log, .cold = e->file_is_cold}};
     struct log_scan scan;
     struct log_frame frame;
     int rc = 0;
@@ -438,8 +451,9 @@ int head_replay(struct env *e, const struct log_position *at,
     }
     log_scan_end(&scan);
     if (rc == LUGE_NOTFOUND) rc = r.open ? replay_land(&r) : 0;
+    e->file_is_cold = r.batch.cold;
     redo_end(&r.batch);
-    if (r.open && !shadow) head_abandon(e, &r.view, &r.mark);
+    if (r.open && !r.shadow) head_abandon(e, &r.view, &r.mark);
     else if (r.open) shadow_abandon(e, &r.view);
     return rc;
 }
@@ -497,10 +511,11 @@ int head_find_end(struct env *e, const struct log_position *at, u64 seq,
 
 /* ------------------------------------------------------------- refresh -- */
 
-static bool head_is_ours(const struct env *e, const struct txn_head *h)
+/* Since our last version nobody has published, or gone on from it elsewhere. */
+bool head_goes_on(const struct env *e, const struct txn_head *h)
 {
     const struct txn_arena *a = e->arena;
-    return e->head.seq == h->seq && e->head.base == h->publication &&
+    return e->head.seq && e->head.base == h->publication &&
            a->work_owner == e->share.seat + 1 && a->work_serial == e->serial;
 }
 
@@ -523,20 +538,25 @@ static void adopt_published(struct env *e, const struct txn_head *h)
     e->head_pin_known = false;
 }
 
-/* The one who flipped may have died before he told. */
+/* The one who flipped may have died before he told: the words ... */
 static void tell_again(struct env *e, const struct txn_head *h)
 {
     struct share_memory *m = e->share.m;
+    if (atomic_load(&m->committed) >= h->seq) return;
+    /* Whether it asked for durability is not known: assume so. */
+    share_raise(&m->last_full, h->seq);
+    share_raise(&m->special, h->special_seq);
+    share_raise(&m->committed, h->seq);
+}
+
+/* ... and what is published, which is e->head now. */
+static void publish_again(struct env *e, const struct txn_head *h)
+{
     struct txn_arena *a = e->arena;
     u64 n = atomic_load(&a->ring_count);
     if (!n || atomic_load(&a->ring[(n - 1) % VERSION_RING].base) !=
                   h->publication)
         version_publish(e, &e->head);
-    if (atomic_load(&m->committed) < h->seq) {
-        /* Whether it asked for durability is not known: assume so. */
-        share_raise(&m->last_full, h->seq);
-        share_raise(&m->committed, h->seq);
-    }
 }
 
 /* A replay may have frozen something: its numbers are taken. */
@@ -548,28 +568,49 @@ static int tell_publication(struct env *e)
     return head_flip(e, &next, false);
 }
 
+/* Replay what landed behind e->head, in the log's file all of it. */
+static int replay_rest(struct env *e, const struct txn_head *now,
+                       enum head_replays what)
+{
+    struct log_position from = e->head.log;
+    struct txn_head last = *now;
+    int rc = 0;
+    if (e->head.seq < now->seq)
+        rc = head_replay(e, &from, &now->log, &last, what);
+    if (!rc && e->head.seq != now->seq)
+        rc = CORRUPT("the log ends at record %llu, not at %llu",
+                     (unsigned long long)e->head.seq,
+                     (unsigned long long)now->seq);
+    return rc ? rc : tell_publication(e);
+}
+
+static int go_on(struct env *e)
+{
+    tell_again(e, env_head(e));
+    if (e->head.seq == env_head(e)->seq) return 0;
+    int rc = tail_settle(e);
+    if (rc) return rc;
+    struct txn_head now = *env_head(e);
+    return replay_rest(e, &now, HEAD_BLIND);
+}
+
 static int refresh(struct env *e)
 {
-    struct txn_head now, last;
+    struct txn_head now;
     int rc = 0;
     if (share_turn_stolen(&e->share)) rc = takeover_theft(e);
     if (rc) return rc;
-    if (head_is_ours(e, env_head(e))) return 0;
+    if (head_goes_on(e, env_head(e))) return go_on(e);
     e->end_unsure = true;
     rc = tail_settle(e);
     if (!rc) rc = forget_lineage(e);
     if (!rc) rc = takeover_space(e);
     if (rc) return rc;
-    now = last = *env_head(e);
+    now = *env_head(e);
     adopt_published(e, &now);
+    publish_again(e, &now);
     tell_again(e, &now);
-    if (now.published < now.seq)
-        rc = head_replay(e, &now.published_log, &now.log, &last, false);
-    if (!rc && e->head.seq != now.seq)
-        rc = CORRUPT("the log ends at record %llu, not at %llu",
-                     (unsigned long long)e->head.seq,
-                     (unsigned long long)now.seq);
-    if (!rc) rc = tell_publication(e);
+    rc = replay_rest(e, &now, HEAD_ALL);
     if (rc) e->head.seq = 0; /* the next one begins anew */
     return rc;
 }
@@ -603,8 +644,22 @@ static int take_turn(struct env *e, u32 wait_ms, enum share_turn_how *how)
     }
 }
 
+/* Nothing was left half done.  Of the last commit all were told, then. */
+static bool may_stay_behind(struct env *e, enum share_turn_how how)
+{
+    return how == SHARE_TURN_TAKEN && !share_turn_stolen(&e->share) &&
+           atomic_load(&e->share.m->committed) == env_head(e)->seq;
+}
+
+struct head_may {
+    head_may_fn *fn;
+    const void *context;
+    bool behind;
+};
+
 /* *robbed: we were stopped meanwhile, and the turn is another's. */
-static int take_head(struct env *e, u32 wait_ms, bool *robbed)
+static int take_head(struct env *e, u32 wait_ms, struct head_may *may,
+                     bool *robbed)
 {
     enum share_turn_how how;
     int rc = take_turn(e, wait_ms, &how);
@@ -615,7 +670,12 @@ static int take_head(struct env *e, u32 wait_ms, bool *robbed)
         atomic_store(&e->share.m->turn_long, 0);
         (void)share_reap(&e->share);
     }
-    rc = refresh(e);
+    if (atomic_load(&e->arena->appending) ||
+        atomic_load(&e->arena->current) != e->flipped)
+        e->end_unsure = true;                              /* tail.c, A5 */
+    may->behind = may->fn && may_stay_behind(e, how) &&
+                  may->fn(e, may->context);
+    rc = may->behind ? 0 : refresh(e);
     if (!rc) return 0;
     *robbed = !share_turn_mine(&e->share);
     head_release_turn(e);
@@ -623,15 +683,30 @@ static int take_head(struct env *e, u32 wait_ms, bool *robbed)
 }
 
 /* Who is robbed before anything has begun begins anew: nobody need know. */
-int head_take_turn(struct env *e, u32 wait_ms)
+static int take_usable(struct env *e, u32 wait_ms, struct head_may *may)
 {
     bool robbed;
     int rc;
     do {
         rc = env_usable(e);
         if (rc) return rc;
-        rc = take_head(e, wait_ms, &robbed);
+        rc = take_head(e, wait_ms, may, &robbed);
     } while (robbed);
+    return rc;
+}
+
+int head_take_turn(struct env *e, u32 wait_ms)
+{
+    struct head_may never = {0};
+    return take_usable(e, wait_ms, &never);
+}
+
+int head_take_turn_unless(struct env *e, u32 wait_ms, head_may_fn *may,
+                          const void *context, bool *behind)
+{
+    struct head_may m = {may, context, false};
+    int rc = take_usable(e, wait_ms, &m);
+    *behind = m.behind;
     return rc;
 }
 
@@ -648,6 +723,7 @@ static int catch_up_with_turn(struct env *e)
 {
     int rc = head_take_turn(e, CATCH_UP_MS);
     if (rc) return rc;
+    blind_missed(e);
     bool unpublished = !(e->head.order & 1);
     bool shared = atomic_load(&e->share.m->attached) > 1;
     if (unpublished && shared) rc = publish_head(e);
@@ -679,7 +755,8 @@ static int shadow_build(struct env *e, u32 slot, bool *fits)
     adopt_published(e, &now);
     version_add(e, &e->head);
     if (now.published < now.seq)
-        rc = head_replay(e, &now.published_log, &now.log, &last, true);
+        rc = head_replay(e, &now.published_log, &now.log, &last,
+                         HEAD_SHADOW);
     if (rc) e->head.seq = 0;
     return rc;
 }
@@ -732,6 +809,7 @@ int head_catch_up(struct env *e, u32 slot)
 {
     struct share_memory *m = e->share.m;
     bool fits = true;
+    share_raise(&m->wanted, atomic_load(&m->committed));
     int rc = catch_up_with_turn(e);
     if (rc == LUGE_BUSY) rc = settled(e);
     if (rc == LUGE_BUSY) rc = catch_up_alone(e, slot, &fits);

@@ -74,7 +74,8 @@ static int list_taken(struct env *e, struct taken_list *list,
     u8 name[LUGE_NAME_SIZE_MAX];
     size_t prefix = sizeof KEEP_SNAPSHOT_PREFIX - 1, size = prefix;
     struct luge_txn *txn;
-    int rc = txn_begin(e, LUGE_READ, &txn);
+    /* A policy may be a little old. */
+    int rc = txn_begin(e, LUGE_READ | TXN_BLIND, &txn);
     if (rc) return rc;
     memcpy(name, KEEP_SNAPSHOT_PREFIX, prefix);
     rc = keep_find_policy(&txn->view, policy);

@@ -185,7 +185,7 @@ static void describe_head(const struct superblock *s, struct txn_head *h)
 static void describe_memory(struct env *e, const struct superblock *s)
 {
     struct share_memory *m = e->share.m;
-    m->committed = m->durable = m->shown = s->seq;
+    m->committed = m->durable = m->shown = m->special = s->seq;
     m->checkpoint = m->floor = s->publication;
     m->synced_segment = s->log.segment;
 }
@@ -260,7 +260,7 @@ static int replay_all(struct env *e)
     times[1] = now_us();
     if (!rc) log_sync_start(&e->log, start.segment, &end);
     if (!rc) read_ahead(e, o->bytes);
-    if (!rc) rc = head_replay(e, &start, &end, &last, false);
+    if (!rc) rc = head_replay(e, &start, &end, &last, HEAD_ALL);
     times[2] = now_us();
     if (!rc) rc = log_remove_after(&e->log, last.log.segment);
     if (!rc && atomic_load(&e->share.m->in_doubt))
@@ -286,7 +286,7 @@ static int replay_all(struct env *e)
     }
     if (!rc) {
         struct share_memory *m = e->share.m;
-        m->committed = m->durable = m->shown = last.seq;
+        m->committed = m->durable = m->shown = m->special = last.seq;
         m->synced_segment = last.log.segment;
         m->log_oldest = last.log_oldest;
     }

@@ -12,6 +12,7 @@
 #include "txn/redo.h"
 
 enum {
+    FEW_OPS = 32,       /* are not worth a look */
     ASK_OPS = 512,      /* leaves of so many operations are asked for at once */
     COLD_BYTES = 64 << 10,      /* read for one such group: not in memory */
     FILL_OPS = 8192,    /* so many take frames enough to be worth a thread */
@@ -86,29 +87,36 @@ static void ask(const struct redo *b, struct view *v, size_t from, size_t end)
 }
 
 /* Before operation I, the first of its group.  Where nothing must be read to
- * ask would cost a system call for each leaf. */
+ * ask would cost a system call for each leaf; so the group before has to have
+ * read some, or the replay before. */
 static void look_ahead(struct redo *b, struct view *v, size_t i)
 {
     u64 now = os_thread_read_bytes();
-    if (b->cold) {
-        ask(b, v, i + ASK_OPS, i + 2 * ASK_OPS);
-    } else if (i && now - b->read_bytes > COLD_BYTES) {
-        b->cold = true;
-        ask(b, v, i, i + 2 * ASK_OPS);
-    }
+    bool asked = i && b->cold;
+    if (i && now - b->read_bytes > COLD_BYTES) b->cold = true;
+    if (b->cold) ask(b, v, asked ? i + ASK_OPS : i, i + 2 * ASK_OPS);
     b->read_bytes = now;
+}
+
+static void look_back(struct redo *b)
+{
+    size_t last = (b->count - 1) % ASK_OPS + 1;
+    u64 bytes = os_thread_read_bytes() - b->read_bytes;
+    b->cold = bytes > COLD_BYTES * last / ASK_OPS;
 }
 
 static int apply_each(struct redo *b, struct view *v)
 {
+    bool looks = b->count >= FEW_OPS;
     int rc = 0;
     for (size_t i = 0; i < b->count && !rc; i++) {
         const struct redo_op *op = &b->ops[i];
-        if (i % ASK_OPS == 0 && b->count > ASK_OPS) look_ahead(b, v, i);
+        if (i % ASK_OPS == 0 && looks) look_ahead(b, v, i);
         if (i + 1 < b->count && !compare_keys(op, op + 1)) continue;  /* B1 */
         rc = view_apply(v, &(struct op){op->kind, op->tree, op->key,
                                         op->value});
     }
+    if (looks) look_back(b);
     return rc;
 }
 

@@ -30,7 +30,8 @@ struct redo {
     struct redo_op *ops;
     size_t count, capacity;
     bool sorted;                        /* so far, and no key twice */
-    bool cold;                          /* the file is not in memory */
+    bool cold;                          /* the file is not in memory: the last
+                                           group of operations had to read */
     u64 read_bytes;                     /* by this thread, at the last look */
 };
 

@@ -126,18 +126,31 @@ int tail_settle(struct env *e)
     return rc ? rc : head_flip(e, &next, false);
 }
 
-int tail_take_turn(struct env *e, u32 wait_ms)
+static int take_settled(struct env *e, u32 wait_ms, head_may_fn *may)
 {
-    bool robbed;
+    bool robbed, behind;
     int rc;
     do {
-        rc = head_take_turn(e, wait_ms);
+        rc = head_take_turn_unless(e, wait_ms, may, NULL, &behind);
         if (rc) return rc;
         rc = tail_settle(e);
         robbed = rc && !share_turn_mine(&e->share);
         if (rc) head_release_turn(e);
     } while (robbed);
     return rc;
+}
+
+int tail_take_turn(struct env *e, u32 wait_ms)
+{
+    return take_settled(e, wait_ms, NULL);
+}
+
+/* For the log's file no version is needed. */
+static bool may_always(struct env *e, const void *context)
+{
+    (void)e;
+    (void)context;
+    return true;
 }
 
 /* Whoever takes the turn for long does it first: so look again now and then. */
@@ -149,7 +162,7 @@ int tail_flush(struct env *e, u64 seq)
     while (rc == LUGE_BUSY) {
         head_copy(e, &now);
         if (now.written_seq >= min_u64(seq, now.seq)) return 0;
-        rc = tail_take_turn(e, FLUSH_LOOK_MS);
+        rc = take_settled(e, FLUSH_LOOK_MS, may_always);
         waited_ms += FLUSH_LOOK_MS;
         if (rc == LUGE_BUSY && waited_ms > e->options.busy_timeout_ms)
             return rc;

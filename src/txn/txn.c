@@ -187,12 +187,28 @@ static void begin_view(struct luge_txn *txn, const struct version *v)
     txn->pinned = true;
 }
 
-static int begin_pinned(struct luge_txn *txn)
+static int begin_pinned(struct luge_txn *txn, bool blind)
 {
     struct version v;
-    int rc = version_pin(txn->env, txn->slot, &v);
+    int rc = version_pin(txn->env, txn->slot, &v, blind, &txn->begun_seq);
     if (!rc) begin_view(txn, &v);
+    txn->blind = blind;
     return rc;
+}
+
+/* What it will read is of its beginning, or later. */
+static int open_eyes(struct luge_txn *txn)
+{
+    txn->blind = false;
+    if (txn->version.seq >= txn->begun_seq) {
+        version_looked(txn->env, txn->slot, &txn->version);
+        return 0;
+    }
+    version_unpin(txn->env, txn->slot);
+    txn->pinned = false;
+    view_end(&txn->view);
+    int rc = begin_pinned(txn, false);
+    return rc ? txn_fail(txn, rc) : 0;
 }
 
 int txn_begin(struct env *e, unsigned flags, struct luge_txn **result)
@@ -203,10 +219,11 @@ int txn_begin(struct env *e, unsigned flags, struct luge_txn **result)
     if (rc) return rc;
     txn->flags = flags;
     txn->writes = (flags & (LUGE_WRITE | LUGE_TURN)) != 0;
-    txn->turn = txn->pinned = txn->private_view = false;
+    txn->turn = txn->pinned = txn->private_view = txn->blind = false;
     txn->failed = 0;
     txn->applied = (struct ops_mark){0};
-    rc = flags & LUGE_TURN ? begin_turn(txn) : begin_pinned(txn);
+    rc = flags & LUGE_TURN ? begin_turn(txn)
+                           : begin_pinned(txn, (flags & TXN_BLIND) != 0);
     if (rc) {
         give_idle(txn);
         return rc;
@@ -224,6 +241,7 @@ static int take_reader(struct env *e, struct luge_txn **result)
     if (rc) return rc;
     txn->flags = LUGE_READ;
     txn->writes = txn->turn = txn->pinned = txn->private_view = false;
+    txn->blind = false;
     txn->failed = 0;
     txn->applied = (struct ops_mark){0};
     *result = txn;
@@ -433,7 +451,7 @@ int txn_commit(struct luge_txn *txn, u64 *seq)
 {
     struct env *e = txn->env;
     int rc = txn_usable(txn);
-    *seq = txn->version.seq;
+    *seq = txn_seq(txn);
     if (rc) {
         if (rc != LUGE_FORKED) txn_abort(txn);
         return rc;
@@ -466,7 +484,7 @@ int txn_renew(struct luge_txn *txn)
     txn->view.frozen_count = 0;
     txn->pinned = false;
     txn->changes++;
-    rc = begin_pinned(txn);
+    rc = begin_pinned(txn, false);
     return rc ? txn_fail(txn, rc) : 0;
 }
 
@@ -505,8 +523,12 @@ static int apply_rest(struct luge_txn *txn)
 int txn_view(struct luge_txn *txn, struct view **view)
 {
     *view = &txn->view;
-    if (!txn_validates(txn) || txn->ops.count == txn->applied.count) return 0;
-    return apply_rest(txn);
+    if (!txn_validates(txn)) return 0;
+    if (txn->blind) {
+        int rc = open_eyes(txn);
+        if (rc) return rc;
+    }
+    return txn->ops.count == txn->applied.count ? 0 : apply_rest(txn);
 }
 
 int txn_add(struct luge_txn *txn, const struct op *op)

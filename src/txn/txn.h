@@ -34,6 +34,9 @@ struct luge_txn {
     int failed;                 /* X2: the code, or 0 */
     u32 slot;                   /* SHARE_NO_SLOT: none yet */
     bool pinned, writes, turn, private_view;
+    bool blind;                 /* nothing was read but of the catalog, and the
+                                   version may be older than its begin */
+    u64 begun_seq;              /* what was shown then */
     bool view_stays;            /* the view is one of `version`, to be read */
     struct version version;
     struct view view;
@@ -57,6 +60,11 @@ struct luge_txn {
                                    (store/); or NULL */
 };
 
+/* FLAGS of luge_begin, and TXN_BLIND.  WRITE: what it reads may be of later
+ * than its begin, for it is chosen when it first reads; if it only writes it
+ * need not be made (blind.c).  READ: it wants the newest catalog, whatever
+ * else. */
+enum { TXN_BLIND = 1 << 30 };
 int txn_begin(struct env *e, unsigned flags, struct luge_txn **txn);
 /* A read transaction on the very version that OF reads. */
 int txn_begin_beside(const struct luge_txn *of, struct luge_txn **txn);
@@ -94,6 +102,11 @@ static inline int txn_usable(struct luge_txn *txn)
         return fail(txn->failed, "an earlier step of this transaction failed; "
                     "it can only be aborted");
     return 0;
+}
+/* The newest commit that TXN reads, at least if it has not read yet. */
+static inline u64 txn_seq(const struct luge_txn *txn)
+{
+    return txn->blind ? txn->begun_seq : txn->version.seq;
 }
 /* Remember reads, if they will be validated. */
 static inline bool txn_validates(const struct luge_txn *txn)

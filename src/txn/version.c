@@ -126,18 +126,29 @@ static bool still_there(struct env *e, const struct version *v)
                v->seq;
 }
 
+/* Who only writes need know no more than which trees there are. */
+static bool will_do(const struct env *e, const struct version *v, u64 want,
+                    bool blind)
+{
+    return v->seq >= want ||
+           (blind && v->seq >= atomic_load(&e->share.m->special));
+}
+
 /* NOTFOUND: there is none yet, or it passed meanwhile: once more. */
-static int try_pin(struct env *e, u32 slot, struct version *v)
+static int try_pin(struct env *e, u32 slot, struct version *v, bool blind,
+                   u64 *newest)
 {
     struct share_memory *m = e->share.m;
     u64 want = atomic_load(&m->shown);
-    if (!choose(e, want, v) || v->seq < want) {
+    *newest = want;
+    if (!choose(e, want, v) || !will_do(e, v, want, blind)) {
         int rc = head_catch_up(e, slot);
         return rc ? rc : LUGE_NOTFOUND;
     }
     atomic_store_explicit(&e->pins[slot].order, v->order,
                           memory_order_relaxed);
     atomic_store_explicit(&m->slots[slot].seq, v->seq, memory_order_relaxed);
+    if (!blind) version_looked(e, slot, v);
     atomic_store_explicit(&m->slots[slot].pin, v->base,
                           memory_order_relaxed);                  /* E2 */
     atomic_thread_fence(memory_order_seq_cst);
@@ -146,14 +157,15 @@ static int try_pin(struct env *e, u32 slot, struct version *v)
     return LUGE_NOTFOUND;
 }
 
-static int pin_patiently(struct env *e, u32 slot, struct version *v)
+static int pin_patiently(struct env *e, u32 slot, struct version *v,
+                         bool blind, u64 *newest)
 {
     u64 end = os_monotonic_ns() +
               (u64)e->options.busy_timeout_ms * 1000000;
     int rc = LUGE_NOTFOUND;
     atomic_fetch_add(&e->pinning, 1);
     for (u32 i = 0; rc == LUGE_NOTFOUND; i++) {
-        rc = try_pin(e, slot, v);
+        rc = try_pin(e, slot, v, blind, newest);
         if (rc != LUGE_NOTFOUND || i < TRIES_SOON) continue;
         os_sleep_us(TRY_NAP_US);
         if (os_monotonic_ns() > end)
@@ -164,12 +176,20 @@ static int pin_patiently(struct env *e, u32 slot, struct version *v)
     return rc;
 }
 
-int version_pin(struct env *e, u32 slot, struct version *v)
+int version_pin(struct env *e, u32 slot, struct version *v, bool blind,
+                u64 *newest)
 {
     int rc = LUGE_NOTFOUND;
     for (u32 i = 0; i < TRIES_ALONE && rc == LUGE_NOTFOUND; i++)
-        rc = try_pin(e, slot, v);
-    return rc == LUGE_NOTFOUND ? pin_patiently(e, slot, v) : rc;
+        rc = try_pin(e, slot, v, blind, newest);
+    return rc == LUGE_NOTFOUND ? pin_patiently(e, slot, v, blind, newest)
+                               : rc;
+}
+
+void version_looked(struct env *e, u32 slot, const struct version *v)
+{
+    atomic_store_explicit(&e->share.m->slots[slot].looked, v->seq,
+                          memory_order_relaxed);
 }
 
 void version_unpin(struct env *e, u32 slot)
@@ -248,7 +268,7 @@ static u64 newest_pin(struct env *e)
 bool version_open(struct env *e, u64 *after)
 {
     if ((e->head.order & 1) || atomic_load(&e->pinning) ||
-        atomic_load(&e->share.m->shown) != e->head.seq ||
+        atomic_load(&e->share.m->shown) < e->head.seq ||
         newest_pin(e) >= e->head.order)
         return false;
     e->floor_before = atomic_load(&e->floor);
