@@ -14,7 +14,8 @@
 #include "txn/lineage.h"
 
 enum {
-    STAGING_BYTES = 64 << 10,
+    STAGING_BYTES = 1 << 20,    /* 7.8 M records/s, 7.4 with 64 KiB
+                                   (load-sorted) */
     RECLAIM_RUNS_MIN = 512,
     MOVE_SLICE_PAGES = 1024,    /* moved in one turn: 4 MiB */
 };
