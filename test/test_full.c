@@ -6,8 +6,11 @@
  * Not here: a file-size limit, a disk filled little by little (test_open), the
  * simulated one (crash_sim).
  */
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "rig.h"
 
@@ -158,6 +161,46 @@ static int who_reads_needs_none(struct rig *r)
     return 0;
 }
 
+static int sits_idle(struct rig *r)
+{
+    luge_db *db;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    for (;;) pause();
+}
+
+/* Commits that only the log had are made a version, for the others as well; but
+ * ours does not hang on that there is room for theirs. */
+static int reads_beside_another(struct rig *r)
+{
+    enum { MANY = 120 };
+    struct luge_stats stats = {0};
+    char key[16];
+    luge_db *db;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    CHILD_ANSWERS(0, luge_checkpoint(db));
+    pid_t idle = fork();
+    if (!idle) _exit(sits_idle(r));
+    while (stats.processes < 2) CHILD_ANSWERS(0, luge_stat(db, &stats));
+    for (int i = 0; i < MANY; i++) {
+        sprintf(key, "%d", i);
+        struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str(key),
+                             luge_bytes_of(large, 200)};
+        CHILD_ANSWERS(0, luge_apply(db, LUGE_TXN_ASYNC, &op, 1));
+    }
+    CHILD_ANSWERS(0, luge_stat(db, &stats));
+    CHILD_MUST(stats.commits_blind);
+    CHILD_ANSWERS(0, fill_up(r));
+    for (int i = 0; i < MANY; i++) {
+        sprintf(key, "%d", i);
+        CHILD_MUST(!is_there(db, key));
+    }
+    CHILD_MUST(!kill(idle, SIGKILL));
+    CHILD_MUST(waitpid(idle, NULL, 0) == idle);
+    CHILD_ANSWERS(0, luge_check(db, NULL, NULL));
+    (void)luge_close(db);
+    return 0;
+}
+
 /* A record larger than a segment has one made to measure, which is not kept for
  * what comes. */
 static void the_log_of_a_large_value(void **state)
@@ -218,6 +261,12 @@ static void reading_needs_no_room(void **state)
     run(state, who_reads_needs_none);
 }
 
+static void reading_beside_another(void **state)
+{
+    CHILD_WITH_THREADS();
+    run(state, reads_beside_another);
+}
+
 #define CLOSED(test)                                                          \
     cmocka_unit_test_setup_teardown(test, rig_setup_closed, rig_teardown)
 
@@ -225,7 +274,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLOSED(too_large_a_transaction), CLOSED(too_large_and_a_kill),
-        CLOSED(reading_needs_no_room), CLOSED(the_log_of_a_large_value),
+        CLOSED(reading_needs_no_room), CLOSED(reading_beside_another),
+        CLOSED(the_log_of_a_large_value),
     };
     return cmocka_run_group_tests_name("full", tests, NULL, NULL);
 }

@@ -106,6 +106,28 @@ static void an_asynchronous_one_is_shown_at_once(void **state)
     assert_int_equal(s->wrong, 0);
 }
 
+/* What only the log has is made a version in the middle of a sync, and behind
+ * it what may not be shown yet (txn/blind.c). */
+static void what_is_behind_a_sync_hides_nothing(void **state)
+{
+    enum { MANY = 300 };
+    struct scene *s = *state;
+    struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("k"),
+                         luge_str("old")};
+    struct luge_stats stats;
+    for (int i = 0; i < MANY; i++)
+        assert_int_equal(luge_apply(s->db, LUGE_TXN_ASYNC, &op, 1), 0);
+    s->before = "old";
+    op.value = luge_str("new");
+    assert_int_equal(luge_apply(s->db, LUGE_TXN_FULL, &op, 1), 0);
+    assert_int_equal(luge_stat(s->db, &stats), 0);
+    assert_true(stats.commits_blind > MANY / 2);
+    assert_int_equal(s->looks, 1);
+    assert_int_equal(s->wrong, 0);
+    s->before = NULL;
+    assert_true(shows(s, LUGE_READ, "new"));
+}
+
 /* In the middle of a sync, somebody who has the turn reads what it is for. */
 static void peek(void *context, const char *call, const char *path)
 {
@@ -166,6 +188,7 @@ int main(void)
         SCENE(an_asynchronous_one_is_shown_at_once),
         SCENE(a_sync_that_fails_shows_nothing),
         SCENE(what_the_turn_saw_is_durable),
+        SCENE(what_is_behind_a_sync_hides_nothing),
     };
     return cmocka_run_group_tests_name("shown", tests, NULL, NULL);
 }

@@ -968,6 +968,45 @@ static void the_first_read_chooses(void **state)
     now_holds(r, LUGE_MAIN, "mine", "1");
 }
 
+/* A tree that it was told of goes before it first reads: it runs again, and
+ * hears of that where it puts. */
+struct vanishing {
+    struct rig *r;
+    luge_tree tree;
+    int runs, put_rc;
+};
+
+static int put_and_look_beside(luge_txn *txn, void *context)
+{
+    struct vanishing *v = context;
+    luge_bytes value;
+    v->put_rc = luge_put(txn, v->tree, luge_str("k"), luge_str("v"));
+    if (v->runs++ == 0) {
+        luge_txn *other = begin(v->r, LUGE_WRITE);
+        fine(luge_tree_drop(other, v->tree));
+        put(other, LUGE_MAIN, "k", "after the drop");
+        fine(luge_commit(other));
+    }
+    int rc = luge_get(txn, LUGE_MAIN, luge_str("k"), &value);
+    return rc ? rc : v->put_rc;
+}
+
+static void a_tree_goes_before_the_first_read(void **state)
+{
+    struct rig *r = *state;
+    struct vanishing v = {.r = r};
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    fine(luge_tree_open(txn, luge_str("t"), LUGE_TREE_CREATE, &v.tree));
+    fine(luge_commit(txn));
+    struct luge_op op = {LUGE_OP_PUT, v.tree, luge_str("k"), luge_str("v")};
+    for (int i = 0; i < 300; i++)
+        fine(luge_apply(r->db, LUGE_TXN_ASYNC, &op, 1));
+    answers(LUGE_NOTREE, luge_transact(r->db, LUGE_TXN_ASYNC,
+                                       put_and_look_beside, &v));
+    assert_int_equal(v.runs, 2);
+    assert_int_equal(v.put_rc, LUGE_NOTREE);
+}
+
 int main(void)
 {
 #define WITH(test)                                                            \
@@ -986,6 +1025,7 @@ int main(void)
         CLOSED(a_large_transaction), WITH(a_transaction_may_move),
         WITH(errors_belong_to_threads), WITH(too_many_transactions),
         WITH(who_only_writes), WITH(the_first_read_chooses),
+        WITH(a_tree_goes_before_the_first_read),
     };
     return cmocka_run_group_tests_name("txn", tests, NULL, NULL);
 }

@@ -7,7 +7,8 @@
  *       detach; the kernel drops it when the process dies.  That lock, not a
  *       pid, says who lives.
  *   S2  Words below are changed by atomic operations only.  Everything larger
- *       lives in the arena (txn/env.h) and changes by one flip.
+ *       lives in the arena (txn/env.h) and changes by one flip, but for what
+ *       only the holder of the turn looks at.
  *   S3  The turn's owner is a seat.  A dead owner's turn is taken over; the
  *       turn of an owner that is stopped is stolen, and stays marked so until
  *       somebody has moved the arena out of the robbed one's reach.
@@ -147,7 +148,7 @@ struct share_memory {
     _Atomic u64 last_full;       /* newest commit that asked for durability */
     _Atomic u64 shown;           /* newest seq a reader may see */
     _Atomic u64 special;         /* txn_head.special_seq */
-    _Atomic u64 wanted;          /* newest committed when somebody had to wait
+    _Atomic u64 missed;          /* newest committed when somebody had to wait
                                     for a version to read */
     _Atomic u64 floor;           /* older publications are unreachable */
     _Atomic u64 synced_segment;  /* log segments before it are durable */
@@ -165,7 +166,7 @@ struct share_memory {
 
     /* --- counters for people --- */
     _Atomic u64 commits, conflicts, syncs, checkpoints, takeovers, thefts;
-    _Atomic u64 blind;           /* of the commits: txn/blind.c */
+    _Atomic u64 blind_commits;   /* txn/blind.c */
     u8 pad5[8];
     _Atomic u64 sync_us[LUGE_HISTOGRAM], group[LUGE_HISTOGRAM];
     _Atomic u64 rate_at_ns, rate_commits, rate;

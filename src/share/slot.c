@@ -1,9 +1,9 @@
 /* share/slot.c -- the pins of readers.
  *
  * A reader stores the seq it reads into its slot, then makes sure with a full
- * fence that the version was still reachable (txn/begin.c).  The one who frees
- * pages raises floor, fences, and only then collects the pins.  Either the
- * reader sees the new floor or the collector sees the pin.
+ * fence that the version was still reachable (txn/version.c).  The one who
+ * frees pages raises floor, fences, and only then collects the pins.  Either
+ * the reader sees the new floor or the collector sees the pin.
  * Not here: which version a reader chooses.
  */
 #include <stdlib.h>
@@ -64,7 +64,7 @@ u32 share_pins(struct share *s, u64 *pins)
     return unique;
 }
 
-/* A slot keeps the seq of its last reader when he has gone. */
+/* `looked` stays when the reader has gone. */
 bool share_read_since(const struct share *s, u64 seq, bool others)
 {
     u32 high = atomic_load(&s->m->slots_high);

@@ -77,7 +77,7 @@ int luge_stat(luge_db *db, struct luge_stats *stats)
     stats->conflicts = m->conflicts;
     stats->syncs = m->syncs;
     stats->checkpoints = m->checkpoints;
-    stats->commits_blind = m->blind;
+    stats->commits_blind = m->blind_commits;
     stats->takeovers = m->takeovers + m->thefts;
     stats->processes = m->attached;
     stats->log_since_checkpoint_bytes = now.log_total - now.checkpoint_total;

@@ -3,10 +3,10 @@
  * With others attached a commit publishes, so that they find the newest version
  * at once: four or five pages for 100 bytes.  But many of them only follow the
  * log (a viewer, a worker that waits), or sleep.  If nobody else has begun to
- * read or to write for PATIENCE commits, we keep pages to ourselves as if we
- * were alone, and publish now and then:
+ * read for a while (patience.c), we keep pages to ourselves as if we were
+ * alone, and publish now and then:
  *   - whoever comes to look finds the log ahead of what is published, takes the
- *     turn and replays (head.c), which is bounded (blind_is_far);
+ *     turn and replays (head.c), which is bounded (patience_is_far);
  *   - that ends our lineage, so we learn of it and publish each commit again,
  *     for longer than the last time if he came soon.
  * All of it is a guess about costs: whether it is right or wrong, everybody
@@ -26,5 +26,5 @@ bool audience_looks(struct env *e, const struct ops *ops)
     /* What is taken, for a fork say, and not flipped, is set aside if another
      * takes the turn (takeover.c). */
     return !patience_unseen(e, &a->patience, true) || env_space_moved(e) ||
-           blind_is_far(h, h->published, &h->published_log, ops);
+           patience_is_far(h, h->published, &h->published_log, ops);
 }

@@ -16,35 +16,18 @@
  */
 #include "txn/env.h"
 
-enum {
-#ifdef LUGE_HARD
-    FAR_COMMITS = 8,
-#else
-    FAR_COMMITS = 256,          /* that only the log has */
-#endif
-    FAR_BYTES = 32 << 10,       /* of the log, with this commit's: large batches
-                                   are dearer to replay than to apply */
-};
-
 void blind_missed(struct env *e)
 {
-    struct patience *p = &e->arena->blind;
-    if (p->unseen) patience_end(e, p, atomic_load(&e->share.m->wanted));
-}
-
-bool blind_is_far(const struct txn_head *h, u64 seq,
-                  const struct log_position *at, const struct ops *ops)
-{
-    return h->seq - seq >= FAR_COMMITS || h->log.segment != at->segment ||
-           h->log.offset - at->offset + ops->bytes > FAR_BYTES;
+    struct patience *p = &e->arena->readers;
+    if (p->unseen) patience_end(e, p, atomic_load(&e->share.m->missed));
 }
 
 /* Who waits for the turn to catch up may wait long while we take it again and
  * again: so we make his version ourselves. */
-static bool is_wanted(struct env *e)
+static bool is_missed(struct env *e)
 {
-    return atomic_load_explicit(&e->share.m->wanted, memory_order_relaxed) >
-           e->arena->blind.from;
+    return atomic_load_explicit(&e->share.m->missed, memory_order_relaxed) >
+           e->arena->readers.from;
 }
 
 static bool is_too_far(struct env *e, const struct ops *ops)
@@ -52,20 +35,20 @@ static bool is_too_far(struct env *e, const struct ops *ops)
     const struct txn_head *h = env_head(e);
     bool alone = atomic_load(&e->share.m->attached) <= 1;
     bool ours = head_goes_on(e, h);
-    if (ours && blind_is_far(h, e->head.seq, &e->head.log, ops)) return true;
+    if (ours && patience_is_far(h, e->head.seq, &e->head.log, ops)) return true;
     /* Others would begin from what is published. */
     return !(ours && alone) &&
-           blind_is_far(h, h->published, &h->published_log, ops);
+           patience_is_far(h, h->published, &h->published_log, ops);
 }
 
 bool blind_may(struct env *e, const void *context)
 {
-    const struct blind *commit = context;
-    struct patience *p = &e->arena->blind;
+    const struct blind_commit *commit = context;
+    struct patience *p = &e->arena->readers;
     if (commit->base_seq < env_head(e)->special_seq) return false; /* B2 */
     if (!patience_unseen(e, p, false)) return false;
     bool far = is_too_far(e, commit->ops);
-    if (is_wanted(e)) blind_missed(e);
+    if (is_missed(e)) blind_missed(e);
     else if (far && share_read_since(&e->share, p->shown, false))
         patience_end(e, p, env_head(e)->seq);
     return p->unseen && !far;

@@ -141,9 +141,10 @@ static int append_and_flip(struct env *e, struct txn_head *next,
 
 static void landed(struct env *e, const struct txn_head *next)
 {
-    atomic_fetch_add_explicit(&e->share.m->commits, 1, memory_order_relaxed);
+    struct share_memory *m = e->share.m;
+    atomic_fetch_add_explicit(&m->commits, 1, memory_order_relaxed);
     /* A watch opened meanwhile looks at the head behind its first store. */
-    if (atomic_load(&e->share.m->watches_high)) (void)tail_settle(e);
+    if (atomic_load(&m->watches_high)) (void)tail_settle(e);
     wake_for_checkpoint(e, next);
 }
 
@@ -185,25 +186,28 @@ static int commit_blind(struct env *e, struct ops *ops, unsigned log_flags,
                         u64 *seq)
 {
     struct txn_head next = next_head(e, ops);
+    struct share_memory *m = e->share.m;
     int rc = append_and_flip(e, &next, NULL, ops, log_flags);
     if (rc) return rc;
     head_tell(e, next.seq, log_flags);
-    atomic_fetch_add_explicit(&e->share.m->blind, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&m->blind_commits, 1, memory_order_relaxed);
     landed(e, &next);
     *seq = next.seq;
     return 0;
 }
 
 /* A commit that only changes some values, and that nobody can watch doing it,
- * copies nothing that an earlier one has copied.  If it fails halfway, the head
- * is made again from the log: so not with what is likely to fail. */
+ * copies nothing that an earlier one has copied.  It must be shown at once: the
+ * version before it is gone.  If it fails halfway, the head is made again from
+ * the log: so not with what is likely to fail. */
 static void open_frames(struct env *e, const struct ops *ops,
                         unsigned log_flags)
 {
     u64 after;
     if (ops->special || ops->count > OPEN_OPS_MAX || e->failed_open ||
-        !(tail_may_take(e, log_flags) || audience_absent(e)))
+        log_flags & LOG_FULL)
         return;
+    if (!tail_may_take(e, log_flags) && !audience_absent(e)) return;
     if (version_open(e, &after)) e->work.open_after = after;
 }
 
@@ -233,10 +237,10 @@ static int apply_and_land(struct env *e, struct ops *ops, unsigned log_flags,
 int commit_ops(struct env *e, struct ops *ops, const struct reads *reads,
                const struct version *base, unsigned log_flags, u64 *seq)
 {
-    struct blind blind = {ops, base->seq};
+    struct blind_commit blind = {ops, base->seq};
     head_may_fn *may = ops->special || reads->content ? NULL : blind_may;
     bool behind;
-    int rc = head_take_turn_unless(e, e->options.busy_timeout_ms, may, &blind,
+    int rc = head_take_turn_lazily(e, e->options.busy_timeout_ms, may, &blind,
                                    &behind);
     if (rc) return rc;
     if (behind) {

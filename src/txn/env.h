@@ -81,7 +81,7 @@ struct txn_head {
     u64 log_oldest;                     /* oldest segment kept */
     u64 log_tainted;                    /* newest a robbed writer may write */
     u64 special_seq;                    /* no later commit did more than put
-                                           and delete */
+                                           small values and delete */
     u64 log_total;                      /* bytes ever appended */
     u64 checkpoint_total;               /* of them before the checkpoint */
     struct space_state space;           /* as of `published` */
@@ -109,7 +109,7 @@ struct txn_arena {
     u64 work_serial;                    /* and which of them */
     struct txn_head heads[2];
     struct space_state work;            /* the holder's working copy */
-    struct patience blind;
+    struct patience readers;            /* blind.c.  TURN */
     _Atomic u64 ring_count;             /* versions ever published */
     struct txn_ring_entry ring[VERSION_RING];
 };
@@ -309,9 +309,11 @@ int env_usable(struct env *e);
 /* --- version.c: choosing, pinning, forgetting --- */
 
 /* Pin in SLOT the newest version that may be shown, number *newest.  Catches up
- * if it must; BLIND: not if an older one has the same trees. */
-int version_pin(struct env *e, u32 slot, struct version *v, bool blind,
+ * if it must; OLDER: not if an older one has the same trees. */
+int version_pin(struct env *e, u32 slot, struct version *v, bool older,
                 u64 *newest);
+/* Is what may be shown in one of the rings? */
+bool version_is_there(struct env *e);
 /* What was pinned so is read after all. */
 void version_looked(struct env *e, u32 slot, const struct version *v);
 void version_unpin(struct env *e, u32 slot);
@@ -349,7 +351,7 @@ int head_take_turn(struct env *e, u32 wait_ms);
  * as it is: *behind.  Then only the flipped head and the words of shared memory
  * are to be looked at, and nothing is to be taken of the space. */
 typedef bool head_may_fn(struct env *e, const void *context);
-int head_take_turn_unless(struct env *e, u32 wait_ms, head_may_fn *may,
+int head_take_turn_lazily(struct env *e, u32 wait_ms, head_may_fn *may,
                           const void *context, bool *behind);
 /* TURN: is e->head ours to go on from, with what landed since? */
 bool head_goes_on(const struct env *e, const struct txn_head *h);
@@ -397,8 +399,8 @@ int head_find_end(struct env *e, const struct log_position *at, u64 seq,
 /* TURN: apply the log from AT to END, which is the end of a record, to the
  * head.  *last gets the position, seq and time reached. */
 enum head_replays {
-    HEAD_ALL,               /* of what is published: anything */
-    HEAD_BLIND,             /* of our lineage: blind commits */
+    HEAD_ALL,
+    HEAD_IN_PLACE,          /* blind commits only, and all of them are shown */
     HEAD_SHADOW,            /* without the turn: head.c */
 };
 int head_replay(struct env *e, const struct log_position *at,
@@ -490,23 +492,24 @@ static inline bool audience_absent(const struct env *e)
 bool patience_unseen(struct env *e, struct patience *p, bool others);
 /* TURN: somebody came at commit SEQ. */
 void patience_end(struct env *e, struct patience *p, u64 seq);
+/* Much landed between AT, behind commit SEQ, and the head, with OPS: who comes
+ * would notice. */
+bool patience_is_far(const struct txn_head *h, u64 seq,
+                     const struct log_position *at, const struct ops *ops);
 
 /* --- blind.c --- */
 
 /* A commit of OPS, which read nothing but that its trees exist in BASE. */
-struct blind {
+struct blind_commit {
     const struct ops *ops;
     u64 base_seq;
 };
 
-/* TURN, e->head perhaps behind; CONTEXT is a struct blind: is nothing lost if
- * only the log gets it? */
+/* TURN, e->head perhaps behind, once for each commit; CONTEXT is a struct
+ * blind_commit: may the log alone get it? */
 bool blind_may(struct env *e, const void *context);
 /* TURN: somebody had to wait for what only the log had. */
 void blind_missed(struct env *e);
-/* Much landed between AT, behind commit SEQ, and the head, with OPS. */
-bool blind_is_far(const struct txn_head *h, u64 seq,
-                  const struct log_position *at, const struct ops *ops);
 
 /* --- tail.c: the end of the log that only shared memory has --- */
 

@@ -279,7 +279,7 @@ struct replay {
     u64 seq;                /* of the last record applied, or begun */
     bool whole;             /* and it is complete */
     bool shadow;            /* without the turn: nothing is allocated */
-    bool plain;             /* small puts and deletions: open_frames */
+    bool in_place;          /* if nobody looks: small puts and deletions */
     struct log_position at; /* behind it */
 };
 
@@ -291,7 +291,7 @@ static void replay_begin(struct replay *r, u64 seq)
     if (r->shadow) {
         r->e->work.may_write = false;
         r->view.freeze = NULL;
-    } else if (r->plain && version_open(r->e, &after)) {
+    } else if (r->in_place && version_open(r->e, &after)) {
         r->e->work.open_after = after;
     }
     r->open = true;
@@ -435,7 +435,7 @@ int head_replay(struct env *e, const struct log_position *at,
 {
     struct replay r = {.e = e, .seq = e->head.seq, .whole = true,
                        .shadow = what == HEAD_SHADOW,
-                       .plain = what == HEAD_BLIND,
+                       .in_place = what == HEAD_IN_PLACE,
                        .batch = {.log = &e->log, .cold = e->file_is_cold}};
     struct log_scan scan;
     struct log_frame frame;
@@ -591,7 +591,9 @@ static int go_on(struct env *e)
     int rc = tail_settle(e);
     if (rc) return rc;
     struct txn_head now = *env_head(e);
-    return replay_rest(e, &now, HEAD_BLIND);
+    /* Who may not see all of it needs the version that in place would go. */
+    bool all_shown = atomic_load(&e->share.m->shown) >= now.seq;
+    return replay_rest(e, &now, all_shown ? HEAD_IN_PLACE : HEAD_ALL);
 }
 
 static int refresh(struct env *e)
@@ -701,7 +703,7 @@ int head_take_turn(struct env *e, u32 wait_ms)
     return take_usable(e, wait_ms, &never);
 }
 
-int head_take_turn_unless(struct env *e, u32 wait_ms, head_may_fn *may,
+int head_take_turn_lazily(struct env *e, u32 wait_ms, head_may_fn *may,
                           const void *context, bool *behind)
 {
     struct head_may m = {may, context, false};
@@ -725,12 +727,13 @@ static int catch_up_with_turn(struct env *e)
     if (rc) return rc;
     blind_missed(e);
     bool unpublished = !(e->head.order & 1);
-    bool shared = atomic_load(&e->share.m->attached) > 1;
-    if (unpublished && shared) rc = publish_head(e);
-    /* Robbed: the reader looks again, at what the thief has made. */
-    if (rc && !share_turn_mine(&e->share)) rc = 0;
+    bool others = atomic_load(&e->share.m->attached) > 1 &&
+                  !audience_absent(e);
+    /* It is for them.  Our reader has what he needs, though the disk be full;
+     * if we were robbed he looks again, at what the thief has made. */
+    if (unpublished && others) (void)publish_head(e);
     head_release_turn(e);
-    return rc;
+    return 0;
 }
 
 /* A shadow: the log since the published version, replayed in this process's
@@ -809,12 +812,12 @@ int head_catch_up(struct env *e, u32 slot)
 {
     struct share_memory *m = e->share.m;
     bool fits = true;
-    share_raise(&m->wanted, atomic_load(&m->committed));
+    share_raise(&m->missed, atomic_load(&m->committed));
     int rc = catch_up_with_turn(e);
     if (rc == LUGE_BUSY) rc = settled(e);
     if (rc == LUGE_BUSY) rc = catch_up_alone(e, slot, &fits);
     if (!fits) rc = catch_up_patiently(e);
     u64 seq = atomic_load(&m->committed);
-    if (!rc && atomic_load(&m->shown) < seq) rc = commit_wait(e, seq);
+    if (!rc && !version_is_there(e)) rc = commit_wait(e, seq);
     return rc;
 }

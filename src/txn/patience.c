@@ -4,7 +4,8 @@
  *    ^--------------- somebody comes: patience_end --------'
  *
  * If he came soon, we wait twice as long before we look again: then it costs
- * him one catching up in so many commits.
+ * him one catching up in so many commits.  And what is left undone for him to
+ * catch up with is bounded.
  * Not here: what is left undone while nobody looks (audience.c, blind.c).
  */
 #include "txn/env.h"
@@ -12,11 +13,15 @@
 enum {
 #ifdef LUGE_HARD
     PATIENCE_MIN = 1,
+    FAR_COMMITS = 8,
 #else
     PATIENCE_MIN = 64,          /* commits */
+    FAR_COMMITS = 256,          /* to catch up with */
 #endif
     PATIENCE_MAX = 1024,
     WORTH_IT = 8,               /* so many times the patience */
+    FAR_BYTES = 32 << 10,       /* of the log, with this commit's: large batches
+                                   are dearer to replay than to apply */
 };
 
 static void ask_again_from_here(struct env *e, struct patience *p)
@@ -43,4 +48,11 @@ void patience_end(struct env *e, struct patience *p, u64 seq)
     else if (p->unseen) p->commits = min_u64(2 * p->commits, PATIENCE_MAX);
     p->unseen = 0;
     ask_again_from_here(e, p);
+}
+
+bool patience_is_far(const struct txn_head *h, u64 seq,
+                     const struct log_position *at, const struct ops *ops)
+{
+    return h->seq - seq >= FAR_COMMITS || h->log.segment != at->segment ||
+           h->log.offset - at->offset + ops->bytes > FAR_BYTES;
 }

@@ -9,10 +9,10 @@
  * one of 3.9 (put-async-t1, both cores busy).
  *   A1  Frames go to the tail only while this process is alone and nobody
  *       watches: then nobody reads the log's file.  Whoever comes to read it (a
- *       joining process, a validation, a watch, a checkpoint) or to sync it
- *       takes the turn first, and writes the tail to the file.  A record that
- *       somebody waits for goes there only while a sync is led: the next leader
- *       writes all that have gathered at once.
+ *       reader who replays, a validation, a watch, a checkpoint), to sync it or
+ *       to append to it takes the turn first, and writes the tail to the file.
+ *       A record that somebody waits for goes there only while a sync is led:
+ *       the next leader writes all that have gathered at once.
  *   A2  What is durable, is in the file: a sync covers `written`, not `log`.
  *   A3  Between `written` and `log` the tail is constant, whoever has the turn:
  *       it begins anew only behind a flip that has moved `written`.
@@ -56,7 +56,7 @@ static u8 *find_room(struct env *e, struct txn_head *next, u32 size)
         next->log.offset + need > next->tail_limit ||
         next->log.offset == LOG_DATA_AT)                           /* A6 */
         return NULL;
-    if (!at && e->end_unsure && log_goes_on(&e->log, &next->log))
+    if (e->end_unsure && log_goes_on(&e->log, &next->log))
         return NULL;                                               /* A5 */
     if (!at) {
         atomic_store(&m->tail.segment, segment);
@@ -131,7 +131,7 @@ static int take_settled(struct env *e, u32 wait_ms, head_may_fn *may)
     bool robbed, behind;
     int rc;
     do {
-        rc = head_take_turn_unless(e, wait_ms, may, NULL, &behind);
+        rc = head_take_turn_lazily(e, wait_ms, may, NULL, &behind);
         if (rc) return rc;
         rc = tail_settle(e);
         robbed = rc && !share_turn_mine(&e->share);

@@ -120,6 +120,9 @@ int takeover_space(struct env *e)
     if (env_space_moved(e) && owner && share_seat_lives(&e->share, owner - 1))
         rc = flip_kept(e, &next, owner);
     if (rc) return rc;
+    /* Whoever dies here leaves it to nobody: not to its owner before. */
+    a->work_owner = 0;
+    atomic_thread_fence(memory_order_release);
     a->work = next.space;
     own_space(e);
     if (e->space.limbo_count) space_flipped(&e->space);

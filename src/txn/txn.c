@@ -196,18 +196,25 @@ static int begin_pinned(struct luge_txn *txn, bool blind)
     return rc;
 }
 
-/* What it will read is of its beginning, or later. */
+/* What it will read is of its beginning, or later; but of one moment with the
+ * trees that it was told of. */
 static int open_eyes(struct luge_txn *txn)
 {
+    struct env *e = txn->env;
+    u64 before = txn->version.seq;
     txn->blind = false;
-    if (txn->version.seq >= txn->begun_seq) {
-        version_looked(txn->env, txn->slot, &txn->version);
+    if (before >= txn->begun_seq) {
+        version_looked(e, txn->slot, &txn->version);
         return 0;
     }
-    version_unpin(txn->env, txn->slot);
+    version_unpin(e, txn->slot);
     txn->pinned = false;
     view_end(&txn->view);
     int rc = begin_pinned(txn, false);
+    if (!rc && reads_any(&txn->reads) &&
+        atomic_load(&e->share.m->special) > before)
+        rc = fail(LUGE_CONFLICT, "another transaction changed more than values "
+                  "before this one began to read");
     return rc ? txn_fail(txn, rc) : 0;
 }
 

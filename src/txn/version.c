@@ -115,6 +115,13 @@ static bool choose(struct env *e, u64 want, struct version *v)
     return have || have_own;
 }
 
+bool version_is_there(struct env *e)
+{
+    struct version v;
+    u64 want = atomic_load(&e->share.m->shown);
+    return choose(e, want, &v) && v.seq >= want;
+}
+
 /* Was V still reachable when our pin became visible?  The ring is asked behind
  * the floor: when versions are forgotten, that goes back (version_close). */
 static bool still_there(struct env *e, const struct version *v)
@@ -128,27 +135,27 @@ static bool still_there(struct env *e, const struct version *v)
 
 /* Who only writes need know no more than which trees there are. */
 static bool will_do(const struct env *e, const struct version *v, u64 want,
-                    bool blind)
+                    bool older)
 {
     return v->seq >= want ||
-           (blind && v->seq >= atomic_load(&e->share.m->special));
+           (older && v->seq >= atomic_load(&e->share.m->special));
 }
 
 /* NOTFOUND: there is none yet, or it passed meanwhile: once more. */
-static int try_pin(struct env *e, u32 slot, struct version *v, bool blind,
+static int try_pin(struct env *e, u32 slot, struct version *v, bool older,
                    u64 *newest)
 {
     struct share_memory *m = e->share.m;
     u64 want = atomic_load(&m->shown);
     *newest = want;
-    if (!choose(e, want, v) || !will_do(e, v, want, blind)) {
+    if (!choose(e, want, v) || !will_do(e, v, want, older)) {
         int rc = head_catch_up(e, slot);
         return rc ? rc : LUGE_NOTFOUND;
     }
     atomic_store_explicit(&e->pins[slot].order, v->order,
                           memory_order_relaxed);
     atomic_store_explicit(&m->slots[slot].seq, v->seq, memory_order_relaxed);
-    if (!blind) version_looked(e, slot, v);
+    if (!older) version_looked(e, slot, v);
     atomic_store_explicit(&m->slots[slot].pin, v->base,
                           memory_order_relaxed);                  /* E2 */
     atomic_thread_fence(memory_order_seq_cst);
@@ -158,14 +165,14 @@ static int try_pin(struct env *e, u32 slot, struct version *v, bool blind,
 }
 
 static int pin_patiently(struct env *e, u32 slot, struct version *v,
-                         bool blind, u64 *newest)
+                         bool older, u64 *newest)
 {
     u64 end = os_monotonic_ns() +
               (u64)e->options.busy_timeout_ms * 1000000;
     int rc = LUGE_NOTFOUND;
     atomic_fetch_add(&e->pinning, 1);
     for (u32 i = 0; rc == LUGE_NOTFOUND; i++) {
-        rc = try_pin(e, slot, v, blind, newest);
+        rc = try_pin(e, slot, v, older, newest);
         if (rc != LUGE_NOTFOUND || i < TRIES_SOON) continue;
         os_sleep_us(TRY_NAP_US);
         if (os_monotonic_ns() > end)
@@ -176,13 +183,13 @@ static int pin_patiently(struct env *e, u32 slot, struct version *v,
     return rc;
 }
 
-int version_pin(struct env *e, u32 slot, struct version *v, bool blind,
+int version_pin(struct env *e, u32 slot, struct version *v, bool older,
                 u64 *newest)
 {
     int rc = LUGE_NOTFOUND;
     for (u32 i = 0; i < TRIES_ALONE && rc == LUGE_NOTFOUND; i++)
-        rc = try_pin(e, slot, v, blind, newest);
-    return rc == LUGE_NOTFOUND ? pin_patiently(e, slot, v, blind, newest)
+        rc = try_pin(e, slot, v, older, newest);
+    return rc == LUGE_NOTFOUND ? pin_patiently(e, slot, v, older, newest)
                                : rc;
 }
 
