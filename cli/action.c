@@ -64,6 +64,7 @@ static int change(struct call *c, const struct action *a)
     int rc, code = call_durability(c, &durability);
 
     if (!code) code = call_now(c);
+    if (!code && a->prepare) code = a->prepare(c);
     if (!code) code = call_open(c, 0);
     if (code) return code;
     rc = luge_transact(c->db, durability | LUGE_TURN, a->change, c);

@@ -180,6 +180,8 @@ struct action {
     int (*change)(luge_txn *txn, void *call); /* inside of luge_transact */
     int (*run)(struct call *call);            /* the database is open */
     const char *made; /* what call->made is, blanks between; NULL: nothing */
+    int (*prepare)(struct call *call); /* a change: before the database is
+                                          opened; an exit code; or NULL */
 };
 int call_action(struct call *c, const struct action *actions, size_t count);
 /* Argument NUMBER, counted from 0, as a number; an exit code. */

@@ -330,25 +330,21 @@ static int event_reset(luge_txn *txn, void *context)
 
 static const struct action actions[] = {
     {"append", 2, 3, "STREAM TYPE [PAYLOAD]", NULL, event_append, NULL,
-     "position version"},
-    {"read", 0, 1, "[STREAM]", event_read, NULL, NULL, NULL},
-    {"follow", 0, 1, "[STREAM]", NULL, NULL, event_follow, NULL},
-    {"streams", 0, 0, "", event_streams, NULL, NULL, NULL},
-    {"types", 0, 0, "", event_types, NULL, NULL, NULL},
-    {"state", 1, 2, "STREAM [VERSION]", event_state, NULL, NULL, NULL},
-    {"keep", 3, 3, "STREAM VERSION STATE", NULL, event_keep, NULL, NULL},
-    {"projections", 0, 0, "", event_projections, NULL, NULL, NULL},
-    {"reset", 2, 2, "PROJECTION POSITION", NULL, event_reset, NULL, NULL},
-    {"export", 0, 1, "[STREAM]", event_export, NULL, NULL, NULL},
-    {"import", 1, 1, "FILE", NULL, event_import, NULL, "position"},
+     "position version", NULL},
+    {"read", 0, 1, "[STREAM]", event_read, NULL, NULL, NULL, NULL},
+    {"follow", 0, 1, "[STREAM]", NULL, NULL, event_follow, NULL, NULL},
+    {"streams", 0, 0, "", event_streams, NULL, NULL, NULL, NULL},
+    {"types", 0, 0, "", event_types, NULL, NULL, NULL, NULL},
+    {"state", 1, 2, "STREAM [VERSION]", event_state, NULL, NULL, NULL, NULL},
+    {"keep", 3, 3, "STREAM VERSION STATE", NULL, event_keep, NULL, NULL, NULL},
+    {"projections", 0, 0, "", event_projections, NULL, NULL, NULL, NULL},
+    {"reset", 2, 2, "PROJECTION POSITION", NULL, event_reset, NULL, NULL, NULL},
+    {"export", 0, 1, "[STREAM]", event_export, NULL, NULL, NULL, NULL},
+    {"import", 1, 1, "FILE", NULL, event_import, NULL, "position",
+     event_import_read},
 };
 
 int verb_event(struct call *c)
 {
-    int code = 0;
-
-    if (c->count == 3 && !strcmp(call_text(c, 1), "import"))
-        code = event_import_read(c);
-    if (code) return code;
     return call_action(c, actions, sizeof(actions) / sizeof(actions[0]));
 }

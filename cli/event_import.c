@@ -8,8 +8,9 @@
  * position and version are not looked at: the events get new ones.
  *
  * All of it is appended, or nothing; what is wrong is said with its line.  The
- * file is read before the database is opened: who waits for a pipe keeps nobody
- * from writing.
+ * file is read, and its lines are looked at, before the database is opened: who
+ * waits for a pipe keeps nobody from writing, and a file that is no good makes
+ * no database.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -145,19 +146,32 @@ static const char *line_read(const json_t *object, struct line *l,
     return NULL;
 }
 
+/* What is wrong with a line, in luge's words.  *e is the line's memory. */
+static int line_parse(char *text, size_t size, struct line *l,
+                      struct luge_event *e, json_t **object)
+{
+    json_error_t error = {.text = ""};
+    const char *wrong;
+
+    *l = (struct line){.json = {NULL, 0}};
+    *object = object_of(text, size, l, &error);
+    wrong = *object ? line_read(*object, l, e) : error.text;
+    return wrong ? luge_fail(LUGE_CORRUPT, __FILE__, __LINE__, "%s", wrong) : 0;
+}
+
+/* TXN NULL: look whether it is an event, no more. */
 static int import_line(luge_txn *txn, const struct luge_events *events,
                        char *text, size_t size, struct call *c)
 {
-    struct line l = {.json = {NULL, 0}};
+    struct line l;
     struct luge_event e;
-    struct luge_event_place place;
-    json_error_t error = {.text = ""};
-    json_t *object = object_of(text, size, &l, &error);
-    const char *wrong = object ? line_read(object, &l, &e) : error.text;
-    int rc = wrong ? luge_fail(LUGE_CORRUPT, __FILE__, __LINE__, "%s", wrong)
-                   : luge_event_append(txn, events, l.stream.bytes,
-                                       LUGE_EVENT_ANY, &e, 1, &place);
+    struct luge_event_place place = {0};
+    json_t *object;
+    int rc = line_parse(text, size, &l, &e, &object);
 
+    if (!rc && txn)
+        rc = luge_event_append(txn, events, l.stream.bytes, LUGE_EVENT_ANY, &e,
+                               1, &place);
     if (!rc) c->made[0] = place.position;
     line_free(&l);
     json_decref(object);
@@ -166,12 +180,14 @@ static int import_line(luge_txn *txn, const struct luge_events *events,
 
 /* ----------------------------------------------------------- the file -- */
 
-static int lines_import(luge_txn *txn, struct call *c, const char *name,
-                        char *text, size_t size)
+/* All lines that have something on them. */
+static int lines_import(luge_txn *txn, const struct luge_events *events,
+                        struct call *c)
 {
-    struct luge_events events;
+    char *text = c->input;
+    size_t size = c->arguments[3].size;
     struct luge_error said;
-    int rc = event_store(c, txn, LUGE_TREE_CREATE, &events);
+    int rc = 0;
 
     for (size_t at = 0, number = 1; !rc && at < size; number++) {
         char *end = memchr(text + at, '\n', size - at);
@@ -179,36 +195,46 @@ static int lines_import(luge_txn *txn, struct call *c, const char *name,
         size_t blank = 0;
         while (blank < length && strchr(" \t\r", text[at + blank])) blank++;
         if (blank < length)
-            rc = import_line(txn, &events, text + at, length, c);
+            rc = import_line(txn, events, text + at, length, c);
         at += length + 1;
         if (!rc) continue;
         said = *luge_last_error();      /* luge_fail writes it anew */
-        luge_fail(rc, __FILE__, __LINE__, "%s, line %zu: %s", name, number,
-                  said.text);
+        luge_fail(rc, __FILE__, __LINE__, "%s, line %zu: %s", call_text(c, 2),
+                  number, said.text);
     }
     return rc;
 }
 
 int event_import(luge_txn *txn, void *call)
 {
-    struct call *c = call;
+    struct luge_events events;
+    int rc = event_store(call, txn, LUGE_TREE_CREATE, &events);
 
-    return lines_import(txn, c, call_text(c, 2), c->input,
-                        c->arguments[3].size);
+    return rc ? rc : lines_import(txn, &events, call);
 }
 
-int event_import_read(struct call *c)
+static int read_file(struct call *c)
 {
-    if (c->input) {             /* of standard input */
-        c->arguments[3] = c->arguments[2];
-        c->arguments[2] = luge_str("standard input");
-        return 0;
-    }
     FILE *file = fopen(call_text(c, 2), "rb");
     int rc = file ? call_input(c, file, SIZE_MAX, &c->arguments[3]) : LUGE_IO;
+
     if (rc)
         luge_fail(rc, __FILE__, __LINE__, "%s: %s", call_text(c, 2),
                   rc == LUGE_IO ? strerror(errno) : luge_error_text(rc));
     if (file) fclose(file);
+    return rc;
+}
+
+int event_import_read(struct call *c)
+{
+    int rc = 0;
+
+    if (c->input) {             /* of standard input */
+        c->arguments[3] = c->arguments[2];
+        c->arguments[2] = luge_str("standard input");
+    } else {
+        rc = read_file(c);
+    }
+    if (!rc) rc = lines_import(NULL, NULL, c);
     return rc ? say_error(rc) : 0;
 }

@@ -123,6 +123,8 @@ code "a file that is not there" 3 event import none.jsonl
 luge checksum db >after
 same "and nothing has changed" after before
 code "the same, where no database is" 3 luge event none import none.jsonl
+code "a line that is no good, where none is" 3 \
+    luge event none import wrong.jsonl
 is "makes none" "$(ls -d none 2>/dev/null)" ""
 
 # Who waits for a pipe does not keep the turn: a put goes through meanwhile.

@@ -481,20 +481,26 @@ int log_rewrite(struct log *log, u64 from, const struct log_position *at)
 
 /* ------------------------------------------------- making and removing -- */
 
-int log_prepare(struct log *log, u64 bytes)
+static int fill(struct os *os, struct os_file *file, u64 bytes)
+{
+    u8 *zeros = base_alloc_zero(PIECE_BYTES);
+    int rc = zeros ? 0 : NOMEM();
+    for (u64 at = 0; at < bytes && !rc; at += PIECE_BYTES)
+        rc = os->write(file, zeros, min_u64(PIECE_BYTES, bytes - at), at);
+    base_free(zeros);
+    return rc;
+}
+
+int log_prepare(struct log *log, u64 bytes, bool filled)
 {
     char path[PATH_BYTES];
     struct os_file *file = NULL;
     int rc = spare_path(log, path);
-    if (rc) return rc;
-    u8 *zeros = base_alloc_zero(PIECE_BYTES);
-    if (!zeros) return NOMEM();
-    rc = log->os->open(log->os, path, OS_WRITE | OS_CREATE, &file);
-    for (u64 at = 0; at < bytes && !rc; at += PIECE_BYTES)
-        rc = log->os->write(file, zeros, min_u64(PIECE_BYTES, bytes - at), at);
+    if (!rc) rc = log->os->open(log->os, path, OS_WRITE | OS_CREATE, &file);
+    if (!rc && filled) rc = fill(log->os, file, bytes);
+    else if (!rc) rc = log->os->allocate(file, 0, bytes);
     if (!rc) rc = log->os->sync(file);
     if (file) log->os->close(file);
-    base_free(zeros);
     return rc;
 }
 

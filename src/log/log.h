@@ -136,11 +136,11 @@ void log_sync_start(struct log *log, u64 from, const struct log_position *at);
  * left in doubt becomes durable in no other way. */
 int log_rewrite(struct log *log, u64 from, const struct log_position *at);
 
-/* Make a file "spare-SEAT" of BYTES: zero-filled and durable, so that a sync
- * later overwrites blocks (155 us) instead of adding some (235 us).  Each
- * process has its own: one that still writes zeros must not meet with another
- * that has put the file to use. */
-int log_prepare(struct log *log, u64 bytes);
+/* Make a file "spare-SEAT" of BYTES, durable; FILLED with zeros so that a sync
+ * later overwrites blocks (155 us) instead of adding some (235 us), at the cost
+ * of writing them twice.  Each process has its own: one that still writes zeros
+ * must not meet with another that has put the file to use. */
+int log_prepare(struct log *log, u64 bytes, bool filled);
 /* Make the spare, or a segment no longer needed, the ready segment NUMBER.
  * Needs the turn: nobody may begin NUMBER meanwhile. */
 int log_use_spare(struct log *log, u64 number);

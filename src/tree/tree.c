@@ -299,17 +299,42 @@ static int balance(struct page_work *w, struct page_head *parent, u32 at,
     return 0;
 }
 
-/* The bytes that the parent's child AT uses; all, if it would have to be read
- * from the device to know. */
+/* The bytes that the parent's child AT uses; none, if there is no such child or
+ * it would have to be read from the device to know. */
 static int used_beside(struct page_work *w, const struct page_head *parent,
                        u32 at, u32 *used)
 {
     const struct page_head *page = NULL;
+    *used = 0;
+    if (at > parent->count) return 0;           /* also of 0 - 1 */
     page_ref ref = node_child(parent, at);
-    *used = page_bytes(w->file);
     if (!page_is_private(ref) && !page_is_checked(w->file, ref)) return 0;
     int rc = walk_child(w->file, parent, at, &page);
     if (!rc) *used = node_used(page, page_bytes(w->file));
+    return rc;
+}
+
+/* The path's leaf and the neighbour right of it, or else the one left of it,
+ * share their items, if together they use more than LEAST and no more than MOST
+ * bytes.  *shared: the path is void. */
+static int share_beside(struct page_work *w, struct tree *t,
+                        const struct tree_path *path, u32 least, u32 most,
+                        bool *shared)
+{
+    struct page_head *parent = path->step[1].page;
+    u32 child = path->step[1].at, beside;
+    u32 used = node_used(path->step[0].page, page_bytes(w->file));
+    struct tree_cut up;
+    int rc = 0;
+    for (u32 i = 0; i < 2 && !rc && !*shared; i++) {
+        u32 left = child - i;                   /* with the right one first */
+        rc = used_beside(w, parent, i ? left : left + 1, &beside);
+        if (rc || !beside || used + beside <= least || used + beside > most)
+            continue;
+        *shared = true;
+        rc = balance(w, parent, left, &up);
+        if (!rc) rc = path_insert(w, t, path, 1, left, &up.cell);
+    }
     return rc;
 }
 
@@ -324,33 +349,26 @@ static bool leaf_is_full(const struct page_head *leaf, u32 bytes, u32 at,
            node_run_kind(node_run_next(leaf->run, at)) == RUN_NONE;
 }
 
-/* If the path's leaf is too full for CELL before slot AT, and a neighbour has
- * room, they share their items: a leaf is cut only between full ones, as in
- * Knuth's B*-tree.  It costs a put what a cut does, and random keys fill leaves
- * to 84 % instead of 71 % (docs/why/share.md).  *shared: the path is void. */
+/* The path's leaf is full: a neighbour that has room takes some of its items. A
+ * leaf is cut only between full ones, as in Knuth's B*-tree.  It costs a put
+ * what a cut does (docs/why/share.md).  *shared: the path is void. */
 static int leaf_share(struct page_work *w, struct tree *t,
-                      const struct tree_path *path, u32 at,
-                      const struct node_cell *cell, bool *shared)
+                      const struct tree_path *path, bool *shared)
 {
-    u32 bytes = page_bytes(w->file), beside;
-    struct page_head *leaf = path->step[0].page, *parent;
-    struct tree_cut up;
-    int rc = 0;
-    *shared = false;
-    if (path->depth < 2 || !leaf_is_full(leaf, bytes, at, cell)) return 0;
-    parent = path->step[1].page;
-    u32 child = path->step[1].at;
-    for (u32 i = 0; i < 2 && !rc && !*shared; i++) {
-        u32 left = child - i;                   /* with the right one first */
-        if (i > child || left == parent->count) continue;
-        rc = used_beside(w, parent, i ? left : left + 1, &beside);
-        if (rc || node_used(leaf, bytes) + beside > 2 * bytes - bytes / 4)
-            continue;
-        *shared = true;
-        rc = balance(w, parent, left, &up);
-        if (!rc) rc = path_insert(w, t, path, 1, left, &up.cell);
-    }
-    return rc;
+    u32 bytes = page_bytes(w->file);
+    return share_beside(w, t, path, 0, 2 * bytes - bytes / 7, shared);
+}
+
+/* KEY's leaf is one half of a cut between full ones: the one beside it gives to
+ * it, so that two have become three. */
+static int leaf_spread(struct page_work *w, struct tree *t, luge_bytes key)
+{
+    u32 bytes = page_bytes(w->file);
+    struct tree_path path;
+    bool shared = false;
+    int rc = path_change(w, t, key, &path);
+    return rc ? rc : share_beside(w, t, &path, bytes + bytes / 4,
+                                  2 * bytes - bytes / 4, &shared);
 }
 
 /* ----------------------------------------------------------------- trail -- */
@@ -410,18 +428,38 @@ static int drop_value(struct page_work *w, const struct page_head *leaf,
     return page_extent_drop(w, &extent);
 }
 
+/* Insert CELL, of KEY, before slot AT of the path's leaf.  *shared: first the
+ * leaf gave to a neighbour. */
+static int path_place(struct page_work *w, struct tree *t,
+                      struct tree_path *path, u32 at, luge_bytes key,
+                      const struct node_cell *cell, bool *shared)
+{
+    bool full = path->depth > 1 &&
+                leaf_is_full(path->step[0].page, page_bytes(w->file), at, cell);
+    int rc = 0;
+    *shared = false;
+    if (full) rc = leaf_share(w, t, path, shared);
+    if (!rc && *shared) rc = path_change(w, t, key, path);
+    if (rc) return rc;
+    if (*shared) (void)node_leaf_find(path->step[0].page, key, &at);
+    rc = path_insert(w, t, path, 0, at, cell);
+    return rc || !full || *shared ? rc : leaf_spread(w, t, key);
+}
+
+/* CELL, of KEY, in the place of what slot AT of the path's leaf has. */
 static int path_replace(struct page_work *w, struct tree *t,
-                        const struct tree_path *path, u32 at,
+                        struct tree_path *path, u32 at, luge_bytes key,
                         const struct node_cell *cell)
 {
     struct page_head *leaf = path->step[0].page;
+    bool shared;
     int rc = drop_value(w, leaf, at);
     if (rc || node_leaf_overwrite(leaf, at, cell)) return rc;
     u16 run = leaf->run;
     node_leaf_remove(leaf, at);
     leaf->run = 0;
-    rc = path_insert(w, t, path, 0, at, cell);
-    leaf->run = run;
+    rc = path_place(w, t, path, at, key, cell, &shared);
+    if (!rc && !shared) leaf->run = run;
     return rc;
 }
 
@@ -447,10 +485,7 @@ static int path_add(struct page_work *w, struct tree *t,
                     const struct node_cell *cell)
 {
     bool shared, last = is_last(path, at);
-    int rc = leaf_share(w, t, path, at, cell, &shared);
-    if (!rc && shared) rc = path_change(w, t, key, path);
-    if (!rc && shared) (void)node_leaf_find(path->step[0].page, key, &at);
-    if (!rc) rc = path_insert(w, t, path, 0, at, cell);
+    int rc = path_place(w, t, path, at, key, cell, &shared);
     if (!rc) t->count++;
     return rc || !last ? rc : trail_lay(w, t);
 }
@@ -485,7 +520,7 @@ int tree_put(struct page_work *w, struct tree *t, luge_bytes key,
     if (rc) return rc;
     if (node_leaf_find(path.step[0].page, key, &at)) {
         if (existed) *existed = true;
-        return path_replace(w, t, &path, at, &cell);
+        return path_replace(w, t, &path, at, key, &cell);
     }
     return path_add(w, t, &path, at, key, &cell);
 }

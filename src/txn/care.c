@@ -46,8 +46,12 @@ static int prepare_segment(struct env *e)
     rc = checkpoint_recycle(e);
     if (!rc) rc = log_exists(&e->log, now.log.segment + 1);
     if (rc != LUGE_NOTFOUND) return rc;
+    /* As long as nobody waits for a sync, it may take its time. */
+    u64 full = atomic_load(&e->share.m->last_full);
+    bool awaited = full != e->full_before;
+    e->full_before = full;
     rc = log_prepare(&e->log, min_u64(max_u64(bytes * 2, LOG_SEGMENT_MIN),
-                                      LOG_SEGMENT_MAX));
+                                      LOG_SEGMENT_MAX), awaited);
     if (!rc) rc = head_take_turn(e, e->options.busy_timeout_ms);
     if (rc) return rc;
     u64 next = env_head(e)->log.segment + 1;

@@ -268,6 +268,8 @@ struct env {
     _Atomic u32 care_stop;
     _Atomic u32 care_wants_checkpoint;
     u64 history_looked;                 /* log_total at the last look */
+    u64 full_before;                    /* share.last_full, when it last made a
+                                           segment of the log ready */
 };
 
 /* `current`: the generation above, counted from the first of this shared
