@@ -9,8 +9,8 @@
  *
  * All of it is appended, or nothing; what is wrong is said with its line.  The
  * file is read, and its lines are looked at, before the database is opened: who
- * waits for a pipe keeps nobody from writing, and a file that is no good makes
- * no database.
+ * waits for a pipe keeps nobody from writing, and a line that is no such object
+ * makes no database.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -692,11 +692,39 @@ static void test_fill(void **state)
         load(&l, 30000, 100, cases[i].key_of);
         now.step = i;
         must(l.totals.leaf_pages * NODE_KEYS_MAX >= 30000);
-            if (NODE_KEYS_MAX > 1000) must(fill_of(&l) >= cases[i].least);
+        if (NODE_KEYS_MAX > 1000) must(fill_of(&l) >= cases[i].least);
         else must(l.totals.leaf_pages * NODE_KEYS_MAX <= 30000 * 3);
         must(tree_clear(&l.work, &l.tree) == 0 && fake_live(l.file) == 0);
         fake_pages_free(l.file);
     }
+}
+
+static void put_sized(struct loaded *l, const char *key, size_t size)
+{
+    static const u8 value[2000];
+    must(tree_put(&l->work, &l->tree, luge_str(key), (luge_bytes){value, size},
+                  NULL) == 0);
+    must(tree_check(l->file, &l->tree, NULL, NULL, &l->totals) == 0);
+}
+
+/* A leaf that shares, and keeps just what it has, is full to the last byte with
+ * a shorter prefix than its keys have: made anew it would not fit. */
+static void test_share_of_a_full_leaf(void **state)
+{
+    struct loaded l = {.file = fake_pages_new(4096, 100, tree_page_validate)};
+    (void)state;
+    l.work = fake_work(l.file, true);
+    now.what = "share";
+    put_sized(&l, "b1", 1343);
+    put_sized(&l, "b2", 1343);
+    put_sized(&l, "c1", 1343);
+    put_sized(&l, "c2", 1343);
+    put_sized(&l, "a", 10);
+    must(tree_del(&l.work, &l.tree, luge_str("a")) == 0);
+    put_sized(&l, "b3", 1342);
+    put_sized(&l, "b15", 1000);
+    must(l.totals.count == 6);
+    fake_pages_free(l.file);
 }
 
 /* Values that change their sizes find room beside them, too. */
@@ -1412,6 +1440,7 @@ int main(void)
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_fill),
         cmocka_unit_test(test_fill_after_changes),
+        cmocka_unit_test(test_share_of_a_full_leaf),
         cmocka_unit_test(test_infix_tells_keys_apart),
         cmocka_unit_test(test_infix_of_any_size),
         cmocka_unit_test(test_shrink),

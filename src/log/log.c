@@ -500,6 +500,7 @@ int log_prepare(struct log *log, u64 bytes, bool filled)
     if (!rc && filled) rc = fill(log->os, file, bytes);
     else if (!rc) rc = log->os->allocate(file, 0, bytes);
     if (!rc) rc = log->os->sync(file);
+    if (rc && file) (void)log->os->resize(file, 0);     /* the disk is full */
     if (file) log->os->close(file);
     return rc;
 }

@@ -539,15 +539,22 @@ static void sim_advise(struct os *os, const u8 *at, u64 size,
     (void)advice;
 }
 
+/* As on ext4 and xfs, what is allocated and was never written is a hole. */
+static bool is_data(const struct sim *s, const struct sim_content *c, u64 page)
+{
+    const struct sim_page *p = content_page(c, page);
+    return p && p != s->family->zeros;
+}
+
 static void sim_data(struct os_file *file, u64 offset, u64 *from, u64 *to)
 {
     struct sim *s = sim_of(file->os);
     lock(s);
     const struct sim_content *c = &inode_now(file_of(file)->inode)->content;
     u64 page = offset / SIM_PAGE, end = round_up(c->size, SIM_PAGE) / SIM_PAGE;
-    while (page < end && !content_page(c, page)) page++;
+    while (page < end && !is_data(s, c, page)) page++;
     *from = page < end ? max_u64(offset, page * SIM_PAGE) : UINT64_MAX;
-    while (page < end && content_page(c, page)) page++;
+    while (page < end && is_data(s, c, page)) page++;
     *to = *from == UINT64_MAX ? UINT64_MAX : page * SIM_PAGE;
     unlock(s);
 }

@@ -195,6 +195,7 @@ int luge_sync(luge_db *db)
 {
     u64 start = slow_start(db);
     int rc = env_usable(&db->store->env);
+    atomic_store(&db->store->env.sync_awaited, true);
     if (!rc) rc = commit_sync(&db->store->env);
     return slow_end(db, start, "sync", 0, rc);
 }

@@ -4,8 +4,9 @@
  * first, so that a missing key changes nothing.  Then the change goes up again
  * as far as it must:
  *
- *     put:  leaf --overfull--> cut in two --> a separator and a child for the
- *           parent --> ... --> a new root above the old one
+ *     put:  leaf --overfull--> shared with a neighbour; or cut in two --> a
+ *           separator and a child for the parent --> ... --> a new root above
+ *           the old one; and a full neighbour gives to one half
  *     del:  leaf --under a quarter--> joined with a neighbour --> one child
  *           less in the parent --> ... --> a root of one child makes way
  *
@@ -293,7 +294,8 @@ static int balance(struct page_work *w, struct page_head *parent, u32 at,
     if (!cut) return CORRUPT("siblings that cannot be balanced");
     up->cell = (struct node_cell){.child = node_child(parent, at + 1)};
     up->cell.suffix = node_strip_separator(&s, cut, up->space);
-    node_build(left, bytes, &s, 0, cut);
+    /* What keeps just what it has may not fit if it is made anew. */
+    if (cut != left_copy->count) node_build(left, bytes, &s, 0, cut);
     node_build(right, bytes, &s, node_strip_right(&s, cut), s.count);
     node_branch_remove(parent, at, 1);
     return 0;
@@ -338,37 +340,47 @@ static int share_beside(struct page_work *w, struct tree *t,
     return rc;
 }
 
+static u32 leaf_room(const struct page_head *leaf, const struct node_cell *cell)
+{
+    u32 key = (u32)cell->suffix.size;
+    return NODE_LEAF_SLOT + NODE_LEAF_CELL + (u32)cell->value.size + key -
+           (u32)min_u64(leaf->prefix, key);
+}
+
 /* CELL, in the middle of keys, does not fit before slot AT. */
 static bool leaf_is_full(const struct page_head *leaf, u32 bytes, u32 at,
                          const struct node_cell *cell)
 {
-    u32 key = (u32)cell->suffix.size;
-    u32 room = NODE_LEAF_SLOT + NODE_LEAF_CELL + (u32)cell->value.size + key -
-               (u32)min_u64(leaf->prefix, key);
-    return node_used(leaf, bytes) + room > bytes &&
+    return node_used(leaf, bytes) + leaf_room(leaf, cell) > bytes &&
            node_run_kind(node_run_next(leaf->run, at)) == RUN_NONE;
 }
 
-/* The path's leaf is full: a neighbour that has room takes some of its items. A
- * leaf is cut only between full ones, as in Knuth's B*-tree.  It costs a put
- * what a cut does (docs/why/share.md).  *shared: the path is void. */
+/* What two leaves may use together so that sharing is worth it. */
+static u32 pair_most(u32 bytes)
+{
+    return 2 * bytes - bytes / 7;
+}
+
+/* The path's leaf is full: a neighbour that has room, and is in memory, takes
+ * some of its items, as in Knuth's B*-tree; if there is none, the leaf is cut.
+ * It costs a put what a cut does (docs/why/share.md).  *shared: the path is
+ * void. */
 static int leaf_share(struct page_work *w, struct tree *t,
                       const struct tree_path *path, bool *shared)
 {
-    u32 bytes = page_bytes(w->file);
-    return share_beside(w, t, path, 0, 2 * bytes - bytes / 7, shared);
+    return share_beside(w, t, path, 0, pair_most(page_bytes(w->file)), shared);
 }
 
-/* KEY's leaf is one half of a cut between full ones: the one beside it gives to
- * it, so that two have become three. */
-static int leaf_spread(struct page_work *w, struct tree *t, luge_bytes key)
+/* KEY's leaf is one half of a cut, which use no more than HALVES bytes: a full
+ * one beside it gives to it, so that two have become three. */
+static int leaf_spread(struct page_work *w, struct tree *t, luge_bytes key,
+                       u32 halves)
 {
-    u32 bytes = page_bytes(w->file);
     struct tree_path path;
     bool shared = false;
     int rc = path_change(w, t, key, &path);
-    return rc ? rc : share_beside(w, t, &path, bytes + bytes / 4,
-                                  2 * bytes - bytes / 4, &shared);
+    return rc ? rc : share_beside(w, t, &path, halves,
+                                  pair_most(page_bytes(w->file)), &shared);
 }
 
 /* ----------------------------------------------------------------- trail -- */
@@ -434,8 +446,9 @@ static int path_place(struct page_work *w, struct tree *t,
                       struct tree_path *path, u32 at, luge_bytes key,
                       const struct node_cell *cell, bool *shared)
 {
-    bool full = path->depth > 1 &&
-                leaf_is_full(path->step[0].page, page_bytes(w->file), at, cell);
+    const struct page_head *leaf = path->step[0].page;
+    u32 bytes = page_bytes(w->file), halves = bytes + leaf_room(leaf, cell);
+    bool full = path->depth > 1 && leaf_is_full(leaf, bytes, at, cell);
     int rc = 0;
     *shared = false;
     if (full) rc = leaf_share(w, t, path, shared);
@@ -443,7 +456,7 @@ static int path_place(struct page_work *w, struct tree *t,
     if (rc) return rc;
     if (*shared) (void)node_leaf_find(path->step[0].page, key, &at);
     rc = path_insert(w, t, path, 0, at, cell);
-    return rc || !full || *shared ? rc : leaf_spread(w, t, key);
+    return rc || !full || *shared ? rc : leaf_spread(w, t, key, halves);
 }
 
 /* CELL, of KEY, in the place of what slot AT of the path's leaf has. */

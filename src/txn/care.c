@@ -48,10 +48,11 @@ static int prepare_segment(struct env *e)
     if (rc != LUGE_NOTFOUND) return rc;
     /* As long as nobody waits for a sync, it may take its time. */
     u64 full = atomic_load(&e->share.m->last_full);
-    bool awaited = full != e->full_before;
-    e->full_before = full;
+    bool awaited = full != e->full_before || atomic_load(&e->sync_awaited);
     rc = log_prepare(&e->log, min_u64(max_u64(bytes * 2, LOG_SEGMENT_MIN),
                                       LOG_SEGMENT_MAX), awaited);
+    if (!rc) e->full_before = full;
+    if (!rc) atomic_store(&e->sync_awaited, false);
     if (!rc) rc = head_take_turn(e, e->options.busy_timeout_ms);
     if (rc) return rc;
     u64 next = env_head(e)->log.segment + 1;

@@ -442,8 +442,8 @@ static int drop_one(struct env *e, u64 spare, bool *needed)
     return rc;
 }
 
-/* What the time until the next checkpoint will recycle stays: to fill a new
- * segment with zeros first is to write the log twice. */
+/* What the time until the next checkpoint will recycle stays: a new segment has
+ * to find blocks, and if somebody waits for syncs it is written twice. */
 int checkpoint_tend_log(struct env *e)
 {
     u64 spare = e->has_gate ? 0 : e->options.checkpoint_bytes;

@@ -270,6 +270,7 @@ struct env {
     u64 history_looked;                 /* log_total at the last look */
     u64 full_before;                    /* share.last_full, when it last made a
                                            segment of the log ready */
+    _Atomic bool sync_awaited;          /* luge_sync was called since */
 };
 
 /* `current`: the generation above, counted from the first of this shared

@@ -818,6 +818,7 @@ int head_catch_up(struct env *e, u32 slot)
     if (rc == LUGE_BUSY) rc = catch_up_alone(e, slot, &fits);
     if (!fits) rc = catch_up_patiently(e);
     u64 seq = atomic_load(&m->committed);
-    if (!rc && !version_is_there(e)) rc = commit_wait(e, seq);
+    if (!rc && atomic_load(&m->shown) < seq && !version_is_there(e))
+        rc = commit_wait(e, seq);
     return rc;
 }
