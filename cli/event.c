@@ -329,19 +329,19 @@ static int event_reset(luge_txn *txn, void *context)
 /* ----------------------------------------------------------------- verb -- */
 
 static const struct action actions[] = {
-    {"append", 2, 3, "STREAM TYPE [PAYLOAD]", NULL, event_append, NULL,
-     "position version", NULL},
-    {"read", 0, 1, "[STREAM]", event_read, NULL, NULL, NULL, NULL},
-    {"follow", 0, 1, "[STREAM]", NULL, NULL, event_follow, NULL, NULL},
-    {"streams", 0, 0, "", event_streams, NULL, NULL, NULL, NULL},
-    {"types", 0, 0, "", event_types, NULL, NULL, NULL, NULL},
-    {"state", 1, 2, "STREAM [VERSION]", event_state, NULL, NULL, NULL, NULL},
-    {"keep", 3, 3, "STREAM VERSION STATE", NULL, event_keep, NULL, NULL, NULL},
-    {"projections", 0, 0, "", event_projections, NULL, NULL, NULL, NULL},
-    {"reset", 2, 2, "PROJECTION POSITION", NULL, event_reset, NULL, NULL, NULL},
-    {"export", 0, 1, "[STREAM]", event_export, NULL, NULL, NULL, NULL},
-    {"import", 1, 1, "FILE", NULL, event_import, NULL, "position",
-     event_import_read},
+    {"append", 2, 3, "STREAM TYPE [PAYLOAD]", .change = event_append,
+     .made = "position version"},
+    {"read", 0, 1, "[STREAM]", .look = event_read},
+    {"follow", 0, 1, "[STREAM]", .run = event_follow},
+    {"streams", 0, 0, "", .look = event_streams},
+    {"types", 0, 0, "", .look = event_types},
+    {"state", 1, 2, "STREAM [VERSION]", .look = event_state},
+    {"keep", 3, 3, "STREAM VERSION STATE", .change = event_keep},
+    {"projections", 0, 0, "", .look = event_projections},
+    {"reset", 2, 2, "PROJECTION POSITION", .change = event_reset},
+    {"export", 0, 1, "[STREAM]", .look = event_export},
+    {"import", 1, 1, "FILE", .change = event_import, .made = "position",
+     .prepare = event_import_read},
 };
 
 int verb_event(struct call *c)

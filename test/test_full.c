@@ -8,6 +8,7 @@
  */
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -164,6 +165,7 @@ static int who_reads_needs_none(struct rig *r)
 static int sits_idle(struct rig *r)
 {
     luge_db *db;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
     for (;;) pause();
 }
@@ -172,25 +174,28 @@ static int sits_idle(struct rig *r)
  * ours does not hang on that there is room for theirs. */
 static int reads_beside_another(struct rig *r)
 {
-    enum { MANY = 120 };
-    struct luge_stats stats = {0};
+    enum { FEW = 26, SIZE = 1000, BEFORE = 80 };
+    struct luge_stats stats = {0}, before;
+    struct luge_options o = {.durability = LUGE_ASYNC};
     char key[16];
     luge_db *db;
-    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    CHILD_ANSWERS(0, luge_open(r->path, &o, &db));
     CHILD_ANSWERS(0, luge_checkpoint(db));
     pid_t idle = fork();
     if (!idle) _exit(sits_idle(r));
     while (stats.processes < 2) CHILD_ANSWERS(0, luge_stat(db, &stats));
-    for (int i = 0; i < MANY; i++) {
+    for (int i = 0; i < BEFORE; i++) CHILD_ANSWERS(0, put_small(db, "a"));
+    CHILD_ANSWERS(0, fill_up(r));
+    CHILD_ANSWERS(0, luge_stat(db, &before));
+    for (int i = 0; i < FEW; i++) {
         sprintf(key, "%d", i);
         struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str(key),
-                             luge_bytes_of(large, 200)};
-        CHILD_ANSWERS(0, luge_apply(db, LUGE_TXN_ASYNC, &op, 1));
+                             luge_bytes_of(large, SIZE)};
+        CHILD_ANSWERS(0, luge_apply(db, 0, &op, 1));
     }
     CHILD_ANSWERS(0, luge_stat(db, &stats));
-    CHILD_MUST(stats.commits_blind);
-    CHILD_ANSWERS(0, fill_up(r));
-    for (int i = 0; i < MANY; i++) {
+    CHILD_MUST(stats.commits_blind > before.commits_blind);
+    for (int i = 0; i < FEW; i++) {
         sprintf(key, "%d", i);
         CHILD_MUST(!is_there(db, key));
     }

@@ -39,7 +39,7 @@ static int count_tree(void *context, u64 number, const struct tree *tree,
 static int count_trees(struct env *e, uint64_t *trees)
 {
     luge_txn *txn;
-    int rc = txn_begin(e, LUGE_READ, &txn);
+    int rc = txn_begin(e, LUGE_READ | TXN_BLIND, &txn);
     if (rc) return rc;
     rc = view_each(&txn->view, count_tree, trees);
     txn_abort(txn);
