@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "luge.h"
+#include "luge_compact.h"
 #include "luge_feed.h"
 
 enum { LOAD_BATCH = 10000, OPS_MAX = 4096 };
@@ -259,6 +260,11 @@ static int checkpoint(void *db)
     return luge_checkpoint(db) ? failed("luge_checkpoint") : 0;
 }
 
+static int settle(void *db)
+{
+    return luge_compact(db, NULL, NULL, NULL) ? failed("luge_compact") : 0;
+}
+
 static void version(char *text, size_t size)
 {
     snprintf(text, size, "%s", luge_version());
@@ -291,5 +297,5 @@ const struct engine engine_luge = {
     .keep_log = keep_log,
     .sync = sync_all,
     .checkpoint = checkpoint,
-    .settle = checkpoint,
+    .settle = settle,
 };

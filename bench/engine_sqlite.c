@@ -320,9 +320,15 @@ static int checkpoint(void *db)
     return checkpoint_as(db, SQLITE_CHECKPOINT_PASSIVE);
 }
 
-static int settle(void *db)
+static int write_back(void *db)
 {
     return checkpoint_as(db, SQLITE_CHECKPOINT_TRUNCATE);
+}
+
+static int settle(void *db)
+{
+    return execute(&((struct database *)db)->write, "VACUUM") ||
+           write_back(db) ? -1 : 0;
 }
 
 static int load(void *db, struct source *source)
@@ -332,7 +338,7 @@ static int load(void *db, struct source *source)
     int rc = run(c, BEGIN_WRITE);
 
     while (!rc && source->next(source, &op.key, &op.value)) rc = apply(c, &op);
-    return rc || run(c, COMMIT) || settle(db) ? -1 : 0;
+    return rc || run(c, COMMIT) || write_back(db) ? -1 : 0;
 }
 
 static void version(char *text, size_t size)

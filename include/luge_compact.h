@@ -6,6 +6,9 @@
  *   file system: the file keeps its length, and takes less of the disk.  Once
  *   three quarters of it are free, it becomes shorter.  luge_compact makes it
  *   so whatever is free, at once, while others read and write.
+ *   First, leaves that are not full (puts in no order leave them four fifths
+ *   full) become fewer that are, as after a load in order; on the way the file
+ *   may be larger by what that takes, 256 MiB at most.
  *   Pages at the end of the file move into free ones before it.  A writer waits
  *   for a slice of 4 MiB at most (or for one large value), some milliseconds.
  *   What does not move is what a fork or a snapshot shares: each such page has
@@ -29,6 +32,7 @@ struct luge_compacted {
     uint64_t before_bytes, after_bytes; /* the page file's length */
     uint64_t free_bytes;    /* of it, still free: among what does not move, or
                                freed meanwhile */
+    uint64_t packed_bytes;  /* leaves that were looked at to be made full */
     uint64_t moved_bytes;
     uint64_t slices;        /* for how many of them the turn was taken */
     uint64_t longest_us;    /* the longest that one of them held it */
@@ -36,7 +40,8 @@ struct luge_compacted {
 
 /* Give back what is free in DB's page file.  PROGRESS (may be NULL) is called
  * now and then; any answer but 0 ends the work, which is sound at any time, and
- * is returned.  *done (may be NULL) is filled in either case.
+ * is returned.  *done (may be NULL) is filled: after an error, as it was told
+ * last.
  * Blocks: for the device, and in proportion to all trees' pages, which are
  * walked.  Readers and writers go on, see above.
  * Errors: BUSY (another process checkpoints and does not end), READONLY, and as

@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #include "family.h"
+#include "luge_compact.h"
 #include "luge_fork.h"
 #include "luge_history.h"
 
@@ -637,8 +638,10 @@ static void step(struct run *r, bool live)
         return;
     } else if (kind < 90) {
         reader_step(r, &d);
-    } else if (kind < 95) {
+    } else if (kind < 93) {
         good(r, luge_checkpoint(r->db), "checkpoint");
+    } else if (kind < 95) {
+        good(r, luge_compact(r->db, NULL, NULL, NULL), "compact");
     } else if (kind < 98) {
         close_db(r);
         open_db(r);

@@ -900,7 +900,7 @@ static void kill_turn(struct twin *t, unsigned hand, struct dice *d)
     if (roll < 60 && txn && model_wrote(txn) && may_commit(t, txn))
         kill_in_commit(t, hand, slot, d);
     else if (roll < 75 && !turn_holder(t))
-        kill_in_step(t, hand, STEP_CHECKPOINT, d);
+        kill_in_step(t, hand, roll < 68 ? STEP_CHECKPOINT : STEP_COMPACT, d);
     else if (roll < 80 && !turn_holder(t))
         kill_in_step(t, hand, STEP_REOPEN, d);
     else bury(t, hand);
@@ -932,7 +932,8 @@ static void db_turn(struct twin *t, unsigned hand, struct dice *d)
     else if (t->order->processes > 1 && roll < 60) kill_turn(t, hand, d);
     else if (holder) head_check(t, d);
     else if (roll < 75) batch_step(t, hand, d);
-    else if (roll < 90) demand(t, STEP_CHECKPOINT, hand, 0, "luge_checkpoint");
+    else if (roll < 85) demand(t, STEP_CHECKPOINT, hand, 0, "luge_checkpoint");
+    else if (roll < 90) demand(t, STEP_COMPACT, hand, 0, "luge_compact");
     else reopen(t, hand, d);
 }
 

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "luge_compact.h"
 #include "luge_fork.h"
 #include "support.h"
 
@@ -217,6 +218,9 @@ static void db_step(struct hand *h, const struct step *s, struct outcome *o)
     case STEP_BATCH: o->rc = batch(h, s); break;
     case STEP_SYNC: o->rc = luge_sync(h->db); break;
     case STEP_CHECKPOINT: o->rc = luge_checkpoint(h->db); break;
+    case STEP_COMPACT:
+        o->rc = luge_compact(h->db, NULL, NULL, NULL);
+        break;
     case STEP_CHECK:
         o->rc = luge_check(h->db, on_defect, &text);
         if (text && !o->rc) o->rc = HAND_DISAGREES;

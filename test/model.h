@@ -67,7 +67,7 @@ luge_bytes blob_bytes(const struct blob *b);           /* NULL: no bytes */
     X(CHECKSUM)      /* number: luge_checksum */                              \
     /* of the database */                                                     \
     X(BATCH)         /* value: encoded pairs, see batch_next; flags */        \
-    X(SYNC) X(CHECKPOINT) X(CHECK) X(NEXT_ID) X(STAT)                         \
+    X(SYNC) X(CHECKPOINT) X(COMPACT) X(CHECK) X(NEXT_ID) X(STAT)              \
     X(CLOSE_BUSY)    /* luge_close while a transaction is open */             \
     X(REOPEN)        /* ends all transactions first; number: recovered */
 

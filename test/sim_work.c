@@ -527,7 +527,8 @@ bool work_step(struct work *w)
     else if (roll < 66) step_batch(w, &d);
     else if (roll < 74) step_id(w, &d);
     else if (roll < 80) step_durable(w, STEP_SYNC);
-    else if (roll < 89) step_durable(w, STEP_CHECKPOINT);
+    else if (roll < 87) step_durable(w, STEP_CHECKPOINT);
+    else if (roll < 89) step_durable(w, STEP_COMPACT);
     else if (roll < 94) step_reader(w);
     else step_reopen(w);
     w->step++;

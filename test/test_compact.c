@@ -135,6 +135,131 @@ static void large_values_move(void **state)
     fine(luge_check(r->db, NULL, NULL));
 }
 
+/* The same keys in an order that leaves leaves as full as chance does. */
+static void scatter(struct rig *r, const char *name, int count)
+{
+    luge_txn *txn = begin(r, LUGE_TURN | LUGE_TXN_ASYNC);
+    luge_tree tree = tree_make(txn, name);
+    char key[32], value[100];
+    for (int i = 0; i < count; i++) {
+        int n = (int)((uint64_t)i * 7919 % (uint64_t)count);
+        snprintf(key, sizeof key, "%08d", n);
+        pattern_fill(value, sizeof value, (uint64_t)n);
+        fine(luge_put(txn, tree, luge_str(key),
+                      luge_bytes_of(value, sizeof value)));
+    }
+    fine(luge_commit(txn));
+}
+
+static struct luge_tree_stats figures(struct rig *r, const char *name)
+{
+    struct luge_tree_stats stats;
+    luge_txn *txn = begin(r, LUGE_READ);
+    luge_tree tree;
+    fine(luge_tree_open(txn, luge_str(name), 0, &tree));
+    fine(luge_tree_stat(txn, tree, &stats));
+    luge_abort(txn);
+    return stats;
+}
+
+/* As a load in order leaves them, and again there is nothing to do. */
+static void leaves_become_full(void **state)
+{
+    enum { COUNT = 30000 };
+    struct rig *r = *state;
+    struct luge_compacted done;
+    fill(r, "in order", COUNT, 1, 100);
+    scatter(r, "scattered", COUNT);
+    uint64_t sum = checksum(r);
+    uint64_t least = figures(r, "in order").leaf_pages;
+    uint64_t before = figures(r, "scattered").leaf_pages;
+    assert_true(before > least * 11 / 10);
+    fine(luge_compact(r->db, NULL, NULL, &done));
+    fine(luge_check(r->db, NULL, NULL));
+    assert_int_equal(checksum(r), sum);
+    assert_true(done.packed_bytes > 0);
+    struct luge_tree_stats after = figures(r, "scattered");
+    assert_int_equal(after.count, COUNT);
+    /* parents of four leaves (make hard) leave one not full each */
+    bool tiny = least > COUNT / 8;
+    assert_true(after.leaf_pages <= (tiny ? before : least + least / 50));
+    fine(luge_compact(r->db, NULL, NULL, &done));
+    if (!tiny) assert_int_equal(done.packed_bytes, 0);
+    /* and nothing stands in the way of more */
+    scatter(r, "scattered", COUNT + 1000);
+    fine(luge_check(r->db, NULL, NULL));
+    rig_reopen(r);
+    fine(luge_check(r->db, NULL, NULL));
+}
+
+/* It would not become less while somebody else holds the old ones. */
+static void what_is_shared_is_not_packed(void **state)
+{
+    struct rig *r = *state;
+    struct luge_compacted done;
+    scatter(r, "scattered", 30000);
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    fine(luge_snapshot(txn, luge_str("scattered"), luge_str("kept")));
+    fine(luge_commit(txn));
+    fine(luge_compact(r->db, NULL, NULL, &done));
+    assert_int_equal(done.packed_bytes, 0);
+    txn = begin(r, LUGE_WRITE);
+    fine(luge_snapshot_drop(txn, luge_str("kept")));
+    fine(luge_commit(txn));
+    /* a reader sees what he saw, wherever it is */
+    luge_txn *reader = begin(r, LUGE_READ);
+    luge_tree tree;
+    luge_bytes value;
+    char expected[100];
+    fine(luge_tree_open(reader, luge_str("scattered"), 0, &tree));
+    fine(luge_compact(r->db, NULL, NULL, &done));
+    assert_true(done.packed_bytes > 0);
+    for (int i = 0; i < 30000; i += 7) {
+        char key[32];
+        snprintf(key, sizeof key, "%08d", i);
+        pattern_fill(expected, sizeof expected, (uint64_t)i);
+        fine(luge_get(reader, tree, luge_str(key), &value));
+        assert_int_equal(value.size, sizeof expected);
+        assert_memory_equal(value.data, expected, sizeof expected);
+    }
+    luge_abort(reader);
+    fine(luge_check(r->db, NULL, NULL));
+}
+
+/* Long keys that begin alike, and values of all sizes. */
+static void all_sizes_are_packed(void **state)
+{
+    struct rig *r = *state;
+    struct luge_compacted done;
+    static char value[9000];
+    uint64_t random = 20261129;
+    char key[512];
+    for (int round = 0; round < 20; round++) {
+        luge_txn *txn = begin(r, LUGE_TURN | LUGE_TXN_ASYNC);
+        luge_tree tree = tree_make(txn, "mixed");
+        for (int i = 0; i < 400; i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            int n = (int)(random >> 33) % 20000;
+            int size = snprintf(key, sizeof key, "%04d/%0*d", n % 97,
+                                4 + n % 300, n);
+            size_t bytes = random % 50 ? random % 400 : random % sizeof value;
+            pattern_fill(value, bytes, random);
+            if (n % 5 == round % 5)
+                (void)luge_del(txn, tree, luge_bytes_of(key, (size_t)size));
+            else
+                fine(luge_put(txn, tree, luge_bytes_of(key, (size_t)size),
+                              luge_bytes_of(value, bytes)));
+        }
+        fine(luge_commit(txn));
+        uint64_t sum = checksum(r);
+        uint64_t before = figures(r, "mixed").leaf_pages;
+        fine(luge_compact(r->db, NULL, NULL, &done));
+        fine(luge_check(r->db, NULL, NULL));
+        assert_int_equal(checksum(r), sum);
+        assert_true(figures(r, "mixed").leaf_pages <= before);
+    }
+}
+
 /* What snapshots and forks share stays; blocks come back all the same. */
 static void shared_pages_stay(void **state)
 {
@@ -229,6 +354,8 @@ int main(void)
         TEST(the_file_shrinks), TEST(holes_are_made_once),
         TEST(large_values_move), TEST(shared_pages_stay),
         TEST(patches_move), TEST(it_can_be_stopped),
+        TEST(leaves_become_full), TEST(what_is_shared_is_not_packed),
+        TEST(all_sizes_are_packed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,11 +18,6 @@ static bool beyond(page_ref ref, page_ref limit)
     return !page_is_private(ref) && ref >= limit;
 }
 
-static bool shared(page_ref ref, const struct page_head *node, u64 pinned)
-{
-    return !page_is_private(ref) && node->birth <= pinned;
-}
-
 /* Is the value in slot AT a large one that has to move? */
 static bool moves(const struct page_head *leaf, u32 at, page_ref limit,
                   u64 pinned, struct page_extent *extent)
@@ -39,7 +34,7 @@ struct look {
     struct page_file *file;
     page_ref limit;
     u64 pinned;
-    tree_beyond_fn fn;
+    tree_key_fn fn;
     void *context;
 };
 
@@ -59,7 +54,7 @@ static int look_at(const struct look *l, page_ref ref,
 {
     u8 space[LUGE_KEY_SIZE_MAX];
     int rc = 0;
-    if (shared(ref, node, l->pinned)) return 0;
+    if (walk_shared(ref, node, l->pinned)) return 0;
     for (u32 i = 0; node->level && i <= node->count && !rc; i++) {
         const struct page_head *child = NULL;
         rc = walk_child(l->file, node, i, &child);
@@ -71,13 +66,13 @@ static int look_at(const struct look *l, page_ref ref,
 }
 
 int tree_beyond(struct page_file *f, page_ref root, page_ref limit, u64 pinned,
-                tree_beyond_fn fn, void *context)
+                tree_key_fn fn, void *context)
 {
     const struct page_head *node = NULL, *patch;
     struct look l = {f, limit, pinned, fn, context};
     page_ref below;
     int rc = patch_open(f, root, &patch, &below);
-    if (rc || below == PAGE_NONE || (patch && shared(root, patch, pinned)))
+    if (rc || below == PAGE_NONE || (patch && walk_shared(root, patch, pinned)))
         return rc;
     if (patch && beyond(root, limit)) rc = fn(context, patch_key(patch, 0));
     if (!rc) rc = walk_root(f, below, &node);
@@ -146,7 +141,7 @@ static int move_below(struct move *m, page_ref *ref,
                       const struct page_head *node, luge_bytes key)
 {
     struct page_head *own;
-    if (shared(*ref, node, m->work->pinned)) return 0;
+    if (walk_shared(*ref, node, m->work->pinned)) return 0;
     int rc = node->level ? move_child(m, ref, node, key)
                          : move_values(m, ref, node);
     if (rc || !beyond(*ref, m->limit)) return rc;
@@ -163,7 +158,7 @@ int tree_move(struct page_work *w, struct tree *t, page_ref limit,
     page_ref below, old;
     int rc = patch_open(w->file, t->root, &patch, &below);
     if (rc || below == PAGE_NONE ||
-        (patch && shared(t->root, patch, w->pinned)))
+        (patch && walk_shared(t->root, patch, w->pinned)))
         return rc;
     old = below;
     rc = walk_root(w->file, below, &root);

@@ -102,7 +102,7 @@ static int release_node(const struct release *r, page_ref ref,
                         const struct page_head *n)
 {
     bool kept;
-    if (!page_is_private(ref) && n->birth <= r->pinned) return 0;  /* S2 */
+    if (walk_shared(ref, n, r->pinned)) return 0;                    /* S2 */
     int rc = is_kept(r, ref, n, &kept);
     if (rc || kept) return rc;
     for (u32 i = 0; n->level && i <= n->count && !rc; i++) {
@@ -133,7 +133,7 @@ int tree_release(struct page_work *w, page_ref root, page_ref kept)
     int rc = patch_open(w->file, root, &patch, &below);
     if (!rc) rc = patch_open(w->file, kept, &other, &r.kept);
     if (rc || !patch) return rc ? rc : release_root(&r, root);
-    if (!page_is_private(root) && patch->birth <= pinned) return 0;  /* S4 */
+    if (walk_shared(root, patch, pinned)) return 0;                  /* S4 */
     rc = release_root(&r, below);
     return rc ? rc : page_drop(w, root);
 }

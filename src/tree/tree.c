@@ -20,7 +20,7 @@
  * changes (patch.c), cursors, the prover.
  */
 #include "tree/patch.h"
-#include "tree/tree.h"
+#include "tree/path.h"
 #include "tree/walk.h"
 
 _Static_assert((int)NODE_LEVELS_MAX == (int)TREE_DEPTH_MAX, "node.h");
@@ -90,18 +90,8 @@ int tree_will_need(struct page_file *f, page_ref root, luge_bytes key,
 
 /* ----------------------------------------------------------------- paths -- */
 
-/* From the root to a leaf, by level: step[0] is the leaf's. */
-struct tree_path {
-    u32 depth;
-    struct {
-        struct page_head *page;
-        u32 at;                    /* of a branch: the child the path takes */
-    } step[TREE_DEPTH_MAX];
-};
-
-/* Child AT of N in a form that can be changed. */
-static int change_child(struct page_work *w, struct page_head *n, u32 at,
-                        struct page_head **child)
+int tree_change_child(struct page_work *w, struct page_head *n, u32 at,
+                      struct page_head **child)
 {
     page_ref old = node_child(n, at), ref = old;
     u32 level = n->level - 1u;
@@ -129,26 +119,26 @@ static int change_root(struct page_work *w, struct tree *t,
     return 0;
 }
 
-/* The path to KEY, every page of it changeable. */
-static int path_change(struct page_work *w, struct tree *t, luge_bytes key,
-                       struct tree_path *path)
+int tree_path_change(struct page_work *w, struct tree *t, luge_bytes key,
+                     u32 lowest, struct tree_path *path)
 {
     int rc = change_root(w, t, path);
-    for (u32 level = path->depth - 1; !rc && level > 0; level--) {
+    for (u32 level = path->depth - 1; !rc && level > lowest; level--) {
         struct page_head *n = path->step[level].page;
         u32 at = path->step[level].at = node_branch_find(n, key);
-        rc = change_child(w, n, at, &path->step[level - 1].page);
+        rc = tree_change_child(w, n, at, &path->step[level - 1].page);
     }
     return rc;
 }
 
-/* ------------------------------------------------------------------- put -- */
+/* The path to KEY, every page of it changeable. */
+static int path_change(struct page_work *w, struct tree *t, luge_bytes key,
+                       struct tree_path *path)
+{
+    return tree_path_change(w, t, key, 0, path);
+}
 
-/* What a cut sends to the parent: a key and the new node right of it. */
-struct tree_cut {
-    struct node_cell cell;
-    u8 space[LUGE_KEY_SIZE_MAX];
-};
+/* ------------------------------------------------------------------- put -- */
 
 static enum page_kind node_kind(u32 level)
 {
@@ -235,11 +225,9 @@ static int root_raise(struct page_work *w, struct tree *t, u32 level,
     return 0;
 }
 
-/* Insert CELL before slot AT of the path's node at LEVEL, and upwards what
- * follows from it. */
-static int path_insert(struct page_work *w, struct tree *t,
-                       const struct tree_path *path, u32 level, u32 at,
-                       const struct node_cell *cell)
+int tree_path_insert(struct page_work *w, struct tree *t,
+                     const struct tree_path *path, u32 level, u32 at,
+                     const struct node_cell *cell)
 {
     struct tree_cut cuts[2];               /* a level's own, the one below's */
     for (;;) {
@@ -282,8 +270,8 @@ static int balance(struct page_work *w, struct page_head *parent, u32 at,
     struct page_head *left, *right;
     struct node_cell key;
     struct node_strip s;
-    int rc = change_child(w, parent, at, &left);
-    if (!rc) rc = change_child(w, parent, at + 1, &right);
+    int rc = tree_change_child(w, parent, at, &left);
+    if (!rc) rc = tree_change_child(w, parent, at + 1, &right);
     if (rc) return rc;
     COPY_OF(left_copy, left, bytes);
     COPY_OF(right_copy, right, bytes);
@@ -335,7 +323,7 @@ static int share_beside(struct page_work *w, struct tree *t,
             continue;
         *shared = true;
         rc = balance(w, parent, left, &up);
-        if (!rc) rc = path_insert(w, t, path, 1, left, &up.cell);
+        if (!rc) rc = tree_path_insert(w, t, path, 1, left, &up.cell);
     }
     return rc;
 }
@@ -410,7 +398,7 @@ static int trail_lay(struct page_work *w, const struct tree *t)
     while (!rc) {
         trail->pages[n->level] = n;
         if (!n->level) break;
-        rc = change_child(w, n, n->count, &n);
+        rc = tree_change_child(w, n, n->count, &n);
     }
     if (rc) return rc;
     trail->epoch = w->epoch;
@@ -455,7 +443,7 @@ static int path_place(struct page_work *w, struct tree *t,
     if (!rc && *shared) rc = path_change(w, t, key, path);
     if (rc) return rc;
     if (*shared) (void)node_leaf_find(path->step[0].page, key, &at);
-    rc = path_insert(w, t, path, 0, at, cell);
+    rc = tree_path_insert(w, t, path, 0, at, cell);
     return rc || !full || *shared ? rc : leaf_spread(w, t, key, halves);
 }
 
@@ -577,7 +565,7 @@ static int balance_beside(struct page_work *w, struct tree *t,
     u32 at = path->step[level + 1].at;
     if (at == parent->count) at--;
     int rc = balance(w, parent, at, &up);
-    return rc ? rc : path_insert(w, t, path, level + 1, at, &up.cell);
+    return rc ? rc : tree_path_insert(w, t, path, level + 1, at, &up.cell);
 }
 
 /* The path's node at LEVEL is underfull.  *lost: its parent has a child less.

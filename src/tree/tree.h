@@ -74,15 +74,25 @@ int tree_unshared(const struct page_work *w, page_ref root, page_ref kept,
 /* Call FN with a key below each page of the file at LIMIT or above, and with
  * one beside each large value there.  What was born at PINNED or before is
  * shared: it is not looked at. */
-typedef int (*tree_beyond_fn)(void *context, luge_bytes key);
+typedef int (*tree_key_fn)(void *context, luge_bytes key);
 int tree_beyond(struct page_file *f, page_ref root, page_ref limit, u64 pinned,
-                tree_beyond_fn fn, void *context);
+                tree_key_fn fn, void *context);
 
 /* Give the pages at LIMIT or above on the way to KEY new places, and the large
  * values there in its leaf.  *moved rises by so many pages.  Content stays.
  * Errors as tree_put. */
 int tree_move(struct page_work *w, struct tree *t, page_ref limit,
               luge_bytes key, u64 *moved);
+
+/* Call FN with a key of each group of leaves that would be fewer if they were
+ * full.  A tree with a patch and what is shared (as above) has none. */
+int tree_loose(struct page_file *f, page_ref root, u64 pinned, tree_key_fn fn,
+               void *context);
+
+/* Make the leaves of KEY's group full, from KEY's on.  *packed rises by so many
+ * as were looked at.  Content stays.  Errors as tree_put. */
+int tree_pack(struct page_work *w, struct tree *t, luge_bytes key,
+              u64 *packed);
 
 /* Call FN for each key that the trees of A and B differ in, in order; NULL: it
  * has no value there.  Pages that both share are not entered.  What FN answers,

@@ -21,6 +21,13 @@ static inline bool walk_is_patch(const struct page_head *n)
     return n->kind == PAGE_PATCH;
 }
 
+/* Does a pin of a number up to PINNED hold N, which is page REF, too? */
+static inline bool walk_shared(page_ref ref, const struct page_head *n,
+                               u64 pinned)
+{
+    return !page_is_private(ref) && n->birth <= pinned;
+}
+
 /* The page of a root; it may be a patch (patch.h). */
 static inline int walk_top(struct page_file *f, page_ref root,
                            const struct page_head **n)

@@ -1,4 +1,5 @@
-/* txn/compact.c -- pages at the end of the file move into holes before it.
+/* txn/compact.c -- leaves become full, then pages at the end of the file move
+ * into holes before it.
  *
  *     |xxxx..xx.xx..x|..xx...xx.x|       limit: as low as the holes before it
  *              <------limit            are many, and a stripe before the end
@@ -8,6 +9,7 @@
  *   3 a checkpoint frees the old places, the end is cut  (checkpoint.c)
  * So the walk of all trees, which takes time in proportion to their size, holds
  * up nobody, and what does takes time in proportion to the slice.
+ * To make leaves full takes 1 and 2 with other keys, and 3 without the cut.
  * What pins of forks and snapshots share does not move: it has many parents.
  * Not here: how a page moves (tree/move.c); the holes that stay (holes.c).
  */
@@ -19,6 +21,7 @@
 enum {
     STRIPE_PAGES = 1 << 16,     /* 256 MiB between two checkpoints */
     MARGIN_PAGES = 64,          /* free below the limit, for what leads there */
+    PACK_PAGES = 2048,          /* free for a slice of leaves; it needs fewer */
 };
 
 /* ---------------------------------------------------------------- plan -- */
@@ -57,9 +60,11 @@ static int plan_tree(void *context, u64 number, const struct tree *tree,
     (void)name;
     p->tree = number;
     if (rc) return rc;
-    return tree_beyond(&p->env->pages, tree->root, p->m->limit,
-                       max_u64(record.pinned, p->view->catalog_pin), add_move,
-                       p);
+    u64 pinned = max_u64(record.pinned, p->view->catalog_pin);
+    return p->m->pack
+               ? tree_loose(&p->env->pages, tree->root, pinned, add_move, p)
+               : tree_beyond(&p->env->pages, tree->root, p->m->limit, pinned,
+                             add_move, p);
 }
 
 static int make_plan(struct env *e, struct publish_moves *m)
@@ -71,11 +76,17 @@ static int make_plan(struct env *e, struct publish_moves *m)
     rc = lineage_load(p.view);
     if (!rc) rc = view_each(p.view, plan_tree, &p);
     p.tree = 0;
-    if (!rc)
+    if (!rc && !m->pack)
         rc = tree_beyond(&e->pages, p.view->catalog.root, m->limit,
                          p.view->catalog_pin, add_move, &p);
     txn_abort(txn);
     return rc;
+}
+
+static void plan_free(struct publish_moves *m)
+{
+    base_free(m->moves);
+    base_buffer_free(&m->keys);
 }
 
 /* ---------------------------------------------------------------- move -- */
@@ -109,13 +120,12 @@ static int one_slice(struct env *e, struct publish_moves *m,
 {
     int rc = head_take_turn(e, e->options.busy_timeout_ms);
     if (rc) return rc;
-    u64 start = os_monotonic_ns(), before = m->moved;
+    u64 start = os_monotonic_ns();
     rc = publish_head(e);
     if (!rc) rc = publish_moved(e, m);
     c->longest_ns = max_u64(c->longest_ns, os_monotonic_ns() - start);
     head_release_turn(e);
     c->slices++;
-    c->moved += m->moved - before;
     return rc;
 }
 
@@ -139,11 +149,54 @@ int compact_pass(struct env *e, struct compact *c)
     if (rc || !m.limit) return rc;
     rc = make_plan(e, &m);
     if (!rc) rc = all_slices(e, &m, c);
-    base_free(m.moves);
-    base_buffer_free(&m.keys);
+    c->moved += m.moved;
+    plan_free(&m);
     /* What is at the end may be dying: a checkpoint later it is gone. */
     return rc ? rc : m.count > 0 || !c->pages_min;
 }
+
+/* ---------------------------------------------------------------- pack -- */
+
+/* Old places are free after a checkpoint, if nobody reads them: until then the
+ * file may grow, by one stripe in all. */
+static bool has_room(struct env *e, u64 pages)
+{
+    struct txn_head now;
+    head_copy(e, &now);
+    return space_free_pages(&now.space) > PACK_PAGES ||
+           now.space.page_count < pages + STRIPE_PAGES;
+}
+
+static int pack_stripe(struct env *e, struct publish_moves *m, u64 pages,
+                       struct compact *c)
+{
+    u64 end = m->moved + STRIPE_PAGES;
+    int rc = 0;
+    while (!rc && m->next < m->count && m->moved < end && has_room(e, pages))
+        rc = one_slice(e, m, c);
+    return rc;
+}
+
+int compact_pack(struct env *e, struct compact *c,
+                 int (*checkpoint)(struct env *e))
+{
+    struct publish_moves m = {.pack = true};
+    struct txn_head now;
+    head_copy(e, &now);
+    int rc = make_plan(e, &m);
+    size_t before = SIZE_MAX;
+    while (!rc && m.next < m.count && m.next != before) {
+        before = m.next;
+        rc = pack_stripe(e, &m, now.space.page_count, c);
+        c->packed = m.moved;
+        if (!rc) rc = checkpoint(e);
+        if (!rc && c->tell) rc = c->tell(c);
+    }
+    plan_free(&m);
+    return rc;
+}
+
+/* ----------------------------------------------------------------- end -- */
 
 /* TURN: all that is free may be taken again. */
 static int lower_end(struct env *e)

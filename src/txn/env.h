@@ -443,13 +443,15 @@ void publish_done(struct env *e, u64 death);
 /* TURN: publish the head as it is. */
 int publish_head(struct env *e);
 /* TURN: publish the head anew, with what lies at page LIMIT or above on the way
- * to some of the keys moved down into free pages; `next` and `moved` go on. */
+ * to some of the keys moved down into free pages, or with their leaves PACKed;
+ * `next` and `moved` go on. */
 struct publish_move {
     u64 tree;                           /* 0: the catalog */
     size_t key;                         /* its place in keys */
     u32 key_size;
 };
 struct publish_moves {
+    bool pack;
     u64 limit, moved;
     size_t next, count, capacity;
     struct publish_move *moves;
@@ -570,8 +572,9 @@ int checkpoint_write(struct env *e, enum holes holes, u32 wait_ms);
 struct compact {
     u32 percent;                /* of the file must be free to move pages */
     enum holes holes;
+    bool pack;                  /* first, leaves become full */
     u64 pages_min;              /* a smaller file is left as it is */
-    u64 moved, slices, longest_ns;      /* pages, turns, the longest of them */
+    u64 packed, moved, slices, longest_ns;  /* pages, turns, the longest one */
     int (*tell)(struct compact *so_far);        /* or NULL; not 0 ends it */
     void *context;
 };
@@ -579,6 +582,10 @@ int checkpoint_compact(struct env *e, struct compact *c, u32 wait_ms);
 
 /* --- compact.c --- */
 
+/* Leaves become full, in all trees; CHECKPOINT is called so often that the file
+ * need not grow by more than 256 MiB. */
+int compact_pack(struct env *e, struct compact *c,
+                 int (*checkpoint)(struct env *e));
 /* Move pages from the end of the file into holes before it; the next checkpoint
  * frees their places, and makes room for more.  0: there is nothing to do. */
 int compact_pass(struct env *e, struct compact *c);

@@ -275,8 +275,8 @@ int publish_head(struct env *e)
 
 /* ---------------------------------------------------------------- move -- */
 
-static int move_key(struct view *view, u64 number, luge_bytes key, u64 limit,
-                    u64 *moved)
+static int move_key(struct view *view, u64 number, luge_bytes key,
+                    struct publish_moves *m)
 {
     struct view_tree *t;
     int rc = view_find(view, number, &t);
@@ -284,7 +284,8 @@ static int move_key(struct view *view, u64 number, luge_bytes key, u64 limit,
     if (!rc) rc = lineage_touch(view, t->pinned);
     if (rc) return rc;
     page_ref before = t->tree.root;
-    rc = tree_move(view->work, &t->tree, limit, key, moved);
+    rc = m->pack ? tree_pack(view->work, &t->tree, key, &m->moved)
+                 : tree_move(view->work, &t->tree, m->limit, key, &m->moved);
     if (t->tree.root != before) t->dirty = true;
     return rc;
 }
@@ -297,10 +298,11 @@ static int move_catalog(struct view *view, luge_bytes key, u64 limit,
     return rc ? rc : tree_move(view->work, &view->catalog, limit, key, moved);
 }
 
-/* Pages in memory will want as many free ones: no more than there are. */
+/* Pages in memory will want as many free ones: no more than there are, unless
+ * the file may grow. */
 static int move_some(struct env *e, struct view *view, struct publish_moves *m)
 {
-    u64 room = space_free_pages(&e->arena->work);
+    u64 room = m->pack ? UINT64_MAX : space_free_pages(&e->arena->work);
     u64 end = m->moved + MOVE_SLICE_PAGES;
     int rc = 0;
     while (!rc && m->next < m->count && m->moved < end &&
@@ -308,10 +310,20 @@ static int move_some(struct env *e, struct view *view, struct publish_moves *m)
         const struct publish_move *move = &m->moves[m->next++];
         luge_bytes key = luge_bytes_of(m->keys.data + move->key,
                                        move->key_size);
-        rc = move->tree ? move_key(view, move->tree, key, m->limit, &m->moved)
+        rc = move->tree ? move_key(view, move->tree, key, m)
                         : move_catalog(view, key, m->limit, &m->moved);
     }
     return rc ? rc : view_flush(view);
+}
+
+/* New places are found below the limit only, and after that others' too, as
+ * long as there are any. */
+static int keep_below(struct env *e, u64 limit, struct aside *aside)
+{
+    e->arena->work.high_from = limit;
+    int rc = space_set_aside(&e->space, limit, &aside->runs, &aside->count);
+    e->space.fixed = true;
+    return rc;
 }
 
 int publish_moved(struct env *e, struct publish_moves *m)
@@ -322,11 +334,7 @@ int publish_moved(struct env *e, struct publish_moves *m)
     u64 before = m->moved;
     head_mark(e, &mark);
     head_view(e, &view, e->head.seq);
-    /* New places are found below the limit only, and after that others' too, as
-     * long as there are any. */
-    e->arena->work.high_from = m->limit;
-    int rc = space_set_aside(&e->space, m->limit, &aside.runs, &aside.count);
-    e->space.fixed = true;
+    int rc = m->pack ? 0 : keep_below(e, m->limit, &aside);
     if (!rc) rc = move_some(e, &view, m);
     e->space.fixed = false;
     if (rc || m->moved == before) head_abandon(e, &view, &mark);
