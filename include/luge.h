@@ -164,10 +164,11 @@ struct luge_options {
     int durability;             /* LUGE_FULL (default) or LUGE_ASYNC */
     uint32_t sync_interval_ms;  /* ASYNC: longest time to a sync; default 200 */
     uint64_t cache_bytes;       /* bound on unpublished pages kept in memory by
-                                   this process; default 256 MiB.  More of it
+                                   this process; default a sixteenth of what
+                                   memory there is for it (a control group's
+                                   limit counts), 64 MiB to 1 GiB.  More of it
                                    writes less where changes are spread over
-                                   more, and more at once (10 M records loaded
-                                   in random order: 2 GiB makes 1.6 x) */
+                                   more, and more at once */
     uint64_t checkpoint_bytes;  /* log volume between checkpoints; default
                                    64 MiB.  Bounds the time of recovery */
     uint64_t log_keep_bytes;    /* log kept for readers of the past beyond what

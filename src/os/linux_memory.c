@@ -3,7 +3,7 @@
  * The machine's, or less by a control group: version 2 at /sys/fs/cgroup,
  * version 1 at /sys/fs/cgroup/memory, ours and each above it.  What cannot be
  * read limits nothing.
- * Not here: who asks (page/file.c), and what is free at the moment.
+ * Not here: who asks (page/file.c, store/open.c), what is free at the moment.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
