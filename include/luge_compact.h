@@ -8,13 +8,15 @@
  *   so whatever is free, at once, while others read and write.
  *   First, leaves that are not full (puts in no order leave them four fifths
  *   full) become fewer that are, as after a load in order; on the way the file
- *   may be larger by what that takes, 256 MiB at most.
+ *   may be larger by what that takes, 256 MiB at most, and stays so as long as
+ *   a reader of an older version needs it.
  *   Pages at the end of the file move into free ones before it.  A writer waits
  *   for a slice of 4 MiB at most (or for one large value), some milliseconds.
  *   What does not move is what a fork or a snapshot shares: each such page has
- *   one place and many parents.  The free pages between them stay in the file
- *   as holes: they take no blocks of the disk, and are used again.  Nor does
- *   what a reader of an older version still sees.
+ *   one place and many parents.  Nor is it packed, nor its next neighbours.
+ *   The free pages between them stay in the file as holes: they take no blocks
+ *   of the disk, and are used again.  Nor does what a reader of an older
+ *   version still sees move.
  *   The file is cut when no other process has it open; until then its end is a
  *   hole, too.
  */
@@ -32,7 +34,7 @@ struct luge_compacted {
     uint64_t before_bytes, after_bytes; /* the page file's length */
     uint64_t free_bytes;    /* of it, still free: among what does not move, or
                                freed meanwhile */
-    uint64_t packed_bytes;  /* leaves that were looked at to be made full */
+    uint64_t packed_bytes;  /* leaves that were made anew */
     uint64_t moved_bytes;
     uint64_t slices;        /* for how many of them the turn was taken */
     uint64_t longest_us;    /* the longest that one of them held it */

@@ -227,14 +227,13 @@ static void what_is_shared_is_not_packed(void **state)
 }
 
 /* Long keys that begin alike, and values of all sizes. */
-static void all_sizes_are_packed(void **state)
+static void pack_all_sizes(struct rig *r, int rounds)
 {
-    struct rig *r = *state;
     struct luge_compacted done;
     static char value[9000];
     uint64_t random = 20261129;
     char key[512];
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < rounds; round++) {
         luge_txn *txn = begin(r, LUGE_TURN | LUGE_TXN_ASYNC);
         luge_tree tree = tree_make(txn, "mixed");
         for (int i = 0; i < 400; i++) {
@@ -258,6 +257,110 @@ static void all_sizes_are_packed(void **state)
         assert_int_equal(checksum(r), sum);
         assert_true(figures(r, "mixed").leaf_pages <= before);
     }
+}
+
+static void all_sizes_are_packed(void **state)
+{
+    pack_all_sizes(*state, 20);
+}
+
+static void large_pages_are_packed(void **state)
+{
+    struct rig *r = *state;
+    struct luge_options o = {.page_bytes = 65536};
+    struct luge_compacted done;
+    rig_open(r, &o);
+    scatter(r, "scattered", 100000);
+    uint64_t sum = checksum(r);
+    uint64_t before = figures(r, "scattered").leaf_pages;
+    fine(luge_compact(r->db, NULL, NULL, &done));
+    assert_int_equal(checksum(r), sum);
+    uint64_t after = figures(r, "scattered").leaf_pages;
+    assert_true(done.packed_bytes > 0 && after < before);
+    fine(luge_check(r->db, NULL, NULL));
+    pack_all_sizes(r, 10);
+}
+
+/* Parents whose two leaves would fit into one, leaves that hold three items and
+ * have room for most of a fourth: nobody works for nothing. */
+static void what_cannot_be_helped_is_left(void **state)
+{
+    struct rig *r = *state;
+    struct luge_compacted done;
+    char name[16];
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "small %d", i);
+        fill(r, name, 60, 1, 100);
+        luge_txn *txn = begin(r, LUGE_TURN | LUGE_TXN_ASYNC);
+        luge_tree tree = tree_make(txn, name);
+        for (int k = 0; k < 60; k++) {
+            char key[32];
+            if (k % 3 == 0) continue;
+            snprintf(key, sizeof key, "%08d", k);
+            fine(luge_del(txn, tree, luge_str(key)));
+        }
+        fine(luge_commit(txn));
+    }
+    fill(r, "large", 3000, 1, 1006);
+    fill(r, "half", 3000, 1, 1900);
+    fine(luge_compact(r->db, NULL, NULL, &done));
+    fine(luge_compact(r->db, NULL, NULL, &done));
+    assert_int_equal(done.packed_bytes, 0);
+    fine(luge_check(r->db, NULL, NULL));
+}
+
+static int (*honest_write)(struct os_file *file, const void *from, size_t size,
+                           u64 offset);
+static int (*honest_writev)(struct os_file *file, const luge_bytes *pieces,
+                            unsigned count, u64 offset);
+static u64 no_further;
+
+static int write_until(struct os_file *file, const void *from, size_t size,
+                       u64 offset)
+{
+    return offset >= no_further ? LUGE_NOSPACE
+                                : honest_write(file, from, size, offset);
+}
+
+static int writev_until(struct os_file *file, const luge_bytes *pieces,
+                        unsigned count, u64 offset)
+{
+    return offset >= no_further ? LUGE_NOSPACE
+                                : honest_writev(file, pieces, count, offset);
+}
+
+/* Then what is free is given back all the same; unless it is in so many pieces
+ * (make hard) that the list of them has no room before the end. */
+static void a_full_disk_has_no_room_to_pack(void **state)
+{
+    struct rig *r = *state;
+    struct luge_compacted done;
+    fill(r, "gone", 30000, 1, 100);
+    fine(luge_checkpoint(r->db));
+    scatter(r, "scattered", 200000);
+    fine(luge_checkpoint(r->db));
+    drop(r, "gone");
+    fine(luge_checkpoint(r->db));
+    uint64_t sum = checksum(r), before = length(r);
+    uint64_t leaves = figures(r, "scattered").leaf_pages;
+    honest_write = os_native()->write;
+    honest_writev = os_native()->writev;
+    no_further = before;
+    os_native()->write = write_until;
+    os_native()->writev = writev_until;
+    int rc = luge_compact(r->db, NULL, NULL, &done);
+    os_native()->write = honest_write;
+    os_native()->writev = honest_writev;
+    bool pieces = leaves > 200000 / 8;
+    answers(pieces && rc ? LUGE_NOSPACE : 0, rc);
+    assert_int_equal(checksum(r), sum);
+    assert_true(rc || length(r) < before);
+    fine(luge_check(r->db, NULL, NULL));
+    rig_reopen(r);
+    fine(luge_compact(r->db, NULL, NULL, &done));
+    assert_true(figures(r, "scattered").leaf_pages < leaves);
+    assert_int_equal(checksum(r), sum);
+    fine(luge_check(r->db, NULL, NULL));
 }
 
 /* What snapshots and forks share stays; blocks come back all the same. */
@@ -355,7 +458,10 @@ int main(void)
         TEST(large_values_move), TEST(shared_pages_stay),
         TEST(patches_move), TEST(it_can_be_stopped),
         TEST(leaves_become_full), TEST(what_is_shared_is_not_packed),
-        TEST(all_sizes_are_packed),
+        TEST(all_sizes_are_packed), TEST(what_cannot_be_helped_is_left),
+        TEST(a_full_disk_has_no_room_to_pack),
+        cmocka_unit_test_setup_teardown(large_pages_are_packed,
+                                        rig_setup_closed, rig_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -248,6 +248,8 @@ static int open_files(struct env *e)
         rc = page_file_open(&e->pages, e->os, e->db, e->options.page_bytes,
                             tree_page_validate);
     if (rc) return rc;
+    e->options.cache_bytes = min_u64(e->options.cache_bytes,
+                                     e->pages.frame_bytes / 4);
     if (e->threaded)
         page_file_spill(&e->pages, e->path,
                         SPILL_CACHES * e->options.cache_bytes);

@@ -8,8 +8,9 @@
  * Puts in no order leave leaves about four fifths full (docs/why/share.md); a
  * load in order leaves them full, and so does this.
  *   K1  What a pin shares stays: its old place would not become free.
- *   K2  Nothing changes above a parent: it keeps a key (N6), and has room for
- *       a separator that is longer than before.
+ *   K2  Nothing changes above a parent: it keeps a key (N6) and its prefix, and
+ *       has room for a separator that is longer than before.
+ *   K3  A group that cannot be helped is not touched.
  * Not here: when it is worth it, and in what portions (txn/compact.c).
  */
 #include "tree/patch.h"
@@ -17,10 +18,15 @@
 #include "tree/walk.h"
 
 enum {
-    GROUP = 128,                /* leaves that are packed together */
+    GROUP_BYTES = 512 << 10,    /* leaves that are packed together */
     WORTH = 32,                 /* one of so many must go: groups packed before
                                    end in a leaf that is not full */
 };
+
+static u32 group(const struct page_file *f)
+{
+    return GROUP_BYTES / page_bytes(f);
+}
 
 /* ---------------------------------------------------------------- look -- */
 
@@ -37,7 +43,7 @@ struct filling {
     u32 left, keys, pages;              /* in the last one */
 };
 
-/* At most one page too many: PREFIX may be less than a page's own. */
+/* Rather a page too many: PREFIX may be less than a page's own. */
 static void fill_with(struct filling *f, const struct page_head *leaf)
 {
     for (u32 i = 0; i < leaf->count; i++) {
@@ -76,7 +82,7 @@ static int look_at_group(const struct look_loose *l,
     if (rc) return rc;
     struct filling f = {.prefix = common(first, leaf)};
     f.room = page_bytes(l->file) - (u32)sizeof *leaf -
-             node_prefix_room(f.prefix);
+             node_prefix_room(f.prefix + 8);
     for (u32 i = from; i <= to; i++) {
         rc = walk_child(l->file, parent, i, &leaf);
         if (rc) return rc;
@@ -94,10 +100,12 @@ static int look_below(const struct look_loose *l, page_ref ref,
 {
     int rc = 0;
     if (!node->level || walk_shared(ref, node, l->pinned)) return 0;
+    if (node->level == 1 && node->count == 1) return 0;              /* K2 */
     if (node->level == 1) {
-        for (u32 from = 0; from < node->count && !rc; from += GROUP)
+        u32 leaves = group(l->file);
+        for (u32 from = 0; from < node->count && !rc; from += leaves)
             rc = look_at_group(l, node, from,
-                               (u32)min_u64(from + GROUP - 1, node->count));
+                               (u32)min_u64(from + leaves - 1, node->count));
         return rc;
     }
     for (u32 i = 0; i <= node->count && !rc; i++) {
@@ -120,19 +128,20 @@ int tree_loose(struct page_file *f, page_ref root, u64 pinned, tree_key_fn fn,
 
 /* ---------------------------------------------------------------- pack -- */
 
-/* Is all of the way to KEY's leaf its own?  Then there is a parent. (K1) */
-static int is_own(const struct page_work *w, page_ref root, luge_bytes key,
-                  bool *own)
+/* The parent of KEY's leaf, if all of the way there is the tree's own; else
+ * NULL.  (K1) */
+static int find_parent(const struct page_work *w, page_ref root,
+                       luge_bytes key, const struct page_head **parent)
 {
     const struct page_head *node = NULL;
     page_ref ref = root;
-    *own = false;
+    *parent = NULL;
     if (root == PAGE_NONE) return 0;
     int rc = walk_top(w->file, root, &node);
     if (rc || !node->level || walk_is_patch(node)) return rc;
     while (!rc && !walk_shared(ref, node, w->pinned)) {
-        if (!node->level) *own = true;
-        if (!node->level) break;
+        if (node->level == 1) *parent = node;
+        if (node->level == 1) break;
         u32 at = node_branch_find(node, key);
         ref = node_child(node, at);
         rc = walk_child(w->file, node, at, &node);
@@ -159,89 +168,132 @@ static u32 room_of(const struct page_head *parent, size_t size)
     return rest <= NODE_SHORT_MAX ? 0 : NODE_BRANCH_CELL + rest;
 }
 
-/* Is there room in PARENT for UP in the place of key AT?  (K2) */
+/* Is there room in PARENT for the key UP in the place of key AT?  8: its
+ * prefix may grow, and is rounded up.  (K2) */
 static bool may_change(const struct page_head *parent, u32 at, u32 bytes,
-                       const struct tree_cut *up)
+                       luge_bytes up)
 {
     u8 space[LUGE_KEY_SIZE_MAX];
+    if (parent->count == 1) return true;
+    if (up.size < parent->prefix ||
+        memcmp(up.data, node_prefix(parent), parent->prefix) != 0)
+        return false;
     u32 now = room_of(parent, walk_key(parent, at, space).size);
-    u32 next = room_of(parent, up->cell.suffix.size);
-    return next <= now || node_used(parent, bytes) - now + next <= bytes;
+    u32 next = room_of(parent, up.size);
+    return node_used(parent, bytes) - now + next + 8 <= bytes;
 }
 
-/* As many items of S as go into the left page, so that there is room in PARENT
- * for what separates them from the others: *up.  As many as now: none. */
-static u32 choose(const struct node_strip *s, const struct page_head *parent,
-                  u32 at, u32 bytes, struct tree_cut *up)
+/* What becomes of the leaves AT and AT + 1 of PARENT. */
+struct pour {
+    const struct page_head *left, *right;
+    u32 cut;                        /* so many items the left one gets */
+    bool changes, all;              /* it gets some; it gets all */
+    struct tree_cut up;             /* the key between them, unless all */
+};
+
+/* As many items as go into the left page, so that there is room in PARENT for
+ * what separates them from the others. */
+static int choose(const struct page_head *parent, u32 at, u32 bytes,
+                  struct pour *p)
 {
-    u32 cut = most(s, bytes);
-    if (cut == s->count && parent->count == 1) cut--;
-    for (; cut > s->count_before && cut < s->count; cut--) {
-        up->cell.suffix = node_strip_separator(s, cut, up->space);
-        if (may_change(parent, at, bytes, up)) break;
+    struct node_strip s = node_strip_join(p->left, NULL, p->right);
+    if (!node_strip_ordered(&s)) return CORRUPT("leaves out of order");
+    p->cut = most(&s, bytes);
+    p->all = p->cut == s.count;
+    if (p->all) p->changes = parent->count > 1;                      /* K2 */
+    for (; !p->all && p->cut > p->left->count; p->cut--) {
+        p->up.cell.suffix = node_strip_separator(&s, p->cut, p->up.space);
+        p->changes = may_change(parent, at, bytes, p->up.cell.suffix);
+        if (p->changes) break;
     }
-    return cut;
+    return 0;
 }
 
-/* The path's parent has two leaves at AT, LEFT and RIGHT: the first takes what
- * it can of the second.  *gone: that was all of it. */
-static int pour(struct page_work *w, struct tree *t,
-                const struct tree_path *path, u32 at,
-                const struct page_head *left, const struct page_head *right,
-                bool *gone)
+static int plan_pour(const struct page_work *w, const struct page_head *parent,
+                     u32 at, struct pour *p)
+{
+    p->changes = p->all = false;
+    p->up.cell = (struct node_cell){.child = PAGE_NONE};
+    int rc = walk_child(w->file, parent, at, &p->left);
+    if (!rc) rc = walk_child(w->file, parent, at + 1, &p->right);
+    if (rc || walk_shared(node_child(parent, at), p->left, w->pinned) ||
+        walk_shared(node_child(parent, at + 1), p->right, w->pinned))
+        return rc;                                                   /* K1 */
+    return choose(parent, at, page_bytes(w->file), p);
+}
+
+/* The leaves of PARENT, which can be changed, as P has it; the key between them
+ * is gone. */
+static int pour_leaves(struct page_work *w, struct page_head *parent, u32 at,
+                       struct pour *p)
 {
     u32 bytes = page_bytes(w->file);
-    struct page_head *parent = path->step[1].page, *to, *from;
-    struct tree_cut up = {.cell.child = PAGE_NONE};
-    COPY_OF(left_copy, left, bytes);
-    COPY_OF(right_copy, right, bytes);
+    struct page_head *left, *right;
+    COPY_OF(left_copy, p->left, bytes);
+    COPY_OF(right_copy, p->right, bytes);
     struct node_strip s = node_strip_join(left_copy, NULL, right_copy);
-    if (!node_strip_ordered(&s)) return CORRUPT("leaves out of order");
-    u32 cut = choose(&s, parent, at, bytes, &up);
-    if (cut == left->count) return 0;
-    *gone = cut == s.count;
-    int rc = tree_change_child(w, parent, at, &to);
-    if (!rc && !*gone) rc = tree_change_child(w, parent, at + 1, &from);
+    int rc = tree_change_child(w, parent, at, &left);
+    if (!rc && !p->all) rc = tree_change_child(w, parent, at + 1, &right);
     if (rc) return rc;
-    up.cell.child = node_child(parent, at + 1);
-    node_build(to, bytes, &s, 0, cut);
-    if (!*gone) node_build(from, bytes, &s, cut, s.count);
+    p->up.cell.child = node_child(parent, at + 1);
+    node_build(left, bytes, &s, 0, p->cut);
+    if (p->all) rc = page_drop(w, p->up.cell.child);
+    else node_build(right, bytes, &s, p->cut, s.count);
     node_branch_remove(parent, at, 1);
-    return *gone ? page_drop(w, up.cell.child)
-                 : tree_path_insert(w, t, path, 1, at, &up.cell);
+    return rc;
 }
 
-/* The same for those children of the path's parent that are there now. */
-static int pour_child(struct page_work *w, struct tree *t,
-                      const struct tree_path *path, u32 at, bool *gone)
+/* *again: the left leaf has room for more. */
+static int pour(struct page_work *w, struct tree *t,
+                const struct tree_path *path, u32 at, bool *again)
 {
-    const struct page_head *parent = path->step[1].page;
-    const struct page_head *left = NULL, *right = NULL;
-    int rc = walk_child(w->file, parent, at, &left);
-    if (!rc) rc = walk_child(w->file, parent, at + 1, &right);
-    if (rc || walk_shared(node_child(parent, at), left, w->pinned) ||
-        walk_shared(node_child(parent, at + 1), right, w->pinned))
-        return rc;                                                   /* K1 */
-    return pour(w, t, path, at, left, right, gone);
+    struct pour p;
+    struct page_head *parent = path->step[1].page;
+    int rc = plan_pour(w, parent, at, &p);
+    *again = p.all && p.changes;
+    if (rc || !p.changes) return rc;
+    rc = pour_leaves(w, parent, at, &p);
+    return rc || p.all ? rc
+                       : tree_path_insert(w, t, path, 1, at, &p.up.cell);
+}
+
+/* The first leaf of PARENT, from AT on and of its group, that takes some of the
+ * next: *at.  *rest: so many of the group are behind it.  (K3) */
+static int skip_full(const struct page_work *w, const struct page_head *parent,
+                     u32 *at, u32 *rest)
+{
+    struct pour p = {.changes = false};
+    u32 end = (u32)min_u64(*at + group(w->file) - 1, parent->count);
+    int rc = 0;
+    walk_will_need(w->file, parent, *at, end);
+    while (!rc && *at < end) {
+        rc = plan_pour(w, parent, *at, &p);
+        if (p.changes) break;
+        ++*at;
+    }
+    *rest = end - *at;
+    return rc;
 }
 
 int tree_pack(struct page_work *w, struct tree *t, luge_bytes key, u64 *packed)
 {
     struct tree_path path;
-    bool own;
-    int rc = is_own(w, t->root, key, &own);
-    if (rc || !own) return rc;
+    const struct page_head *parent;
+    u32 at, rest;
+    int rc = find_parent(w, t->root, key, &parent);
+    if (rc || !parent) return rc;
+    at = node_branch_find(parent, key);
+    rc = skip_full(w, parent, &at, &rest);
+    if (rc || !rest) return rc;
     rc = tree_path_change(w, t, key, 1, &path);
-    if (rc) return rc;
-    const struct page_head *parent = path.step[1].page;
-    u32 at = node_branch_find(parent, key);
-    for (u32 i = 1; i < GROUP && at < parent->count && !rc; i++) {
+    parent = path.step[1].page;
+    *packed += rest;
+    while (!rc && rest-- && at < parent->count) {
         u32 keys = parent->count;
-        bool gone = false;
-        rc = pour_child(w, t, &path, at, &gone);
-        ++*packed;
-        at += !gone;
-        if (parent->count + (u32)gone != keys) break;   /* it was cut */
+        bool again;
+        rc = pour(w, t, &path, at, &again);
+        at += !again;
+        if (parent->count + (u32)again != keys) break;      /* it was cut */
     }
     return rc;
 }

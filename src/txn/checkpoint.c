@@ -331,7 +331,7 @@ static u64 pages_now(struct env *e)
 /* As long as there is something to move, and the file becomes shorter. */
 static int compact(struct env *e, struct compact *c)
 {
-    int rc = c->pack ? compact_pack(e, c, steps) : 0;
+    int rc = c->pack ? compact_pack(e, c, checkpoint_now) : 0;
     u32 futile = 0;
     if (rc) return rc;
     for (u32 i = 0; i < PASSES_MAX && futile < FUTILE_PASSES_MAX; i++) {

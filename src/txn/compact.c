@@ -19,10 +19,15 @@
 #include "txn/txn.h"
 
 enum {
-    STRIPE_PAGES = 1 << 16,     /* 256 MiB between two checkpoints */
+    STRIPE_BYTES = 256 << 20,   /* between two checkpoints */
     MARGIN_PAGES = 64,          /* free below the limit, for what leads there */
-    PACK_PAGES = 2048,          /* free for a slice of leaves; it needs fewer */
+    THEFTS_MAX = 8,             /* of the turn, while leaves are packed */
 };
+
+static u64 stripe_pages(const struct env *e)
+{
+    return STRIPE_BYTES >> e->pages.map.page_shift;
+}
 
 /* ---------------------------------------------------------------- plan -- */
 
@@ -110,7 +115,7 @@ static int choose_limit(struct env *e, const struct compact *c, u64 *limit)
     st = &e->arena->work;               /* a theft may have moved it */
     if (!rc && is_worth(st, c))
         *limit = st->page_count + MARGIN_PAGES -
-                 min_u64(space_free_pages(st), STRIPE_PAGES);
+                 min_u64(space_free_pages(st), stripe_pages(e));
     head_release_turn(e);
     return rc;
 }
@@ -120,9 +125,14 @@ static int one_slice(struct env *e, struct publish_moves *m,
 {
     int rc = head_take_turn(e, e->options.busy_timeout_ms);
     if (rc) return rc;
-    u64 start = os_monotonic_ns();
+    u64 start = os_monotonic_ns(), moved = m->moved;
+    size_t next = m->next;
     rc = publish_head(e);
     if (!rc) rc = publish_moved(e, m);
+    if (rc) {
+        m->next = next;
+        m->moved = moved;
+    }
     c->longest_ns = max_u64(c->longest_ns, os_monotonic_ns() - start);
     head_release_turn(e);
     c->slices++;
@@ -158,19 +168,20 @@ int compact_pass(struct env *e, struct compact *c)
 /* ---------------------------------------------------------------- pack -- */
 
 /* Old places are free after a checkpoint, if nobody reads them: until then the
- * file may grow, by one stripe in all. */
+ * file may grow, by one stripe in all.  Twice a slice is what one may take. */
 static bool has_room(struct env *e, u64 pages)
 {
     struct txn_head now;
+    u64 slice = MOVE_SLICE_BYTES >> e->pages.map.page_shift;
     head_copy(e, &now);
-    return space_free_pages(&now.space) > PACK_PAGES ||
-           now.space.page_count < pages + STRIPE_PAGES;
+    return space_free_pages(&now.space) > 2 * slice ||
+           now.space.page_count < pages + stripe_pages(e);
 }
 
 static int pack_stripe(struct env *e, struct publish_moves *m, u64 pages,
                        struct compact *c)
 {
-    u64 end = m->moved + STRIPE_PAGES;
+    u64 end = m->moved + stripe_pages(e);
     int rc = 0;
     while (!rc && m->next < m->count && m->moved < end && has_room(e, pages))
         rc = one_slice(e, m, c);
@@ -182,18 +193,25 @@ int compact_pack(struct env *e, struct compact *c,
 {
     struct publish_moves m = {.pack = true};
     struct txn_head now;
+    size_t before = SIZE_MAX;
+    u32 thefts = 0;
     head_copy(e, &now);
     int rc = make_plan(e, &m);
-    size_t before = SIZE_MAX;
     while (!rc && m.next < m.count && m.next != before) {
         before = m.next;
         rc = pack_stripe(e, &m, now.space.page_count, c);
         c->packed = m.moved;
-        if (!rc) rc = checkpoint(e);
+        if (rc == LUGE_CONFLICT && thefts++ < THEFTS_MAX) {
+            before = SIZE_MAX;
+            rc = 0;
+        }
+        if (rc) break;
+        rc = checkpoint(e);
         if (!rc && c->tell) rc = c->tell(c);
     }
     plan_free(&m);
-    return rc;
+    /* Where there is no room for new leaves, there is more to give back. */
+    return rc == LUGE_NOSPACE ? 0 : rc;
 }
 
 /* ----------------------------------------------------------------- end -- */

@@ -457,6 +457,7 @@ struct publish_moves {
     struct publish_move *moves;
     struct base_buffer keys;
 };
+enum { MOVE_SLICE_BYTES = 4 << 20 };    /* in one turn, nearly */
 int publish_moved(struct env *e, struct publish_moves *moves);
 /* TURN: every frame of the private head dies at order DEATH. */
 int publish_forget(struct env *e, u64 death);

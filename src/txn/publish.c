@@ -17,7 +17,6 @@ enum {
     STAGING_BYTES = 1 << 20,    /* 7.8 M records/s, 7.4 with 64 KiB
                                    (load-sorted) */
     RECLAIM_RUNS_MIN = 512,
-    MOVE_SLICE_PAGES = 1024,    /* moved in one turn: 4 MiB */
 };
 
 /* ------------------------------------------------------------- collect -- */
@@ -299,11 +298,12 @@ static int move_catalog(struct view *view, luge_bytes key, u64 limit,
 }
 
 /* Pages in memory will want as many free ones: no more than there are, unless
- * the file may grow. */
+ * the file may grow; nor many more than those that count. */
 static int move_some(struct env *e, struct view *view, struct publish_moves *m)
 {
-    u64 room = m->pack ? UINT64_MAX : space_free_pages(&e->arena->work);
-    u64 end = m->moved + MOVE_SLICE_PAGES;
+    u64 slice = MOVE_SLICE_BYTES >> e->pages.map.page_shift;
+    u64 room = 2 * slice, end = m->moved + slice;
+    if (!m->pack) room = min_u64(room, space_free_pages(&e->arena->work));
     int rc = 0;
     while (!rc && m->next < m->count && m->moved < end &&
            view->work->frame_count + TREE_DEPTH_MAX < room) {
