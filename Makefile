@@ -82,9 +82,9 @@ bench-grow: packages-bench
 bench-publish:
 	@cp $(BUILD)/bench/results.json docs/bench.json
 	@cp $(BUILD)/bench/targets.json docs/bench-targets.json
-	@if [ -e $(BUILD)/bench/grow.json ]; then \
-		cp $(BUILD)/bench/grow.json docs/bench-grow.json; fi
-	@tools/chart docs/bench.json $(wildcard $(BUILD)/bench/grow.json) \
+	@for f in $(wildcard $(BUILD)/bench/grow*.json); do \
+		cp $$f docs/bench-$${f##*/}; done
+	@tools/chart docs/bench.json $(wildcard $(BUILD)/bench/grow*.json) \
 		> docs/bench.svg
 
 ## one: the single-file library, build/one/luge.c and luge.h

@@ -74,11 +74,9 @@ static double allowed(const struct line *line, u32 size)
     return (before + rise) * (1 + GROW_NOISE);
 }
 
-static bool too_fast(const struct line *line)
+static bool too_fast(const struct line *line, u32 size)
 {
-    for (u32 size = 1; size < line->grow->count; size++)
-        if (cost_of(line, size) > allowed(line, size)) return true;
-    return false;
+    return size && cost_of(line, size) > allowed(line, size);
 }
 
 static bool print_line(const struct line *line)
@@ -86,15 +84,18 @@ static bool print_line(const struct line *line)
     const struct cell *cell = cell_of(line, 0);
     const char *unit = metrics[line->metric].unit;
     u32 last = line->grow->count - 1;
-    bool fast = too_fast(line);
+    bool fast = false;
 
     printf("%-22s %-14s %-11s", cell->row->name, cell->engine->name,
            metrics[line->metric].name);
-    for (u32 size = 0; size <= last; size++)
-        printf(" %12.4g", figure_of(cell_of(line, size), line->metric).median);
-    printf("  %-17s x %.2f%s\n", unit ? unit : cell->row->unit,
-           cost_of(line, last) / cost_of(line, 0),
-           fast ? "  FASTER THAN LOG N" : "");
+    for (u32 size = 0; size <= last; size++) {
+        printf(" %11.4g%c", figure_of(cell_of(line, size),
+                                      line->metric).median,
+               too_fast(line, size) ? '!' : ' ');
+        fast |= too_fast(line, size);
+    }
+    printf("  %-17s x %.2f\n", unit ? unit : cell->row->unit,
+           cost_of(line, last) / cost_of(line, 0));
     return fast;
 }
 
@@ -129,9 +130,9 @@ u32 grow_report(const struct bench *bench, const struct grow *grow)
     printf("  %-17s %s\n", "", "cost, last / first");
     for (line.row = 0; line.row < grow->tables[0].row_count; line.row++)
         fast += report_row(&line);
-    printf("\nA line grows faster than log n if its cost at a size is more "
-           "than %.0f %% above\nwhat the sizes before foretell: the same rise "
-           "for each factor of ten, or in\nproportion to log n, whichever is "
-           "more.  %s; %u such.\n", GROW_NOISE * 100, bench->machine, fast);
+    printf("\n! faster than log n: the cost at this size is more than %.0f %% "
+           "above what the sizes\nbefore foretell: the same rise for each "
+           "factor of ten, or in proportion to log n,\nwhichever is more.  %u "
+           "such lines.  %s.\n", GROW_NOISE * 100, fast, bench->machine);
     return fast;
 }

@@ -220,9 +220,9 @@ const struct verb verbs[] = {
     {"compact", "DIR", OPTION(JSON), verb_compact,
      "give the free space of the file back while others read and write",
      "Leaves that are not full become fewer that are, then pages at the end\n"
-     "move into what is free.  Prints the file's length before and after, what\n"
-     "is still free in it (behind pages that forks and snapshots share), the\n"
-     "bytes of leaves packed and of pages moved, and the longest time in\n"
+     "move into what is free.  Prints the file's length before and after,\n"
+     "what is still free in it (behind pages that forks and snapshots share),\n"
+     "the bytes of leaves packed and of pages moved, and the longest time in\n"
      "microseconds that a writer may have had to wait.\n"},
     {"event", "DIR ACTION [WORD...]",
      OPTION(EXPECT) | OPTION(CORRELATION) | OPTION(CAUSATION) | OPTION(TYPE) |

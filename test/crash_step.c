@@ -232,10 +232,19 @@ static int work(uint64_t round, enum kind kind)
 
 /* ------------------------------------------------------------ survivor -- */
 
+/* Pages of its own, of other lengths each time: runs are cut and joined. */
+static luge_bytes large_value(char *room, uint64_t n)
+{
+    size_t size = 9000 + n * 7919 % (LARGE_SIZE - 9000);
+    pattern_fill(room, size, n);
+    return luge_bytes_of(room, size);
+}
+
 static void commit_one(luge_db *db, unsigned flags)
 {
+    static char large[LARGE_SIZE];
     char keys[SURVIVOR_KEYS][40], value[SHARED_SIZE];
-    struct luge_op ops[SURVIVOR_KEYS];
+    struct luge_op ops[SURVIVOR_KEYS + 1];
     struct board *b = run.board;
     uint64_t n = ++b->commit_count;
     pattern_fill(value, sizeof value, n);
@@ -246,8 +255,12 @@ static void commit_one(luge_db *db, unsigned flags)
             LUGE_OP_PUT, LUGE_MAIN, luge_str(keys[i]),
             luge_bytes_of(value, sizeof value)};
     }
+    ops[SURVIVOR_KEYS] = (struct luge_op){LUGE_OP_PUT, LUGE_MAIN,
+                                          luge_str("large"),
+                                          large_value(large, n)};
     uint64_t from = now_ns();
-    must(luge_apply(db, flags, ops, SURVIVOR_KEYS), "the survivor's commit");
+    must(luge_apply(db, flags, ops, SURVIVOR_KEYS + 1),
+         "the survivor's commit");
     uint64_t took = now_ns() - from;
     if (took > b->longest_ns) b->longest_ns = took;
     if (took > WAIT_MAX_MS * (uint64_t)1000000)
@@ -280,6 +293,17 @@ static void verify_equal(luge_txn *txn, const char *prefix, uint64_t *number)
     }
     if (rc != LUGE_NOTFOUND) must(rc, "a step of a cursor");
     luge_cursor_close(c);
+}
+
+static void verify_large(luge_txn *txn, uint64_t n)
+{
+    static char good[LARGE_SIZE];
+    luge_bytes found, wanted = large_value(good, n);
+    must(luge_get(txn, LUGE_MAIN, luge_str("large"), &found), "the large one");
+    if (found.size != wanted.size ||
+        memcmp(found.data, wanted.data, found.size))
+        defect("T3: the large value of %llu is not what was put",
+               (unsigned long long)n);
 }
 
 static void verify_tail(luge_txn *txn)
@@ -342,6 +366,7 @@ static void verify(luge_db *db, bool settled)
     if (b->commit_count && n != b->commit_count)
         defect("T2: the survivor's commit %llu is gone, %llu is there",
                (unsigned long long)b->commit_count, (unsigned long long)n);
+    if (b->commit_count) verify_large(txn, n);
     for (uint64_t i = 0; i <= b->round; i++)
         if (b->known[i])
             verify_round(txn, i, settled || i != b->round);

@@ -1538,6 +1538,74 @@ static void too_few_descriptors(void **state)
     now_holds(r, LUGE_MAIN, "k", "v");
 }
 
+static bool becomes_durable(luge_db *db, uint64_t seq)
+{
+    struct luge_stats stats;
+    for (int i = 0; i < 500; i++) {
+        fine(luge_stat(db, &stats));
+        if (stats.seq_durable >= seq) return true;
+        nap_us(10000);
+    }
+    return false;
+}
+
+/* The first handle only reads, the second writes, and does not close: what it
+ * commits becomes durable in time all the same, and the last one to close
+ * leaves a checkpoint. */
+static void who_read_first_cares(void **state)
+{
+    struct rig *r = *state;
+    struct luge_options reads = {.flags = LUGE_READ_ONLY};
+    struct luge_options writes = {.durability = LUGE_ASYNC};
+    struct luge_stats stats;
+    static char value[100000];
+    luge_db *reader;
+    rig_open(r, NULL);
+    rig_close(r);
+    fine(luge_open(r->path, &reads, &reader));
+    rig_open(r, &writes);
+    struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("k"),
+                         luge_bytes_of(value, sizeof value)};
+    fine(luge_apply(r->db, 0, &op, 1));
+    fine(luge_stat(r->db, &stats));
+    assert_true(becomes_durable(r->db, stats.seq_committed));
+    fine(luge_close(reader));
+    rig_close(r);
+    rig_open(r, NULL);
+    fine(luge_stat(r->db, &stats));
+    assert_int_equal(stats.recovery_records, 0);
+}
+
+/* A writer dies, and only who reads is left: it syncs what he left. */
+static int commit_and_die(struct rig *r)
+{
+    struct luge_options o = {.durability = LUGE_ASYNC,
+                             .sync_interval_ms = 60000};
+    struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("k"),
+                         luge_str("v")};
+    rig_open(r, &o);
+    CHILD_ANSWERS(0, luge_apply(r->db, 0, &op, 1));
+    kill(getpid(), SIGKILL);
+    return 0;
+}
+
+static void a_reader_syncs_for_the_dead(void **state)
+{
+    struct rig *r = *state;
+    struct luge_options reads = {.flags = LUGE_READ_ONLY};
+    struct luge_stats stats;
+    rig_open(r, NULL);
+    rig_close(r);
+    rig_open(r, &reads);
+    luge_db *db = r->db;
+    r->db = NULL;
+    assert_int_equal(in_child(commit_and_die, r), 1000 + SIGKILL);
+    r->db = db;
+    fine(luge_stat(r->db, &stats));
+    assert_true(becomes_durable(r->db, stats.seq_committed));
+    now_holds(r, LUGE_MAIN, "k", "v");
+}
+
 int main(void)
 {
 #define CLOSED(test)                                                          \
@@ -1565,6 +1633,7 @@ int main(void)
         CLOSED(planted_links), CLOSED(low_descriptors),
         CLOSED(no_descriptor_is_inherited), CLOSED(no_space),
         CLOSED(a_full_tmpfs), CLOSED(too_few_descriptors),
+        CLOSED(who_read_first_cares), CLOSED(a_reader_syncs_for_the_dead),
     };
     return cmocka_run_group_tests_name("open", tests, NULL, NULL);
 }

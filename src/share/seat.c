@@ -253,9 +253,10 @@ int share_sit(struct share *s)
         seat->trim = s->m->turn_generation;   /* nothing of ours is afloat */
         seat->shadow = 0;
         bury_predecessor(s, i);
-        /* A dead predecessor's line may still be counted. */
-        if (!atomic_exchange(&seat->taken, 1))
-            atomic_fetch_add(&s->m->attached, 1);
+        /* A dead predecessor's line may still be counted.  Rather counted twice
+         * than never, if we die here: who is not alone must not think so. */
+        if (!atomic_load(&seat->taken)) atomic_fetch_add(&s->m->attached, 1);
+        atomic_store(&seat->taken, 1);
         s->seat = i;
         rc = share_slot_take(s, &s->turn_slot);
         if (rc) unseat(s, i);

@@ -434,6 +434,10 @@ static int share_env(struct store_env *s, const struct luge_options *options)
         return fail(LUGE_INVALID, "%s has pages of %u bytes, not %u",
                     s->env.path, s->env.options.page_bytes,
                     options->page_bytes);
+    /* Who only read cared for nothing but syncs. */
+    if (!(options->flags & LUGE_READ_ONLY))
+        (void)__atomic_and_fetch(&s->env.options.flags,
+                                 ~(unsigned)LUGE_READ_ONLY, __ATOMIC_RELAXED);
     return 0;
 }
 

@@ -25,6 +25,6 @@ bool audience_looks(struct env *e, const struct ops *ops)
     a->serial = e->serial;
     /* What is taken, for a fork say, and not flipped, is set aside if another
      * takes the turn (takeover.c). */
-    return !patience_unseen(e, &a->patience, true) || env_space_moved(e) ||
+    return !patience_ask(e, &a->patience, true) || env_space_moved(e) ||
            patience_is_far(h, h->published, &h->published_log, ops);
 }

@@ -41,12 +41,12 @@ static bool is_too_far(struct env *e, const struct ops *ops)
            patience_is_far(h, h->published, &h->published_log, ops);
 }
 
-bool blind_may(struct env *e, const void *context)
+bool blind_decide(struct env *e, const void *context)
 {
     const struct blind_commit *commit = context;
     struct patience *p = &e->arena->readers;
     if (commit->base_seq < env_head(e)->special_seq) return false; /* B2 */
-    if (!patience_unseen(e, p, false)) return false;
+    if (!patience_ask(e, p, false)) return false;
     bool far = is_too_far(e, commit->ops);
     if (is_missed(e)) blind_missed(e);
     else if (far && share_read_since(&e->share, p->shown, false))

@@ -85,9 +85,11 @@ static bool checkpoint_due(struct env *e)
 int care_now(struct env *e)
 {
     int rc = 0;
-    if (e->options.flags & LUGE_READ_ONLY) return 0;
-    if (unsynced(e)) rc = commit_sync(e);
+    if (unsynced(e)) rc = commit_sync(e);           /* whoever committed it */
+    if (__atomic_load_n(&e->options.flags, __ATOMIC_RELAXED) & LUGE_READ_ONLY)
+        return rc;
     if (!rc && e->threaded) rc = prepare_segment(e);
+    if (rc == LUGE_NOSPACE) rc = 0;       /* a checkpoint may give some back */
     /* What it freezes, a checkpoint need not write any more. */
     if (!rc) rc = history_tend(e);
     if (!rc && checkpoint_due(e)) rc = checkpoint_write(e, HOLES_LONG, 0);

@@ -304,6 +304,7 @@ static int steps(struct env *e)
     if (!rc) rc = prepare(e, &s, &log_total);
     if (rc == LUGE_NOTFOUND) return 0;
     if (!rc) rc = commit_wait(e, s.seq);
+    if (!rc) rc = commit_sync_start(e, &s.log);
     if (!rc) rc = write_back(e);
     if (!rc) rc = sync_pages(e);
     /* A slot half written is the older one: the other stays good. */

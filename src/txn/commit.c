@@ -123,6 +123,9 @@ static int append_and_flip(struct env *e, struct txn_head *next,
     atomic_store(&e->arena->appending, 1);
     int rc = tail_append(e, ops, next, log_flags);
     bool appended = !rc;
+    /* Of one who was robbed the segment itself may be gone. */
+    int robbed = rc ? head_may_write(e) : 0;
+    if (robbed) rc = robbed;
     if (published) {
         next->published = next->seq;
         next->catalog = published->catalog.root;
@@ -238,7 +241,7 @@ int commit_ops(struct env *e, struct ops *ops, const struct reads *reads,
                const struct version *base, unsigned log_flags, u64 *seq)
 {
     struct blind_commit blind = {ops, base->seq};
-    head_may_fn *may = ops->special || reads->content ? NULL : blind_may;
+    head_may_fn *may = ops->special || reads->content ? NULL : blind_decide;
     bool behind;
     int rc = head_take_turn_lazily(e, e->options.busy_timeout_ms, may, &blind,
                                    &behind);
@@ -320,6 +323,17 @@ static int lead(struct env *e)
     share_leader_done(&e->share);
     bell_ring(e);
     return written;
+}
+
+int commit_sync_start(struct env *e, const struct log_position *at)
+{
+    struct share_memory *m = e->share.m;
+    u64 from = atomic_load(&m->synced_segment);
+    if (at->offset != LOG_DATA_AT || at->segment <= from) return 0;
+    int rc = log_sync(&e->log, from, at);
+    if (rc) atomic_store(&m->failed, (u32)-rc);
+    else share_raise(&m->synced_segment, at->segment);
+    return rc;
 }
 
 int commit_wait(struct env *e, u64 seq)

@@ -477,6 +477,8 @@ int commit_view(struct env *e, struct view *view, const struct head_mark *mark,
                 struct ops *ops, unsigned log_flags, u64 *seq);
 /* Wait until SEQ is durable. */
 int commit_wait(struct env *e, u64 seq);
+/* What AT begins is durable, too, though there be no record in it yet. */
+int commit_sync_start(struct env *e, const struct log_position *at);
 /* Take the lead and sync whatever is committed. */
 int commit_sync(struct env *e);
 
@@ -495,7 +497,7 @@ static inline bool audience_absent(const struct env *e)
 
 /* TURN, once for each commit: has nobody looked for long enough?  OTHERS: no
  * other process. */
-bool patience_unseen(struct env *e, struct patience *p, bool others);
+bool patience_ask(struct env *e, struct patience *p, bool others);
 /* TURN: somebody came at commit SEQ. */
 void patience_end(struct env *e, struct patience *p, u64 seq);
 /* Much landed between AT, behind commit SEQ, and the head, with OPS: who comes
@@ -513,7 +515,7 @@ struct blind_commit {
 
 /* TURN, e->head perhaps behind, once for each commit; CONTEXT is a struct
  * blind_commit: may the log alone get it? */
-bool blind_may(struct env *e, const void *context);
+bool blind_decide(struct env *e, const void *context);
 /* TURN: somebody had to wait for what only the log had. */
 void blind_missed(struct env *e);
 

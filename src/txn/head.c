@@ -519,10 +519,12 @@ bool head_goes_on(const struct env *e, const struct txn_head *h)
            a->work_owner == e->share.seat + 1 && a->work_serial == e->serial;
 }
 
-/* Leave our lineage behind: readers here may still be on it. */
+/* Leave our lineage behind: readers here may still be on it.  Once: its frames
+ * are on their way to others, though what comes next may fail. */
 static int forget_lineage(struct env *e)
 {
     int rc = e->head.seq ? publish_forget(e, e->head.order + 1) : 0;
+    e->head.seq = 0;
     lineage_is_empty(e);
     e->space.limbo_count = 0;
     shadow_let_go(e);
@@ -750,7 +752,6 @@ static int shadow_build(struct env *e, u32 slot, bool *fits)
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&m->floor) > now.publication) return 0;      /* again */
     int rc = forget_lineage(e);
-    e->head.seq = 0;
     if (!rc) rc = shadow_hold_all(e, &now, &gone, fits);
     if (rc || gone || !*fits) return rc;
     e->serial = 0;

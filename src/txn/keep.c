@@ -78,6 +78,20 @@ static int segment_begin(struct env *e, u64 number, u64 *seq, u64 *time_ns)
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
+/* The same of the one behind OLDEST; numbers have gaps (log.h L5). */
+static int begin_after(struct env *e, u64 oldest, u64 *seq, u64 *time_ns)
+{
+    u64 *numbers;
+    size_t count;
+    int found = LUGE_NOTFOUND;
+    int rc = log_list(&e->log, oldest + 1, env_head(e)->log.segment, &numbers,
+                      &count);
+    for (size_t i = 0; !rc && found == LUGE_NOTFOUND && i < count; i++)
+        found = segment_begin(e, numbers[i], seq, time_ns);
+    base_free(numbers);
+    return rc ? rc : found;
+}
+
 /* A watch that sleeps because nothing is for it does not know that the log goes
  * on: it is rung to look, and lets go. */
 static bool held_by_watch(struct env *e, u64 oldest)
@@ -100,12 +114,9 @@ static bool held_by_watch(struct env *e, u64 oldest)
 static int held_by_record(struct env *e, const struct keep_policy *policy,
                           u64 lowest, u64 oldest, bool *held)
 {
-    u64 seq, time_ns, now = e->os->wall_ns(e->os);
-    int rc = LUGE_NOTFOUND;
+    u64 seq = 0, time_ns = 0, now = e->os->wall_ns(e->os);
     if (lowest == UINT64_MAX && !policy->keep_seconds) return 0;
-    for (u64 n = oldest + 1; rc == LUGE_NOTFOUND &&
-                             n <= env_head(e)->log.segment; n++)
-        rc = segment_begin(e, n, &seq, &time_ns);
+    int rc = begin_after(e, oldest, &seq, &time_ns);
     if (rc) return rc == LUGE_NOTFOUND ? 0 : rc;
     /* The record numbered seq may have begun in the segment before. */
     if (seq > lowest) *held = true;
@@ -116,18 +127,35 @@ static int held_by_record(struct env *e, const struct keep_policy *policy,
     return 0;
 }
 
-static int read_wishes(struct env *e, struct keep_policy *policy, u64 *lowest)
+static int read_wishes_at(struct env *e, page_ref catalog, u64 count, u64 seq,
+                          struct keep_policy *policy, u64 *lowest)
 {
     struct view view = {0};
     struct view_tree *t;
     *lowest = UINT64_MAX;
-    view_begin(&view, &e->pages, NULL, e->head.catalog,
-               e->head.catalog_count, e->head.seq);
+    view_begin(&view, &e->pages, NULL, catalog, count, seq);
     int rc = keep_find_policy(&view, policy);
     if (!rc) rc = view_find(&view, KEEP_TREE, &t);
     if (!rc) rc = read_cursors(e, &t->tree, lowest);
     view_end(&view);
     return rc == LUGE_NOTREE ? 0 : rc;
+}
+
+/* Where a consumer stands now, power loss may take back; where he stood at the
+ * checkpoint, not. */
+static int read_wishes(struct env *e, struct keep_policy *policy, u64 *lowest)
+{
+    const struct txn_head *h = env_head(e);
+    struct keep_policy then;
+    u64 durable;
+    int rc = read_wishes_at(e, h->checkpoint_catalog,
+                            h->checkpoint_catalog_count, h->checkpoint, &then,
+                            &durable);
+    if (!rc)
+        rc = read_wishes_at(e, e->head.catalog, e->head.catalog_count,
+                            e->head.seq, policy, lowest);
+    *lowest = min_u64(*lowest, durable);
+    return rc;
 }
 
 int keep_needs(struct env *e, u64 oldest, u64 bytes, u64 spare,

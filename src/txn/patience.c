@@ -30,7 +30,7 @@ static void ask_again_from_here(struct env *e, struct patience *p)
     p->shown = atomic_load(&e->share.m->shown);
 }
 
-bool patience_unseen(struct env *e, struct patience *p, bool others)
+bool patience_ask(struct env *e, struct patience *p, bool others)
 {
     if (p->unseen) return true;
     if (!p->commits) patience_end(e, p, 0);

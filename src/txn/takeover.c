@@ -97,14 +97,18 @@ static void count_popped(struct env *e, const struct space_state *before,
 }
 
 /* Flip to NEXT, whose space has in KEPT what the owner of the working one took.
- * It is made aside: as long as it is not flipped, whoever comes after us must
- * find the working space as its owner left it. */
+ * As long as it is not flipped, whoever comes after us must find the working
+ * space as its owner left it, for what he has popped.  But what is pushed here
+ * lies in chunks that he may have taken, too: from now on he must not go on
+ * from it, though we die or fail. */
 static int flip_kept(struct env *e, struct txn_head *next, u32 owner)
 {
     struct space_state before = next->space, after = e->arena->work;
     u64 popped[SPACE_QUEUES];
     struct kept k = {&e->space, owner, next->publication, 0};
     count_popped(e, &before, &after, popped);
+    e->arena->work_serial++;
+    atomic_thread_fence(memory_order_release);
     e->space.state = &next->space;
     int rc = keep_taken(&k, popped, &before, &after);
     e->space.state = &e->arena->work;
