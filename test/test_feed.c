@@ -19,13 +19,11 @@
 
 #include "luge_feed.h"
 #include "luge_fork.h"
-#ifdef LUGE_HARD        /* both it and cmocka have a macro fail() */
-#pragma push_macro("fail")
+#pragma push_macro("fail")      /* both it and cmocka have one */
 #undef fail
-#include "base/base.h"
+#include "os/os.h"
 #undef fail
 #pragma pop_macro("fail")
-#endif
 
 static luge_watch *watch(struct rig *r, const struct luge_watch_options *o)
 {
@@ -1346,6 +1344,55 @@ static void a_consumer_holds_the_log(void **state)
     assert_true(oldest_of(r) > seq);
 }
 
+static struct {
+    int (*honest)(struct os_file *file);
+    struct rig *rig;
+    pthread_t thread;
+    uint64_t seq;
+} acks;
+
+/* In the middle of the checkpoint. */
+static int ack_and_sync(struct os_file *file)
+{
+    struct rig *r = acks.rig;
+    if (r && pthread_equal(acks.thread, pthread_self())) {
+        acks.rig = NULL;
+        luge_txn *txn = begin(r, LUGE_WRITE | LUGE_TXN_ASYNC);
+        fine(luge_consumer_ack(txn, luge_str("c"), acks.seq,
+                               luge_txn_seq(txn)));
+        fine(luge_commit(txn));
+    }
+    return acks.honest(file);
+}
+
+/* Power loss would take it back, and the consumer want what it had read. */
+static void an_ack_that_is_not_durable(void **state)
+{
+    struct rig *r = *state;
+    rig_close(r);
+    rig_open(r, &(struct luge_options){.log_keep_bytes = 1,
+                                       .sync_interval_ms = 60000});
+    commit_put(r, "k", "v");
+    uint64_t seq = luge_committed_seq(r->db);
+    consumer_at(r, "c", seq);
+    much_happens(r);
+    assert_true(oldest_of(r) <= seq + 1);
+    commit_put(r, "k", "w");
+    acks.honest = os_native()->sync;
+    acks.thread = pthread_self();
+    acks.seq = seq;
+    acks.rig = r;
+    os_native()->sync = ack_and_sync;
+    int rc = luge_checkpoint(r->db);
+    os_native()->sync = acks.honest;
+    answers(0, rc);
+    assert_null(acks.rig);
+    assert_true(cursor_of(r, "c") > seq);
+    assert_true(oldest_of(r) <= seq + 1);
+    much_happens(r);
+    assert_true(oldest_of(r) > seq + 1);
+}
+
 static void a_consumer_expires(void **state)
 {
     struct rig *r = *state;
@@ -1409,6 +1456,7 @@ int main(void)
         T(a_sleeping_watch_lets_go), T(a_watch_expires),
         T(expired_and_back),
         T(a_consumer_holds_the_log), T(a_consumer_expires),
+        T(an_ack_that_is_not_durable),
         T(the_log_as_archive),
 #undef T
     };
