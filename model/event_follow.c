@@ -113,6 +113,7 @@ int event_follow_until(luge_event_follower *f, uint64_t end_ns,
         if (!rc) rc = event_follow_more(f, event);
     }
     if (rc) stop_reading(f);    /* the next call looks before it waits */
+    if (rc && rc != LUGE_TIMEOUT) f->seen = f->seen_position = 0;
     return rc;
 }
 

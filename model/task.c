@@ -321,6 +321,22 @@ static int new_ok(const struct luge_task_new *n)
     return 0;
 }
 
+/* All that N depends on must be there before anything is changed. */
+static int look_at_depends(luge_txn *txn, const struct luge_tasks *tasks,
+                           const struct luge_task_new *n)
+{
+    struct task on;
+    int rc = 0;
+
+    for (size_t i = 0; i < n->depends_count && !rc; i++) {
+        rc = task_load(txn, tasks, n->depends[i], &on);
+        if (rc == LUGE_NOTFOUND)
+            rc = model_fail(rc, "there is no task %llu to depend on",
+                            (unsigned long long)n->depends[i]);
+    }
+    return rc;
+}
+
 /* Note in depend what is still missing.  *missing: how many (K2: one that is
  * named twice is one). */
 static int put_depends(luge_txn *txn, const struct luge_tasks *tasks,
@@ -328,14 +344,12 @@ static int put_depends(luge_txn *txn, const struct luge_tasks *tasks,
 {
     struct tuple key;
     struct task on;
-    int rc;
+    int rc = look_at_depends(txn, tasks, n);
 
     *missing = 0;
+    if (rc) return rc;
     for (size_t i = 0; i < n->depends_count; i++) {
         rc = task_load(txn, tasks, n->depends[i], &on);
-        if (rc == LUGE_NOTFOUND)
-            return model_fail(rc, "there is no task %llu to depend on",
-                              (unsigned long long)n->depends[i]);
         if (rc) return rc;
         if (on.fixed.state == LUGE_TASK_COMPLETED) continue;
         task_key_two(&key, n->depends[i], n->id);

@@ -10,9 +10,15 @@ int model_watch(luge_db *db, luge_tree tree, luge_bytes prefix,
                 luge_watch **watch)
 {
     struct luge_watch_options how = {.flags = LUGE_WATCH_SHOWN,
+                                     .from = LUGE_FROM_SNAPSHOT,
                                      .skip_after = RINGS_MAX, .tree = tree,
                                      .prefix = prefix};
-    return luge_watch_open(db, &how, watch);
+    int rc = luge_begin(db, LUGE_READ, &how.snapshot);
+
+    if (rc) return rc;
+    rc = luge_watch_open(db, &how, watch);
+    luge_abort(how.snapshot);
+    return rc;
 }
 
 uint64_t model_end_ns(int timeout_ms)

@@ -15,6 +15,12 @@
 
 #include "luge_event.h"
 
+#pragma push_macro("fail")      /* both it and cmocka have one */
+#undef fail
+#include "os/os.h"
+#undef fail
+#pragma pop_macro("fail")
+
 static struct luge_events store(struct rig *r)
 {
     struct luge_events events;
@@ -493,6 +499,52 @@ static void is_quiet(luge_event_follower *f)
     answers(LUGE_TIMEOUT, luge_event_follow_next(f, 0, &e));
 }
 
+static struct {
+    int (*honest)(struct os_file *file);
+    struct rig *rig;
+    const struct luge_events *events;
+    pthread_t thread;
+    _Atomic int begun;
+} slow;
+
+static int sync_slowly(struct os_file *file)
+{
+    if (pthread_equal(slow.thread, pthread_self())) {
+        slow.begun = 1;
+        nap_us(300000);
+    }
+    return slow.honest(file);
+}
+
+static void *append_slowly(void *context)
+{
+    (void)context;
+    slow.thread = pthread_self();
+    append(slow.rig, slow.events, "a", "t", "");
+    return NULL;
+}
+
+/* An event is committed, and the device is waited for: no snapshot shows it.
+ * Who begins to follow now, and waits, gets it when it is shown. */
+static void followers_that_came_during_a_sync(void **state)
+{
+    struct rig *r = *state;
+    struct luge_events s = store(r);
+    pthread_t thread;
+    slow.honest = os_native()->sync;
+    slow.rig = r;
+    slow.events = &s;
+    slow.begun = 0;
+    os_native()->sync = sync_slowly;
+    assert_int_equal(pthread_create(&thread, NULL, append_slowly, NULL), 0);
+    while (!slow.begun) nap_us(1000);
+    luge_event_follower *f = follow(r, &s, NULL);
+    is_next(f, 1);
+    pthread_join(thread, NULL);
+    os_native()->sync = slow.honest;
+    luge_event_unfollow(f);
+}
+
 static void followers_see_what_is_and_what_comes(void **state)
 {
     struct rig *r = *state;
@@ -778,6 +830,7 @@ int main(void)
         T(every_query_gives_what_it_should),
         T(times_have_an_order_of_their_own), T(states_are_the_newest_not_newer),
         T(followers_see_what_is_and_what_comes),
+        T(followers_that_came_during_a_sync),
         T(a_slow_follower_misses_nothing), T(many_processes_make_one_order),
         T(a_projection_sees_each_event_once), T(a_projection_may_begin_late),
         T(a_projection_is_shared),

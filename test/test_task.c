@@ -310,6 +310,29 @@ static void dependencies_come_first(void **state)
     settle(r, &s);
 }
 
+/* Refused for one of those it depends on, it leaves nothing behind for the same
+ * id in the same transaction. */
+static void what_is_refused_waits_for_nobody(void **state)
+{
+    struct rig *r = *state;
+    struct luge_tasks s = store(r);
+    uint64_t lease, id = 777, a = publish(r, &s, (struct luge_task_new){0});
+    uint64_t on[] = {a, 999999};
+    struct luge_task_new n = {.id = id, .queue = Q, .depends = on,
+                              .depends_count = 2};
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    answers(LUGE_NOTFOUND, luge_task_publish(txn, &s, &n, NULL));
+    n.depends_count = 1;
+    fine(luge_task_publish(txn, &s, &n, NULL));
+    fine(luge_commit(txn));
+    is_state(r, &s, id, LUGE_TASK_WAITING);
+    settle(r, &s);
+    assert_int_equal(claim_id(r, &s, &lease), a);
+    fine(luge_task_complete_now(r->db, 0, &s, a, lease, NONE));
+    is_state(r, &s, id, LUGE_TASK_READY);
+    settle(r, &s);
+}
+
 /* Cancelled while it waits, forgotten; then what it waited for completes. */
 static void the_forgotten_are_not_missed(void **state)
 {
@@ -667,6 +690,7 @@ int main(void)
         T(a_task_is_done), T(priority_then_age), T(a_lost_lease_is_refused),
         T(failures_are_tried_again_later), T(delays_hold),
         T(dependencies_come_first), T(the_forgotten_are_not_missed),
+        T(what_is_refused_waits_for_nobody),
         T(bad_tasks_are_refused), T(work_lands_with_its_completion),
         T(a_worker_sleeps_until_there_is_work),
         T(who_finds_nothing_puts_back_all_the_same), T(agents_are_known),

@@ -197,6 +197,7 @@ static void skip(struct feed_watch *w)
     u64 seq = w->reader.seq, time_ns;
     feed_reader_to_end(&w->reader, &time_ns);
     feed_past_forget(&w->past);
+    feed_names_free(&w->names);     /* what is skipped may have renamed some */
     w->set = (struct luge_change_set){
         .seq = w->reader.seq, .time_ns = time_ns,
         .skipped = w->reader.seq - seq,

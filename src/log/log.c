@@ -396,30 +396,36 @@ int log_append(struct log *log, struct log_position *at,
 /* END: where the next frame goes, or the segment's size. */
 typedef int segment_fn(struct log *log, struct log_segment *segment, u64 end);
 
-static int with_segment(struct log *log, u64 number, segment_fn *fn, u64 end)
+/* *tried (may be NULL): FN was called at all. */
+static int with_segment(struct log *log, u64 number, segment_fn *fn, u64 end,
+                        bool *tried)
 {
     struct log_segment *segment;
+    if (tried) *tried = false;
     int rc = log_segment_get(log, number, &segment);
     if (rc) return rc;
+    if (tried) *tried = true;
     rc = fn(log, segment, min_u64(end, segment->size));
     log_segment_put(log, segment);
     return rc;
 }
 
 /* One that was recycled since is left out: a checkpoint is past it. */
-static int with_any_segment(struct log *log, u64 number, segment_fn *fn)
+static int with_any_segment(struct log *log, u64 number, segment_fn *fn,
+                            bool *tried)
 {
-    int rc = with_segment(log, number, fn, UINT64_MAX);
+    int rc = with_segment(log, number, fn, UINT64_MAX, tried);
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
-static int each_listed(struct log *log, u64 from, u64 to, segment_fn *fn)
+static int each_listed(struct log *log, u64 from, u64 to, segment_fn *fn,
+                       bool *tried)
 {
     u64 *numbers;
     size_t count;
     int rc = log_list(log, from, to, &numbers, &count);
     for (size_t i = 0; i < count && !rc; i++)
-        rc = with_any_segment(log, numbers[i], fn);
+        rc = with_any_segment(log, numbers[i], fn, tried);
     base_free(numbers);
     return rc;
 }
@@ -427,15 +433,17 @@ static int each_listed(struct log *log, u64 from, u64 to, segment_fn *fn)
 /* Within a generation numbers have no gaps (L5), and a directory that cannot be
  * listed does not make a sync fail. */
 static int each_segment(struct log *log, u64 from,
-                        const struct log_position *at, segment_fn *fn)
+                        const struct log_position *at, segment_fn *fn,
+                        bool *tried)
 {
     int rc = 0;
+    if (tried) *tried = false;
     if (log_generation(from) != log_generation(at->segment))
-        rc = each_listed(log, from, at->segment - 1, fn);
+        rc = each_listed(log, from, at->segment - 1, fn, tried);
     else
         for (u64 n = from; n < at->segment && !rc; n++)
-            rc = with_any_segment(log, n, fn);
-    return rc ? rc : with_segment(log, at->segment, fn, at->offset);
+            rc = with_any_segment(log, n, fn, tried);
+    return rc ? rc : with_segment(log, at->segment, fn, at->offset, tried);
 }
 
 static int sync_segment(struct log *log, struct log_segment *segment, u64 end)
@@ -444,9 +452,12 @@ static int sync_segment(struct log *log, struct log_segment *segment, u64 end)
     return log->os->sync(segment->file);
 }
 
-int log_sync(struct log *log, u64 from, const struct log_position *at)
+int log_sync(struct log *log, u64 from, const struct log_position *at,
+             bool *in_doubt)
 {
-    return each_segment(log, from, at, sync_segment);
+    int rc = each_segment(log, from, at, sync_segment, in_doubt);
+    if (in_doubt) *in_doubt = *in_doubt && rc;
+    return rc;
 }
 
 static int start_segment(struct log *log, struct log_segment *segment, u64 end)
@@ -456,7 +467,7 @@ static int start_segment(struct log *log, struct log_segment *segment, u64 end)
 
 void log_sync_start(struct log *log, u64 from, const struct log_position *at)
 {
-    (void)each_segment(log, from, at, start_segment);
+    (void)each_segment(log, from, at, start_segment, NULL);
     base_forget();
 }
 
@@ -476,7 +487,7 @@ static int rewrite_segment(struct log *log, struct log_segment *segment,
 
 int log_rewrite(struct log *log, u64 from, const struct log_position *at)
 {
-    return each_segment(log, from, at, rewrite_segment);
+    return each_segment(log, from, at, rewrite_segment, NULL);
 }
 
 /* ------------------------------------------------- making and removing -- */

@@ -126,8 +126,11 @@ int log_segment_bytes(struct log *log, u64 number, u64 *bytes);
 u64 log_frames_at(const struct log *log, const struct log_position *at,
                   const u8 *frames, u64 size);
 
-/* Make everything before AT durable, from segment FROM on. */
-int log_sync(struct log *log, u64 from, const struct log_position *at);
+/* Make everything before AT durable, from segment FROM on.  *in_doubt (may be
+ * NULL): a sync failed, so what was written may be lost; after another error
+ * (a file that cannot be opened) it may be tried again. */
+int log_sync(struct log *log, u64 from, const struct log_position *at,
+             bool *in_doubt);
 
 /* Begin to write the same to the device: a log_sync later has less to do. */
 void log_sync_start(struct log *log, u64 from, const struct log_position *at);

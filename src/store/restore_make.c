@@ -199,7 +199,7 @@ static int begin_log(struct restore *r)
     if (!rc)
         rc = log_begin_segment(&e->log, &r->at, FIRST_SEGMENT, r->head.seq,
                                LOG_SEGMENT_MIN, 0);
-    return rc ? rc : log_sync(&e->log, FIRST_SEGMENT, &r->at);
+    return rc ? rc : log_sync(&e->log, FIRST_SEGMENT, &r->at, NULL);
 }
 
 int restore_seal(struct restore *r)
@@ -259,7 +259,7 @@ int restore_settle(struct restore *r)
     char path[PATH_BYTES];
     struct superblock s;
     struct env *e = r->e;
-    int rc = log_sync(&e->log, 1, &r->at);
+    int rc = log_sync(&e->log, 1, &r->at, NULL);
     log_close(&e->log);
     if (!rc) rc = recover(r);
     if (!rc) rc = path_in(e->path, "log", path);

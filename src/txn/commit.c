@@ -291,35 +291,50 @@ static void gather(struct env *e, bool slept)
         atomic_store(&m->gather_us, 2 * came >= group ? most : us * 3 / 4);
 }
 
+/* All up to NOW is durable since a sync that began at START. */
+static void sync_done(struct env *e, const struct txn_head *now, u64 start)
+{
+    struct share_memory *m = e->share.m;
+    u64 durable = atomic_load(&m->durable);
+    u64 took = os_monotonic_ns() - start;
+    u64 group = now->written_seq - min_u64(durable, now->written_seq);
+    atomic_fetch_add_explicit(&m->syncs, 1, memory_order_relaxed);
+    share_figure_sync(&e->share, took, group);
+    atomic_store(&m->sync_took_us,
+                 (u32)min_u64(took / 1000, GATHER_SYNC_US_MAX));
+    atomic_store(&m->sync_group, (u32)min_u64(group, UINT32_MAX));
+    atomic_store(&m->sync_ended_ns, start + took);
+    share_raise(&m->durable, now->written_seq);
+    share_raise(&m->synced_segment, now->written.segment);
+    share_show(&e->share);
+}
+
+/* Deposed, the leader looks for what others have recycled since: a durable
+ * checkpoint is past it. */
+static bool is_recycled(struct env *e, u64 segment)
+{
+    return segment < atomic_load(&e->share.m->log_oldest);
+}
+
 /* We are the leader: one sync for all that is committed now.  If it cannot be
  * written, then for what the log's file has. */
 static int lead(struct env *e)
 {
     struct share_memory *m = e->share.m;
     struct txn_head now;
+    bool in_doubt;
     int written = tail_flush(e, UINT64_MAX);
     head_copy(e, &now);
     share_lead(&e->share, now.written_seq);
-    u64 from = atomic_load(&m->synced_segment);
-    u64 durable = atomic_load(&m->durable), start = os_monotonic_ns();
-    int rc = log_sync(&e->log, from, &now.written);
-    if (rc) {
-        /* Never retried: the system may have dropped what it could not
-         * write, and a second sync would succeed without it. */
-        atomic_store(&m->failed, (u32)-rc);
-    } else {
-        atomic_fetch_add_explicit(&m->syncs, 1, memory_order_relaxed);
-        u64 took = os_monotonic_ns() - start;
-        u64 group = now.written_seq - min_u64(durable, now.written_seq);
-        share_figure_sync(&e->share, took, group);
-        atomic_store(&m->sync_took_us,
-                     (u32)min_u64(took / 1000, GATHER_SYNC_US_MAX));
-        atomic_store(&m->sync_group, (u32)min_u64(group, UINT32_MAX));
-        atomic_store(&m->sync_ended_ns, start + took);
-        share_raise(&m->durable, now.written_seq);
-        share_raise(&m->synced_segment, now.written.segment);
-        share_show(&e->share);
-    }
+    u64 from = atomic_load(&m->synced_segment), start = os_monotonic_ns();
+    int rc = log_sync(&e->log, from, &now.written, &in_doubt);
+    /* Never retried: the system may have dropped what it could not write, and a
+     * second sync would succeed without it.  But what is only our own trouble,
+     * no descriptor, others may do better. */
+    if (!rc) sync_done(e, &now, start);
+    else if (in_doubt) atomic_store(&m->failed, (u32)-rc);
+    else if (rc != LUGE_NOTFOUND || !is_recycled(e, now.written.segment))
+        written = rc;
     share_leader_done(&e->share);
     bell_ring(e);
     return written;
@@ -328,11 +343,12 @@ static int lead(struct env *e)
 int commit_sync_start(struct env *e, const struct log_position *at)
 {
     struct share_memory *m = e->share.m;
-    u64 from = atomic_load(&m->synced_segment);
-    if (at->offset != LOG_DATA_AT || at->segment <= from) return 0;
-    int rc = log_sync(&e->log, from, at);
-    if (rc) atomic_store(&m->failed, (u32)-rc);
-    else share_raise(&m->synced_segment, at->segment);
+    int rc = 0;
+    while (!rc && at->offset == LOG_DATA_AT &&
+           atomic_load(&m->synced_segment) < at->segment) {
+        if (atomic_load(&m->failed)) return sync_failed(e);
+        if (share_lead_or_wait(&e->share, UINT64_MAX)) rc = lead(e);
+    }
     return rc;
 }
 

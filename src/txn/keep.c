@@ -78,18 +78,22 @@ static int segment_begin(struct env *e, u64 number, u64 *seq, u64 *time_ns)
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
-/* The same of the one behind OLDEST; numbers have gaps (log.h L5). */
+/* The same of the one behind OLDEST.  Numbers have gaps, and one that was begun
+ * and never belonged to the log leads nowhere (log.h L5). */
 static int begin_after(struct env *e, u64 oldest, u64 *seq, u64 *time_ns)
 {
     u64 *numbers;
     size_t count;
-    int found = LUGE_NOTFOUND;
+    int found = LUGE_NOTFOUND, worst = LUGE_NOTFOUND;
     int rc = log_list(&e->log, oldest + 1, env_head(e)->log.segment, &numbers,
                       &count);
-    for (size_t i = 0; !rc && found == LUGE_NOTFOUND && i < count; i++)
+    for (size_t i = 0; !rc && found && i < count; i++) {
         found = segment_begin(e, numbers[i], seq, time_ns);
+        if (found == LUGE_CORRUPT) worst = found;
+        else if (found != LUGE_NOTFOUND) rc = found;
+    }
     base_free(numbers);
-    return rc ? rc : found;
+    return rc || !found ? rc : worst;
 }
 
 /* A watch that sleeps because nothing is for it does not know that the log goes
@@ -141,21 +145,35 @@ static int read_wishes_at(struct env *e, page_ref catalog, u64 count, u64 seq,
     return rc == LUGE_NOTREE ? 0 : rc;
 }
 
-/* Where a consumer stands now, power loss may take back; where he stood at the
- * checkpoint, not. */
+/* Zeros are the defaults that the opener and this file have. */
+static void fill_policy(const struct env *e, struct keep_policy *p)
+{
+    if (!p->hold_bytes) p->hold_bytes = KEEP_HOLD_BYTES;
+    if (!p->keep_bytes) p->keep_bytes = e->options.log_keep_bytes;
+}
+
+/* What is wished for now, power loss may take back, and what was wished for at
+ * the checkpoint be true again: both hold. */
 static int read_wishes(struct env *e, struct keep_policy *policy, u64 *lowest)
 {
     const struct txn_head *h = env_head(e);
-    struct keep_policy then;
-    u64 durable;
+    struct keep_policy then = {0};
+    u64 durable = UINT64_MAX;
     int rc = read_wishes_at(e, h->checkpoint_catalog,
                             h->checkpoint_catalog_count, h->checkpoint, &then,
                             &durable);
     if (!rc)
         rc = read_wishes_at(e, e->head.catalog, e->head.catalog_count,
                             e->head.seq, policy, lowest);
+    if (rc) return rc;
+    fill_policy(e, &then);
+    fill_policy(e, policy);
+    policy->flags |= then.flags;
+    policy->keep_bytes = max_u64(policy->keep_bytes, then.keep_bytes);
+    policy->keep_seconds = max_u64(policy->keep_seconds, then.keep_seconds);
+    policy->hold_bytes = max_u64(policy->hold_bytes, then.hold_bytes);
     *lowest = min_u64(*lowest, durable);
-    return rc;
+    return 0;
 }
 
 int keep_needs(struct env *e, u64 oldest, u64 bytes, u64 spare,
@@ -165,12 +183,10 @@ int keep_needs(struct env *e, u64 oldest, u64 bytes, u64 spare,
     u64 lowest;
     int rc = read_wishes(e, &policy, &lowest);
     if (rc) return rc;
-    u64 hold = policy.hold_bytes ? policy.hold_bytes : KEEP_HOLD_BYTES;
-    u64 keep = policy.keep_bytes ? policy.keep_bytes
-                                 : e->options.log_keep_bytes;
+    u64 keep = policy.keep_bytes;
     *needed = (policy.flags & KEEP_ALL) ||
               bytes <= keep + min_u64(keep, spare);
-    if (*needed || bytes > hold) return 0;
+    if (*needed || bytes > policy.hold_bytes) return 0;
     *needed = held_by_watch(e, oldest);
     return *needed ? 0 : held_by_record(e, &policy, lowest, oldest, needed);
 }

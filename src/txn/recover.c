@@ -81,7 +81,7 @@ int recover_create(struct env *e)
     if (!rc) rc = log_remove_after(&e->log, 0);
     if (!rc) rc = log_begin_segment(&e->log, &at, 1, FIRST_SEQ + 1,
                                     LOG_SEGMENT_MIN, 0);
-    if (!rc) rc = log_sync(&e->log, 1, &at);
+    if (!rc) rc = log_sync(&e->log, 1, &at, NULL);
     if (!rc) rc = first_superblock(e, &at);
     if (!rc) rc = e->os->sync_dir(e->os, e->path);
     if (!rc) rc = recover_write_conf(e);
@@ -265,7 +265,8 @@ static int replay_all(struct env *e)
     if (!rc) rc = log_remove_after(&e->log, last.log.segment);
     if (!rc && atomic_load(&e->share.m->in_doubt))
         rc = log_rewrite(&e->log, start.segment, &last.log);
-    if (!rc) rc = in_doubt(e, log_sync(&e->log, start.segment, &last.log));
+    if (!rc)
+        rc = in_doubt(e, log_sync(&e->log, start.segment, &last.log, NULL));
     times[3] = now_us();
     o->scan_us = times[1] - times[0];
     o->replay_us = times[2] - times[1];

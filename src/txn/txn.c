@@ -454,6 +454,16 @@ static int end_unchanged(struct luge_txn *txn)
     return atomic_load(&e->share.m->shown) < seq ? commit_wait(e, seq) : 0;
 }
 
+/* It has landed: another answer would say that nothing was changed. */
+static int not_durable(struct env *e, int why)
+{
+    if (why == LUGE_BROKEN || why == LUGE_NOSPACE) return why;
+    atomic_store(&e->broken, LUGE_BROKEN);
+    return fail(LUGE_BROKEN, "this transaction is committed, but the log could "
+                "not be synced (%s): whether it lasts is unknown; close all "
+                "handles and open again", luge_error_text(why));
+}
+
 int txn_commit(struct luge_txn *txn, u64 *seq)
 {
     struct env *e = txn->env;
@@ -475,7 +485,7 @@ int txn_commit(struct luge_txn *txn, u64 *seq)
     if (full || atomic_load(&e->share.m->shown) < *seq)
         rc = commit_wait(e, *seq);
     leave_to_caretaker(e);
-    return rc;
+    return rc ? not_durable(e, rc) : 0;
 }
 
 int txn_renew(struct luge_txn *txn)
