@@ -72,7 +72,9 @@ struct luge_change_set {
 };
 
 enum luge_watch_from {
-    LUGE_FROM_NOW = 0,      /* what commits after luge_watch_open began */
+    LUGE_FROM_NOW = 0,      /* what commits after luge_watch_open began.  What
+                               committed before and is shown later is left out:
+                               who looks at a snapshot, too, begins from one */
     LUGE_FROM_SEQ = 1,      /* every transaction after number `seq` */
     LUGE_FROM_SNAPSHOT = 2, /* every transaction that `snapshot` does not show:
                                snapshot and watch together are all there is,

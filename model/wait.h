@@ -3,8 +3,9 @@
  *
  *   1. open the watch          2. take a snapshot, look at it
  *   3. model_wait until something is shown that it did not; go to 2
- * The watch begins where a snapshot older than that in 2 ended, so nothing falls
- * between 2 and 3: not even what was committed before 1, and is shown later.
+ * The watch begins where a snapshot older than that in 2 ended, so nothing
+ * falls between 2 and 3: not even what was committed before 1, and is shown
+ * later.
  */
 #ifndef MODEL_WAIT_H
 #define MODEL_WAIT_H
