@@ -92,7 +92,8 @@ struct luge_restore_options {
      * that no backup has; NULL: none. */
     const char *log;
     /* The last commit that is to be in it.  0 of both: of the last backup. */
-    uint64_t seq;       /* its number; UINT64_MAX: as far as the log goes */
+    uint64_t seq;       /* its number; UINT64_MAX: as far as the log goes,
+                           which is not where it is damaged (EXPIRED) */
     uint64_t time_ns;   /* or: the last one that was made at this time, since
                            1970, or before; the log must reach beyond it */
     void *platform;     /* as in luge_options */

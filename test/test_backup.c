@@ -9,6 +9,7 @@
 #endif
 #include "rig.h"
 
+#include <dirent.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -278,6 +279,54 @@ static void any_commit(void **state)
     wipe(t, 4);
 }
 
+/* The segment in the middle of those in DIRECTORY goes. */
+static void remove_middle(const char *directory)
+{
+    char path[1100];
+    struct dirent **names;
+    int count = scandir(directory, &names, NULL, alphasort), first = 0;
+    while (first < count && names[first]->d_name[0] != '0') first++;
+    int last = first;
+    while (last + 1 < count && names[last + 1]->d_name[0] == '0') last++;
+    assert_true(last - first >= 2);
+    snprintf(path, sizeof path, "%s/%s", directory,
+             names[(first + last) / 2]->d_name);
+    assert_int_equal(unlink(path), 0);
+    for (int i = 0; i < count; i++) free(names[i]);
+    free(names);
+}
+
+/* To the end of the log is to its end, not to where it is damaged. */
+static void a_log_with_a_hole(void **state)
+{
+    struct rig *r = *state;
+    struct tape t = {0};
+    static char value[200000];
+    char other[700], log[800];
+    struct luge_restore_options o = {.seq = UINT64_MAX, .log = log};
+    struct luge_restored done;
+    commit_put(r, "k", "v");
+    record(r, &t, 0, NULL);
+    for (uint64_t i = 0; i < 60; i++) {
+        pattern_fill(value, sizeof value, i);
+        struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("large"),
+                             luge_bytes_of(value, sizeof value)};
+        fine(luge_apply(r->db, 0, &op, 1));
+    }
+    uint64_t last = luge_committed_seq(r->db);
+    snprintf(other, sizeof other, "%s/other", r->base);
+    snprintf(log, sizeof log, "%s/log", other);
+    tree_copy(r->path, other);
+    fine(restore(r, "copy", &t, 1, o, &done));
+    assert_int_equal(done.seq, last);
+    remove_middle(log);
+    answers(LUGE_EXPIRED, restore(r, "copy", &t, 1, o, NULL));
+    o.seq = done.seq - 58;
+    fine(restore(r, "copy", &t, 1, o, &done));
+    assert_int_equal(done.seq, last - 58);
+    wipe(&t, 1);
+}
+
 static void where_it_goes(void **state)
 {
     struct rig *r = *state;
@@ -424,6 +473,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
         TEST(full), TEST(incremental), TEST(any_commit), TEST(where_it_goes),
+        TEST(a_log_with_a_hole),
         TEST(damaged), TEST(lineage), TEST(an_older_superblock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

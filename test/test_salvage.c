@@ -11,6 +11,7 @@
 #endif
 #include "rig.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -493,6 +494,59 @@ static void the_log_is_done_again(void **state)
     assert_int_equal(access(whole, F_OK), -1);
 }
 
+static void remove_newest_segment(const char *directory)
+{
+    char path[700], newest[300] = "";
+    snprintf(path, sizeof path, "%s/log", directory);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    for (struct dirent *f; (f = readdir(d));)
+        if (f->d_name[0] == '0' && strcmp(f->d_name, newest) > 0)
+            snprintf(newest, sizeof newest, "%s", f->d_name);
+    closedir(d);
+    assert_true(newest[0]);
+    snprintf(path, sizeof path, "%s/log/%s", directory, newest);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* The checkpoint is whole, and the segment it stands in is lost: what older
+ * ones hold is older than what the checkpoint has. */
+static void a_log_that_ends_before_the_checkpoint(void **state)
+{
+    struct rig *r = *state;
+    static char large[200000];
+    struct luge_salvaged done;
+    char whole[600];
+    int said = 0;
+    commit_put(r, "gone", "1");
+    for (int i = 0; i < 40; i++) {
+        luge_txn *txn = begin(r, LUGE_WRITE | LUGE_TXN_ASYNC);
+        put(txn, LUGE_MAIN, "a", i < 39 ? "old" : "new");
+        pattern_fill(large, sizeof large, (uint64_t)i);
+        fine(luge_put(txn, LUGE_MAIN, luge_str("large"),
+                      luge_bytes_of(large, sizeof large)));
+        if (i == 39) fine(luge_del(txn, LUGE_MAIN, luge_str("gone")));
+        fine(luge_commit(txn));
+    }
+    fine(luge_checkpoint(r->db));
+    uint64_t sum = checksum(r);
+    rig_close(r);
+    remove_newest_segment(r->path);
+    luge_db *db;
+    answers(LUGE_CORRUPT, luge_open(r->path, NULL, &db));
+    snprintf(whole, sizeof whole, "%s/new", r->base);
+    fine(luge_salvage(r->path, whole, say, &said, NULL, &done));
+    assert_true(said > 0);
+    assert_int_equal(done.transactions, 0);
+    struct rig out = {.base = r->base};
+    snprintf(out.path, sizeof out.path, "%s", whole);
+    rig_open(&out, NULL);
+    now_holds(&out, LUGE_MAIN, "a", "new");
+    now_holds(&out, LUGE_MAIN, "gone", NULL);
+    assert_int_equal(checksum(&out), sum);
+    rig_close(&out);
+}
+
 /* What a newer luge wrote is not damage: it would be misread. */
 static void a_newer_format_is_refused(void **state)
 {
@@ -546,7 +600,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
         TEST(pages_are_damaged), TEST(what_leads_is_damaged),
-        TEST(the_log_is_done_again), TEST(a_newer_format_is_refused),
+        TEST(the_log_is_done_again),
+        TEST(a_log_that_ends_before_the_checkpoint),
+        TEST(a_newer_format_is_refused),
         TEST(reading_is_enough),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,7 @@
 enum {
     SHARE_SEATS_MAX = 256,   /* processes; 64 bytes each */
     SHARE_SLOTS_MAX = 2048,  /* readers; 64 bytes each: 128 KiB of shm */
+    SHARE_PINS_MAX = 2 * SHARE_SLOTS_MAX + 2,
     SHARE_WATCHES_MAX = 256, /* subscribers; 128 bytes each */
     SHARE_LAYOUT = 11,       /* raise with any change of these structs */
     SHARE_PREFIX_MAX = 32,   /* bytes of a watch's prefix kept for writers */
@@ -317,7 +318,7 @@ void share_show(struct share *s);
 int share_slot_take(struct share *s, u32 *slot);
 void share_slot_give(struct share *s, u32 slot);
 /* All pins, ascending, without duplicates, checkpoints included; PINS has room
- * for SHARE_SLOTS_MAX + 2. */
+ * for SHARE_PINS_MAX. */
 u32 share_pins(struct share *s, u64 *pins);
 /* Has a reader begun at a version newer than SEQ?  Of this process, too, or
  * only of others. */

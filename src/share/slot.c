@@ -48,14 +48,17 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* A reader may hand his pin from one slot to another (version_pin_beside): one
+ * look may see it in neither, two see it in one. */
 u32 share_pins(struct share *s, u64 *pins)
 {
     u32 n = 0, unique = 0;
-    u32 high = s->m->slots_high;
-    for (u32 i = 0; i < high && i < SHARE_SLOTS_MAX; i++) {
-        u64 pin = atomic_load(&s->m->slots[i].pin);
-        if (pin) pins[n++] = pin;
-    }
+    u32 high = (u32)min_u64(s->m->slots_high, SHARE_SLOTS_MAX);
+    for (u32 look = 0; look < 2; look++)
+        for (u32 i = 0; i < high; i++) {
+            u64 pin = atomic_load(&s->m->slots[i].pin);
+            if (pin) pins[n++] = pin;
+        }
     pins[n++] = s->m->checkpoint;
     if (s->m->checkpoint_next) pins[n++] = s->m->checkpoint_next;
     qsort(pins, n, sizeof *pins, ascending);

@@ -223,7 +223,8 @@ static int thin_notes(struct backup *b, const char *directory)
     if (rc || notes.count <= BACKUP_KNOWN_MAX) return rc;
     int n = snprintf(path, sizeof path, "%s/%.63s", directory, notes.name);
     if (n >= (int)sizeof path) return 0;
-    return b->e->os->unlink(b->e->os, path);
+    rc = b->e->os->unlink(b->e->os, path);
+    return rc == LUGE_NOTFOUND ? 0 : rc;        /* another did */
 }
 
 struct recovered {

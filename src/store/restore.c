@@ -205,6 +205,7 @@ static int apply_from(struct restore *r, struct log *log,
         r->reached = restore_beyond(r, frame.seq, frame.time_ns);
         if (!r->reached) rc = append_scanned(r, &frame);
     }
+    r->log_end = scan.at;
     log_scan_end(&scan);
     if (rc && rc != LUGE_NOTFOUND) return rc;
     return seen >= before ? 0 : LUGE_NOTFOUND;
@@ -246,6 +247,19 @@ static int apply_log(struct restore *r, struct log *log)
     return rc || found || r->reached ? rc : missing(r);
 }
 
+/* To go as far as the log goes is not to take damage for its end. */
+static int nothing_follows(struct restore *r, struct log *log)
+{
+    u64 durable = 0;
+    if (log_goes_on(log, &r->log_end)) return 0;    /* somebody is writing it */
+    int rc = log_claimed(log, &r->log_end, r->done.seq, &durable);
+    if (rc || durable <= r->done.seq) return rc;
+    return fail(LUGE_EXPIRED, "%s is damaged or not whole behind record %llu, "
+                "and had %llu at least; to restore that many, name the number",
+                r->options->log, (unsigned long long)r->done.seq,
+                (unsigned long long)durable);
+}
+
 static int take_log(struct restore *r)
 {
     struct log log;
@@ -254,6 +268,7 @@ static int take_log(struct restore *r)
     if (rc) return rc;
     log.only_read = true;
     rc = apply_log(r, &log);
+    if (!rc && r->options->seq == UINT64_MAX) rc = nothing_follows(r, &log);
     log_close(&log);
     return rc;
 }

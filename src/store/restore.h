@@ -24,6 +24,7 @@ struct restore {
     bool ended;                 /* or a backup that follows has no log */
     struct luge_restored done;
     struct log_position at;     /* where the new log ends */
+    struct log_position log_end;        /* where reading the old one ended */
     u64 unsettled;              /* bytes appended to it */
     struct base_buffer frame;   /* LOG_FRAME_HEAD, payload: being made */
     struct backup_frame next;   /* its head */

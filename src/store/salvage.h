@@ -72,6 +72,7 @@ struct salvage {
     bool super_valid, exact;    /* exact: the free list is known */
     bool super_damaged;         /* the other one, perhaps the newer */
     bool gathered;              /* what can be known of the catalog, is */
+    bool log_follows;           /* on the checkpoint: its begin was found */
     u64 newest;                 /* pages born later were not there yet */
     struct salvage_tree catalog, *trees;
     size_t tree_count, tree_capacity;

@@ -2,8 +2,10 @@
  * found of its checkpoint.
  *
  * Operations say what keys became, so doing one twice does no harm, and doing
- * them all from any point before the state on gives the newest state.  What no
- * longer has its tree is passed over.
+ * them all from any point before the state to one behind it gives the newest
+ * state.  A log that ends before the state is older than what was found, and
+ * adds nothing.  Forks and snapshots are of a moment: they are made again only
+ * behind the checkpoint.  What no longer has its tree is passed over.
  * Not here: frames behind a damage.  What came before them is not known, so
  * they are only counted.
  */
@@ -12,7 +14,7 @@
 #include "store/salvage.h"
 
 /* In a transaction of its own: it may fail halfway. */
-static int redo_alone(struct salvage *s, const struct op *op)
+static int land_alone(struct salvage *s, const struct op *op)
 {
     int rc = salvage_land(s);
     if (!rc) rc = salvage_txn(s);
@@ -20,6 +22,12 @@ static int redo_alone(struct salvage *s, const struct op *op)
     if (!rc) rc = salvage_land(s);
     luge_abort(s->txn);
     s->txn = NULL;
+    return rc;
+}
+
+static int redo_moment(struct salvage *s, const struct op *op)
+{
+    int rc = s->log_follows ? land_alone(s, op) : LUGE_CONFLICT;
     if (rc != LUGE_CONFLICT && rc != LUGE_NOTREE && rc != LUGE_EXISTS)
         return rc;
     salvage_say(s, "%s %.*s, of the log, could not be made again",
@@ -39,7 +47,7 @@ static int redo(struct salvage *s, const struct op *op)
     case OP_DROP: return luge_tree_drop(s->txn, op->tree);
     case OP_RENAME: return luge_tree_rename(s->txn, op->tree, op->key);
     case OP_CLEAR: return luge_tree_clear(s->txn, op->tree);
-    default: return redo_alone(s, op);
+    default: return redo_moment(s, op);
     }
 }
 
@@ -69,6 +77,7 @@ static int find_start(struct salvage *s, struct log *log,
     if (s->super_valid && !log_exists(log, s->super.log.segment)) {
         *at = s->super.log;
         *seq = s->super.seq;
+        s->log_follows = true;
         return 0;
     }
     int rc = log_span(log, &oldest, &newest);
@@ -125,6 +134,16 @@ static int tell_of_hole(struct salvage *s, struct log *log,
     return 0;
 }
 
+/* Does the log, which ends with SEQ, end before the state that was found? */
+static bool is_older(struct salvage *s, u64 seq)
+{
+    if (!s->super_valid || seq >= s->super.seq) return false;
+    salvage_say(s, "the log ends with transaction %llu, before the checkpoint, "
+                "of %llu: it adds nothing", (unsigned long long)seq,
+                (unsigned long long)s->super.seq);
+    return true;
+}
+
 int salvage_log(struct salvage *s)
 {
     char path[4300];
@@ -141,7 +160,7 @@ int salvage_log(struct salvage *s)
     log.only_read = true;
     rc = find_start(s, &log, &at, &seq);
     if (!rc) rc = find_end(&log, &at, &end, &seq);
-    if (!rc) rc = redo_all(s, &log, &at, &end);
+    if (!rc && !is_older(s, seq)) rc = redo_all(s, &log, &at, &end);
     if (!rc) rc = tell_of_hole(s, &log, &end, seq);
     log_close(&log);
     return rc == LUGE_NOTFOUND ? 0 : rc;

@@ -328,11 +328,12 @@ int version_frame_dies(struct env *e, page_ref ref, u64 birth, u64 death)
     return dying_push(&e->dying, &f);
 }
 
-/* The order of a pin that needs the frame, or 0. */
+/* The order of a pin that needs the frame, or 0.  Two looks: as share_pins. */
 static u64 needed_by(struct env *e, const struct dying_frame *f)
 {
     u32 high = atomic_load(&e->slots_high);
-    for (u32 i = 0; i < high; i++) {
+    for (u32 look = 0; look < 2 * high; look++) {
+        u32 i = look % high;
         u64 order = atomic_load_explicit(&e->pins[i].order,
                                          memory_order_acquire);
         if (order && f->birth <= order && order < f->death)
@@ -420,7 +421,7 @@ static u64 published_floor(struct env *e)
 
 int version_reclaim_pages(struct env *e, u64 limit)
 {
-    u64 pins[SHARE_SLOTS_MAX + 2];
+    u64 pins[SHARE_PINS_MAX];
     share_raise(&e->share.m->floor, published_floor(e));
     atomic_thread_fence(memory_order_seq_cst);
     u64 floor = atomic_load(&e->share.m->floor);
