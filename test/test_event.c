@@ -504,12 +504,12 @@ static struct {
     struct rig *rig;
     const struct luge_events *events;
     pthread_t thread;
-    _Atomic int begun;
+    _Atomic int armed, begun;
 } slow;
 
 static int sync_slowly(struct os_file *file)
 {
-    if (pthread_equal(slow.thread, pthread_self())) {
+    if (slow.armed && pthread_equal(slow.thread, pthread_self())) {
         slow.begun = 1;
         nap_us(300000);
     }
@@ -520,6 +520,7 @@ static void *append_slowly(void *context)
 {
     (void)context;
     slow.thread = pthread_self();
+    slow.armed = 1;
     append(slow.rig, slow.events, "a", "t", "");
     return NULL;
 }
@@ -529,20 +530,23 @@ static void *append_slowly(void *context)
 static void followers_that_came_during_a_sync(void **state)
 {
     struct rig *r = *state;
-    struct luge_events s = store(r);
     pthread_t thread;
-    slow.honest = os_native()->sync;
+    rig_close(r);
+    slow.honest = os_native()->sync;    /* before there is a caretaker */
+    slow.armed = slow.begun = 0;
+    os_native()->sync = sync_slowly;
+    rig_open(r, NULL);
+    struct luge_events s = store(r);
     slow.rig = r;
     slow.events = &s;
-    slow.begun = 0;
-    os_native()->sync = sync_slowly;
     assert_int_equal(pthread_create(&thread, NULL, append_slowly, NULL), 0);
     while (!slow.begun) nap_us(1000);
     luge_event_follower *f = follow(r, &s, NULL);
     is_next(f, 1);
     pthread_join(thread, NULL);
-    os_native()->sync = slow.honest;
     luge_event_unfollow(f);
+    rig_close(r);
+    os_native()->sync = slow.honest;
 }
 
 static void followers_see_what_is_and_what_comes(void **state)

@@ -1346,7 +1346,7 @@ static void a_consumer_holds_the_log(void **state)
 
 static struct {
     int (*honest)(struct os_file *file);
-    struct rig *rig;
+    _Atomic(struct rig *) rig;  /* NULL: not now */
     pthread_t thread;
     uint64_t seq;
 } acks;
@@ -1370,6 +1370,9 @@ static void an_ack_that_is_not_durable(void **state)
 {
     struct rig *r = *state;
     rig_close(r);
+    acks.honest = os_native()->sync;    /* before there is a caretaker */
+    acks.thread = pthread_self();
+    os_native()->sync = ack_and_sync;
     rig_open(r, &(struct luge_options){.log_keep_bytes = 1,
                                        .sync_interval_ms = 60000});
     commit_put(r, "k", "v");
@@ -1378,19 +1381,16 @@ static void an_ack_that_is_not_durable(void **state)
     much_happens(r);
     assert_true(oldest_of(r) <= seq + 1);
     commit_put(r, "k", "w");
-    acks.honest = os_native()->sync;
-    acks.thread = pthread_self();
     acks.seq = seq;
     acks.rig = r;
-    os_native()->sync = ack_and_sync;
-    int rc = luge_checkpoint(r->db);
-    os_native()->sync = acks.honest;
-    answers(0, rc);
+    fine(luge_checkpoint(r->db));
     assert_null(acks.rig);
     assert_true(cursor_of(r, "c") > seq);
     assert_true(oldest_of(r) <= seq + 1);
     much_happens(r);
     assert_true(oldest_of(r) > seq + 1);
+    rig_close(r);
+    os_native()->sync = acks.honest;
 }
 
 static void a_consumer_expires(void **state)
