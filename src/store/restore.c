@@ -254,10 +254,11 @@ static int nothing_follows(struct restore *r, struct log *log)
     if (log_goes_on(log, &r->log_end)) return 0;    /* somebody is writing it */
     int rc = log_claimed(log, &r->log_end, r->done.seq, &durable);
     if (rc || durable <= r->done.seq) return rc;
-    return fail(LUGE_EXPIRED, "%s is damaged or not whole behind record %llu, "
-                "and had %llu at least; to restore that many, name the number",
-                r->options->log, (unsigned long long)r->done.seq,
-                (unsigned long long)durable);
+    return fail(LUGE_EXPIRED, "%s is damaged or not whole behind record %llu: "
+                "%llu at least are missing.  Ask for number %llu to have what "
+                "there is", r->options->log, (unsigned long long)r->done.seq,
+                (unsigned long long)(durable - r->done.seq),
+                (unsigned long long)r->done.seq);
 }
 
 static int take_log(struct restore *r)

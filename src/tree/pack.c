@@ -13,7 +13,6 @@
  *   K3  A group that cannot be helped is not touched.
  * Not here: when it is worth it, and in what portions (txn/compact.c).
  */
-#include "tree/patch.h"
 #include "tree/path.h"
 #include "tree/walk.h"
 
@@ -286,6 +285,7 @@ int tree_pack(struct page_work *w, struct tree *t, luge_bytes key, u64 *packed)
     rc = skip_full(w, parent, &at, &rest);
     if (rc || !rest) return rc;
     rc = tree_path_change(w, t, key, 1, &path);
+    if (rc) return rc;
     parent = path.step[1].page;
     *packed += rest;
     while (!rc && rest-- && at < parent->count) {
