@@ -1087,6 +1087,120 @@ static void answers_have_their_own_sentence(void **state)
     luge_abort(txn);
 }
 
+/* ------------------------------------------------------------- reuse -- */
+
+/* A result may be the next operand. */
+static void results_are_operands(void **state)
+{
+    struct rig *r = *state;
+    static const char *const names[] = {"append", "or"};
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    luge_bytes result;
+    for (int i = 0; i < 2; i++) {
+        put(txn, LUGE_MAIN, "one", "aaaa");
+        put(txn, LUGE_MAIN, "two", i ? "````" : "0123456789");
+        fine(luge_combine(txn, LUGE_MAIN, luge_str("one"), names[i],
+                          luge_str("bb"), &result));
+        fine(luge_combine(txn, LUGE_MAIN, luge_str("two"), names[i], result,
+                          &result));
+        assert_true(is(result, i ? "ccaa" : "0123456789aaaabb"));
+        holds(txn, LUGE_MAIN, "two", i ? "ccaa" : "0123456789aaaabb");
+    }
+    luge_abort(txn);
+}
+
+/* A name that luge_tree_after gave is good until the transaction changes. */
+static void a_name_may_be_one_that_was_read(void **state)
+{
+    struct rig *r = *state;
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    luge_tree a = tree_make(txn, "zzz"), b = tree_make(txn, "b"), found;
+    luge_bytes name;
+    fine(luge_tree_after(txn, luge_str("a"), &name, &found));
+    assert_int_equal(found, b);
+    answers(LUGE_EXISTS, luge_tree_rename(txn, a, name));
+    fine(luge_tree_name(txn, a, &name));
+    assert_true(is(name, "zzz"));
+    luge_abort(txn);
+}
+
+/* ---------------------------------------------------------- full leaves -- */
+
+/* KEY takes BYTES of a leaf whose keys have nothing in common: 10 of them are
+ * its slot and its cell's head. */
+static void put_bytes(luge_txn *txn, const char *key, size_t bytes)
+{
+    static char value[4096];
+    size_t size = bytes > 10 + strlen(key) ? bytes - 10 - strlen(key) : 0;
+    fine(luge_put(txn, LUGE_MAIN, luge_str(key), luge_bytes_of(value, size)));
+}
+
+static void drop(luge_txn *txn, const char *key)
+{
+    fine(luge_del(txn, LUGE_MAIN, luge_str(key)));
+}
+
+/* A leaf whose keys begin alike, but that was made when they did not, is as
+ * full as can be.  To have the byte in common would take eight and save
+ * three. */
+static void a_full_leaf_is_cut(void **state)
+{
+    struct rig *r = *state;
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    put_bytes(txn, "b1", 1016);
+    put_bytes(txn, "b2", 1016);
+    put_bytes(txn, "b4", 1016);
+    put_bytes(txn, "a", 0);
+    drop(txn, "a");
+    put_bytes(txn, "b5", 1016);
+    put_bytes(txn, "b3", 2028);
+    fine(luge_commit(txn));
+    fine(luge_check(r->db, NULL, NULL));
+}
+
+static void a_full_leaf_shares(void **state)
+{
+    struct rig *r = *state;
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    put_bytes(txn, "A1", 1600);
+    put_bytes(txn, "A2", 1600);
+    put_bytes(txn, "a", 900);
+    put_bytes(txn, "b1", 1354);
+    put_bytes(txn, "b2", 1354);
+    drop(txn, "a");
+    put_bytes(txn, "a", 500);
+    drop(txn, "a");
+    put_bytes(txn, "b3", 1354);
+    put_bytes(txn, "b0", 0);
+    fine(luge_commit(txn));
+    fine(luge_check(r->db, NULL, NULL));
+}
+
+/* Few and large, of all kinds: no put is refused. */
+static void large_items_always_find_room(void **state)
+{
+    struct rig *r = *state;
+    static const uint32_t sizes[] = {0, 20, 500, 900, 1010, 1016, 1354, 1600,
+                                     2020, 2028};
+    struct dice d = dice_of(3, 3);
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    for (unsigned i = 0; i < (is_long() ? 2000000 : 100000); i++) {
+        char key[24], *at = key;
+        for (uint32_t n = dice_below(&d, 3) * 8 % 17; n; n--) *at++ = 'k';
+        *at++ = (char)('a' + dice_below(&d, 3));
+        *at++ = (char)('1' + dice_below(&d, 7));
+        *at = 0;
+        if (dice_chance(&d, 45)) {
+            int rc = luge_del(txn, LUGE_MAIN, luge_str(key));
+            assert_true(!rc || rc == LUGE_NOTFOUND);
+        } else {
+            put_bytes(txn, key, sizes[dice_below(&d, 10)] + dice_below(&d, 8));
+        }
+    }
+    fine(luge_commit(txn));
+    fine(luge_check(r->db, NULL, NULL));
+}
+
 int main(void)
 {
 #define WITH(test)                                                            \
@@ -1104,7 +1218,9 @@ int main(void)
         WITH(tree_rename_and_drop), WITH(main_is_protected),
         WITH(no_such_tree), WITH(read_only_transactions), WITH(inspection),
         WITH(checksums), WITH(checksums_of_names_and_pairs),
-        WITH(errors_have_words),
+        WITH(errors_have_words), WITH(results_are_operands),
+        WITH(a_name_may_be_one_that_was_read), WITH(a_full_leaf_is_cut),
+        WITH(a_full_leaf_shares), WITH(large_items_always_find_room),
     };
     return cmocka_run_group_tests_name("api", tests, NULL, NULL);
 }

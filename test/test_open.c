@@ -604,6 +604,213 @@ static void a_refused_record_stays_away(void **state)
     now_holds(r, LUGE_MAIN, "k", "after");
 }
 
+static pthread_t who_syncs;
+
+static int die_in_the_sync(struct os_file *file)
+{
+    (void)file;
+    if (pthread_equal(pthread_self(), who_syncs)) raise(SIGKILL);
+    return 0;
+}
+
+static int syncer_who_dies(struct rig *r)
+{
+    static const u8 value[2000] = {1};
+    struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("k"),
+                         luge_bytes_of(value, sizeof value)};
+    luge_db *db;
+    who_syncs = pthread_self();
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    os_native()->sync = die_in_the_sync;
+    return 1 + luge_apply(db, LUGE_TXN_FULL, &op, 1);
+}
+
+static size_t written_anew;
+
+static int watch_the_start(struct os_file *file, const void *from, size_t size,
+                           u64 offset)
+{
+    if (!offset && size > 2000 && !memcmp(from, "lugelog", 7))
+        written_anew = size;
+    return native.write(file, from, size, offset);
+}
+
+/* The system may have told him that the device has failed, and tells nobody
+ * twice: then the pages of the log count as clean and are on no device. */
+static void a_syncer_who_dies_leaves_doubt(void **state)
+{
+    CHILD_WITH_THREADS();
+    struct rig *r = *state;
+    luge_bytes value;
+    rig_open(r, NULL);
+    rig_close(r);
+    assert_int_equal(in_child(syncer_who_dies, r), 1000 + SIGKILL);
+    written_anew = 0;
+    native.write = os_native()->write;
+    os_native()->write = watch_the_start;
+    rig_open(r, NULL);
+    luge_txn *txn = begin(r, LUGE_READ);
+    fine(luge_get(txn, LUGE_MAIN, luge_str("k"), &value));
+    assert_int_equal(value.size, 2000);
+    luge_abort(txn);
+    rig_close(r);
+    os_native()->write = native.write;
+    assert_true(written_anew > 2000);
+}
+
+static int (*honest_lock)(struct os_file *, u64 byte, bool exclusive,
+                          u32 wait_ms);
+static _Atomic unsigned gates;
+
+static int count_gates(struct os_file *file, u64 byte, bool exclusive,
+                       u32 wait_ms)
+{
+    gates += byte == SHARE_LOCK_GATE;
+    return honest_lock(file, byte, exclusive, wait_ms);
+}
+
+/* Nobody opens while somebody is stopped with the gate: a checkpoint goes there
+ * only if the file has an end to cut. */
+static void a_checkpoint_leaves_the_gate_alone(void **state)
+{
+    struct rig *r = *state;
+    honest_lock = os_native()->lock;
+    os_native()->lock = count_gates;    /* before there is a caretaker */
+    rig_open(r, NULL);
+    unsigned before = gates;
+    assert_true(before > 0);
+    for (int i = 0; i < 3; i++) {
+        commit_put(r, "k", i ? "v" : "w");
+        fine(luge_checkpoint(r->db));
+    }
+    assert_int_equal(gates, before);
+    rig_close(r);
+    os_native()->lock = honest_lock;
+}
+
+/* How many chunks the free-space lists have ever had. */
+static u32 chunks_now(struct rig *r)
+{
+    u64 arena = 0;
+    u32 chunks = 0;
+    int fd = open(inside(r, "shm"), O_RDONLY);
+    assert_int_equal(pread(fd, &arena, 8, offsetof(struct share_memory, arena)),
+                     8);
+    off_t at = (off_t)arena + (off_t)offsetof(struct txn_arena, work) +
+               (off_t)offsetof(struct space_state, chunk_count);
+    assert_int_equal(pread(fd, &chunks, sizeof chunks, at), sizeof chunks);
+    close(fd);
+    return chunks;
+}
+
+static int put_many(struct rig *r, unsigned count)
+{
+    luge_db *db = r->db;
+    if (!db) CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    for (unsigned i = 0; i < count; i++) {
+        struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN,
+                             luge_bytes_of(&(u32){i * 2654435761u}, 4),
+                             luge_bytes_of(&i, sizeof i)};
+        CHILD_ANSWERS(0, luge_apply(db, LUGE_TXN_ASYNC, &op, 1));
+        if (i % 64 == 0) CHILD_ANSWERS(0, luge_checkpoint(db));
+    }
+    return r->db ? 0 : luge_close(db);
+}
+
+static int put_beside(struct rig *r)
+{
+    return put_many(r, 4000);
+}
+
+/* Two who publish in turns: what one has emptied, the other fills again. */
+static void free_lists_do_not_grow(void **state)
+{
+    CHILD_WITH_THREADS();
+    struct rig *r = *state;
+    int status;
+    rig_open(r, NULL);
+    assert_int_equal(put_many(r, 500), 0);
+    u32 before = chunks_now(r);
+    luge_db *db = r->db;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (!pid) {
+        r->db = NULL;
+        _exit(put_beside(r));
+    }
+    r->db = db;
+    assert_int_equal(put_many(r, 4000), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    print_message("%u chunks of free lists, then %u\n", before, chunks_now(r));
+    assert_true(chunks_now(r) < before + 20);
+    fine(luge_check(r->db, NULL, NULL));
+}
+
+/* Less than the 64 GiB that a process likes to reserve for shm. */
+static void lack_address_space(void)
+{
+    struct rlimit few = {(rlim_t)40 << 30, (rlim_t)40 << 30};
+    setrlimit(RLIMIT_AS, &few);
+}
+
+static int joins_with_little(struct rig *r)
+{
+    luge_db *db;
+    lack_address_space();
+    CHILD_ANSWERS(LUGE_LIMIT, luge_open(r->path, NULL, &db));
+    CHILD_MUST(strstr(luge_last_error()->text, "address space"));
+    return 0;
+}
+
+static int opens_and_stops(struct rig *r)
+{
+    luge_db *db;
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    raise(SIGSTOP);
+    return luge_close(db);
+}
+
+static int opens_with_little(struct rig *r)
+{
+    struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("k"),
+                         luge_str("little")};
+    luge_db *db;
+    lack_address_space();
+    CHILD_ANSWERS(0, luge_open(r->path, NULL, &db));
+    raise(SIGSTOP);
+    CHILD_ANSWERS(0, luge_apply(db, 0, &op, 1));
+    CHILD_ANSWERS(0, luge_close(db));
+    return 0;
+}
+
+/* All who use a directory at a time map as much of shm: places in it are
+ * counted from that. */
+static void address_spaces_differ(void **state)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip();             /* they need an address space without limit */
+#endif
+    struct rig *r = *state;
+    int status;
+    rig_open(r, NULL);
+    commit_put(r, "k", "much");
+    rig_close(r);                       /* a child would inherit the maps */
+    pid_t pid = child_that_stops(opens_and_stops, r);
+    assert_int_equal(in_child(joins_with_little, r), 0);
+    kill(pid, SIGCONT);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    pid = child_that_stops(opens_with_little, r);
+    rig_open(r, NULL);
+    now_holds(r, LUGE_MAIN, "k", "much");
+    commit_put(r, "k", "more");
+    kill(pid, SIGCONT);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    now_holds(r, LUGE_MAIN, "k", "little");
+}
+
 static int write_refused(struct os_file *file, const void *from, size_t size,
                          u64 offset)
 {
@@ -1621,7 +1828,9 @@ int main(void)
         CLOSED(a_process_is_stopped_with_the_turn),
         CLOSED(a_replay_sorts), CLOSED(a_refused_record_stays_away),
         CLOSED(a_record_that_cannot_be_taken_back),
-        CLOSED(the_thief_has_left),
+        CLOSED(the_thief_has_left), CLOSED(a_syncer_who_dies_leaves_doubt),
+        CLOSED(a_checkpoint_leaves_the_gate_alone),
+        CLOSED(free_lists_do_not_grow), CLOSED(address_spaces_differ),
         CLOSED(a_checkpoint_that_was_not_told), CLOSED(too_many_processes),
         CLOSED(creating_at_once),
         CLOSED(opening_and_closing_at_once),

@@ -294,7 +294,7 @@ int asof_begin(struct env *e, u64 seq, struct luge_txn **txn)
         *txn = a.now;
         return 0;
     }
-    if (!rc) rc = tail_flush(e, seq);
+    if (!rc) rc = tail_flush(e, seq, e->options.busy_timeout_ms);
     if (!rc) rc = feed_reader_open(&a.reader, e);
     if (!rc) rc = build_with_patience(&a);
     if (a.reader.env) feed_reader_close(&a.reader);

@@ -255,7 +255,7 @@ int feed_reader_seek(struct feed_reader *r, u64 seq)
         feed_reader_to(r, seq, &now.log);
         return 0;
     }
-    int rc = tail_flush(r->env, seq + 1);
+    int rc = tail_flush(r->env, seq + 1, r->env->options.busy_timeout_ms);
     return rc ? rc : seek_below(r, now.log.segment, seq);
 }
 
@@ -304,7 +304,7 @@ int feed_reader_seek_time(struct feed_reader *r, u64 time_ns)
     u64 *numbers, oldest = atomic_load(&r->env->share.m->log_oldest);
     size_t count;
     int worst = 0;
-    int rc = tail_flush(r->env, UINT64_MAX);
+    int rc = tail_flush(r->env, UINT64_MAX, r->env->options.busy_timeout_ms);
     if (rc) return rc;
     rc = log_list(&r->log, oldest, now.log.segment, &numbers, &count);
     if (rc) return rc;

@@ -84,7 +84,7 @@ static int take_slot(struct feed_watch *w)
     w->has_slot = true;
     w->slot = &s->m->watches[w->number];
     atomic_store(&w->slot->segment, 1);         /* hold all, while it seeks */
-    return tail_flush(w->env, UINT64_MAX);
+    return tail_flush(w->env, UINT64_MAX, w->env->options.busy_timeout_ms);
 }
 
 int feed_watch_open(struct env *e, struct feed_index *index,

@@ -95,6 +95,16 @@ static unsigned fill_low_descriptors(int fillers[3])
     return count;
 }
 
+int linux_high_descriptor(int fd)
+{
+    if (fd < 0 || fd > 2) return fd;
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, DESCRIPTOR_MIN);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return high;
+}
+
 /* open, but never as descriptor 0 to 2.  -1 and errno if it fails. */
 static int open_high(const char *path, int flags)
 {
@@ -104,13 +114,8 @@ static int open_high(const char *path, int flags)
     do {
         fd = open(path, flags | O_CLOEXEC | O_NOCTTY, 0666);
     } while (fd < 0 && errno == EINTR);
+    fd = linux_high_descriptor(fd);
     int error = errno;
-    if (fd >= 0 && fd < 3) {
-        int low = fd;
-        fd = fcntl(low, F_DUPFD_CLOEXEC, DESCRIPTOR_MIN);
-        error = errno;
-        close(low);
-    }
     while (filled) close(fillers[--filled]);
     errno = error;
     return fd;
@@ -358,9 +363,10 @@ static int linux_sync_part(struct os_file *file, u64 offset, u64 size)
                            SYNC_FILE_RANGE_WRITE |
                                SYNC_FILE_RANGE_WAIT_AFTER)) {
         if (errno == EINTR) continue;
-        if (errno == EIO || errno == ENOSPC || errno == EDQUOT)
-            return FAIL_PATH("sync_file_range", f->path);
-        return 0;                             /* cannot: sync does it all */
+        if (errno == ENOSYS || errno == EINVAL || errno == ESPIPE ||
+            errno == EOPNOTSUPP || errno == EPERM)
+            return 0;                         /* cannot: sync does it all */
+        return FAIL_PATH("sync_file_range", f->path);
     }
     return 0;
 }

@@ -28,6 +28,9 @@ struct linux_file {
     char path[]; /* for sentences only */
 };
 
+/* L1: FD, or another descriptor of the same if it is 0, 1 or 2; -1: errno. */
+int linux_high_descriptor(int fd);
+
 /* Take FILE out of that list if it is there.  linux_process.c */
 void linux_forget_in_child(struct linux_file *file);
 

@@ -8,7 +8,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "os/os.h"
+#include "os/linux.h"
 
 #include <errno.h>
 #include <sys/inotify.h>
@@ -16,7 +16,7 @@
 
 int os_notify_open(const char *path, int *descriptor)
 {
-    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    int fd = linux_high_descriptor(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
     if (fd < 0 && (errno == EMFILE || errno == ENFILE))
         return fail_errno(LUGE_LIMIT, errno, "the system allows no further "
                           "inotify instance (fs.inotify.max_user_instances) "

@@ -13,11 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-#include "os/os.h"
+#include "os/linux.h"
 
 #define SPILL_STEP MIB(16)
+#define SPILL_STEP_MIN MIB(1)
 
 struct os_spill {
     int descriptor;
@@ -30,11 +32,11 @@ static int open_nameless(const char *directory)
 {
     char path[4200];
     int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0) return fd;
+    if (fd >= 0) return linux_high_descriptor(fd);
     snprintf(path, sizeof path, "%s/spill-XXXXXX", directory);
     fd = mkostemp(path, O_CLOEXEC);
     if (fd >= 0) (void)unlink(path);
-    return fd;
+    return linux_high_descriptor(fd);
 }
 
 int os_spill_open(const char *directory, u64 bytes, void *over,
@@ -66,6 +68,37 @@ u8 *os_spill_base(const struct os_spill *s)
     return s->base;
 }
 
+/* Beyond its limit the system would send SIGXFSZ (L4 of linux.c). */
+static int spill_allowed(u64 bytes)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur == RLIM_INFINITY ||
+        bytes <= limit.rlim_cur)
+        return 0;
+    return fail(LUGE_NOSPACE, "%llu bytes to spill to; this process may write "
+                "files of %llu (RLIMIT_FSIZE)", (unsigned long long)bytes,
+                (unsigned long long)limit.rlim_cur);
+}
+
+/* In steps, as linux_allocate: a signal undoes what one call has done. */
+static int allocate_to(struct os_spill *s, u64 end)
+{
+    u64 step = end - s->grown;
+    while (s->grown < end) {
+        u64 piece = min_u64(step, end - s->grown);
+        int err = posix_fallocate(s->descriptor, (off_t)s->grown,
+                                  (off_t)piece);
+        if (!err)
+            s->grown += piece;
+        else if (err == EINTR)
+            step = max_u64(step / 2, SPILL_STEP_MIN);
+        else
+            return fail_errno(base_code_of(err), err, "%llu bytes to spill to",
+                              (unsigned long long)end);
+    }
+    return 0;
+}
+
 int os_spill_grow(struct os_spill *s, u64 bytes)
 {
     if (bytes <= s->grown) return 0;
@@ -73,13 +106,10 @@ int os_spill_grow(struct os_spill *s, u64 bytes)
         return fail(LUGE_NOMEM, "a transaction needs more than %llu bytes",
                     (unsigned long long)s->bytes);
     u64 whole = min_u64(round_up(bytes, SPILL_STEP), s->bytes);
-    int err = posix_fallocate(s->descriptor, (off_t)s->grown,
-                              (off_t)(whole - s->grown));
-    if (err)
-        return fail_errno(base_code_of(err), err, "%llu bytes to spill to",
-                          (unsigned long long)whole);
-    s->grown = whole;
-    return 0;
+    if (!spill_allowed(whole)) return allocate_to(s, whole);
+    whole = round_up(bytes, 4096);
+    int rc = spill_allowed(whole);
+    return rc ? rc : allocate_to(s, whole);
 }
 
 void os_spill_empty(struct os_spill *s)

@@ -119,9 +119,19 @@ u64 page_file_limit(const struct page_file *f)
     return min_u64(PAGE_NUMBER_MAX, f->map_bytes >> f->map.page_shift);
 }
 
+int page_file_fits(const struct page_file *f, u64 count)
+{
+    if (likely(count <= page_file_limit(f))) return 0;
+    return fail(LUGE_LIMIT, "a page file of %llu bytes; the address space of "
+                "this process had room for %llu",
+                (unsigned long long)(count << f->map.page_shift),
+                (unsigned long long)f->map_bytes);
+}
+
 void page_file_grown(struct page_file *f, u64 count)
 {
     u64 now = atomic_load_explicit(&f->map.page_count, memory_order_relaxed);
+    count = min_u64(count, page_file_limit(f));
     while (now < count && !atomic_compare_exchange_weak(&f->map.page_count,
                                                         &now, count)) {
     }
@@ -182,6 +192,19 @@ static void leave_spill(struct page_file *f)
     os_spill_empty(f->spill);
 }
 
+/* LOCK.  The list of free frames has room for every frame there is: freeing
+ * cannot fail. */
+static int reserve_free_list(struct page_file *f)
+{
+    if (f->frame_high < f->free_capacity) return 0;
+    size_t capacity = f->free_capacity ? f->free_capacity * 2 : 1024;
+    u32 *more = base_realloc(f->free_frames, capacity * sizeof *more);
+    if (!more) return NOMEM();
+    f->free_frames = more;
+    f->free_capacity = capacity;
+    return 0;
+}
+
 static int frame_take(struct page_file *f, u32 *frame)
 {
     int rc = 0;
@@ -189,33 +212,14 @@ static int frame_take(struct page_file *f, u32 *frame)
     if (f->free_count) {
         *frame = f->free_frames[--f->free_count];
     } else if (f->frame_high < f->frame_limit) {
-        if (f->frame_high >= f->spill_from) rc = grow_spill(f);
+        rc = reserve_free_list(f);
+        if (!rc && f->frame_high >= f->spill_from) rc = grow_spill(f);
         if (!rc) *frame = f->frame_high++;
     } else {
         rc = fail(LUGE_NOMEM, "all %u page frames are in use",
                   f->frame_limit);
     }
     if (!rc && *frame >= f->spill_from) f->spilled++;
-    pthread_mutex_unlock(&f->lock);
-    return rc;
-}
-
-/* The list of free frames has room for every frame there is: freeing cannot
- * fail.  Called before a frame is handed out. */
-static int reserve_free_list(struct page_file *f)
-{
-    int rc = 0;
-    pthread_mutex_lock(&f->lock);
-    if (f->frame_high + 1 > f->free_capacity) {
-        size_t capacity = f->free_capacity ? f->free_capacity * 2 : 1024;
-        u32 *more = base_realloc(f->free_frames, capacity * sizeof *more);
-        if (more) {
-            f->free_frames = more;
-            f->free_capacity = capacity;
-        } else {
-            rc = NOMEM();
-        }
-    }
     pthread_mutex_unlock(&f->lock);
     return rc;
 }
@@ -301,8 +305,7 @@ static int make_frame(struct page_work *w, page_ref *ref)
     struct page_file *f = w->file;
     u32 frame = 0;
     page_trail_forget(w);
-    int rc = reserve_free_list(f);
-    if (!rc) rc = frame_take(f, &frame);
+    int rc = frame_take(f, &frame);
     if (rc) return rc;
     atomic_store_explicit(&f->meta[frame].tag, w->tag, memory_order_relaxed);
     f->meta[frame].epoch = w->epoch;
@@ -436,12 +439,11 @@ static int within_file_now(struct page_file *f, u64 first, u64 pages)
                        (unsigned long long)first);
     int rc = f->os->size(f->file, &size);
     if (rc) return rc;
-    u64 count = min_u64(size, f->map_bytes) >> f->map.page_shift;
-    if (first + pages > count)
+    if (first + pages > size >> f->map.page_shift)
         return CORRUPT("page %llu lies beyond the end of the page file",
                        (unsigned long long)(first + pages - 1));
-    page_file_grown(f, count);
-    return 0;
+    page_file_grown(f, size >> f->map.page_shift);
+    return page_file_fits(f, first + pages);
 }
 
 /* The same, if it was not seen to before. */

@@ -58,7 +58,9 @@ void page_file_close(struct page_file *f);
 void page_file_spill(struct page_file *f, const char *directory, u64 bytes);
 /* How many pages a file may have: what can be named and mapped. */
 u64 page_file_limit(const struct page_file *f);
-/* Versions may name pages below COUNT from now on. */
+/* LIMIT if COUNT is more. */
+int page_file_fits(const struct page_file *f, u64 count);
+/* Versions may name pages below COUNT from now on; no more than the limit. */
 void page_file_grown(struct page_file *f, u64 count);
 /* CORRUPT if the file is shorter than it was seen to be: somebody who knows
  * nothing of us has cut it, and the next touch may be a SIGBUS. */

@@ -16,18 +16,22 @@ static const u64 map_bytes_wanted[] = {
 
 #define ARENA_AT round_up(sizeof(struct share_memory), 4096)
 
-static int map_shm(struct share *s)
+static int map_so_many(struct share *s, u64 bytes)
 {
     u8 *base = NULL;
-    int rc = LUGE_NOMEM;
-    for (size_t i = 0; i < ARRAY_COUNT(map_bytes_wanted); i++) {
-        s->map_bytes = map_bytes_wanted[i];
-        rc = s->os->map_shared(s->shm_file, s->map_bytes, &base);
-        if (!rc) break;
-    }
+    int rc = s->os->map_shared(s->shm_file, bytes, &base);
     if (rc) return rc;
+    s->map_bytes = bytes;
     s->m = (struct share_memory *)(void *)base;
     return 0;
+}
+
+static int map_shm(struct share *s)
+{
+    int rc = LUGE_NOMEM;
+    for (size_t i = 0; rc && i < ARRAY_COUNT(map_bytes_wanted); i++)
+        rc = map_so_many(s, map_bytes_wanted[i]);
+    return rc;
 }
 
 int share_alone(struct share *s, bool *alone)
@@ -39,20 +43,23 @@ int share_alone(struct share *s, bool *alone)
     return rc;
 }
 
-/* The one word of the old memory that is believed in, because it can only cause
- * more work. */
+/* The words of the old memory that are believed in, because they can only cause
+ * more work.  Who led a sync and died in it may have been told that it failed,
+ * and nobody else is told again.  What another build says is not understood. */
 static bool was_in_doubt(struct share *s, const char *path)
 {
-    struct share_memory old;
     struct os_file *file = NULL;
     size_t head = offsetof(struct share_memory, committed);
     int rc = s->os->open(s->os, path, OS_READ, &file);
     if (rc) return false;
-    rc = s->os->read(file, &old, head, 0);
+    struct share_memory *old = base_alloc(head);    /* 300 KiB are no local */
+    rc = old ? s->os->read(file, old, head, 0) : LUGE_NOMEM;
     s->os->close(file);
-    if (rc || memcmp(old.magic, "lugeshm", 8) || old.layout != SHARE_LAYOUT)
-        return false;
-    return old.failed || old.in_doubt;
+    bool doubt = rc || (!memcmp(old->magic, "lugeshm", 8) &&
+                        (old->layout != SHARE_LAYOUT || old->failed ||
+                         old->in_doubt || old->leader));
+    base_free(old);
+    return doubt;
 }
 
 /* The tail of this database in the memory of former processes, if there is one,
@@ -104,7 +111,8 @@ static void clear_old(struct share_memory *m, u64 bytes)
     size_t from = offsetof(struct share_memory, turn);
     size_t doubt = offsetof(struct share_memory, in_doubt);
     size_t tail = offsetof(struct share_memory, tail);
-    if (atomic_load(&m->failed)) atomic_store(&m->in_doubt, 1);
+    if (atomic_load(&m->failed) || atomic_load(&m->leader))
+        atomic_store(&m->in_doubt, 1);
     memset(base + from, 0, doubt - from);
     from = doubt + sizeof m->in_doubt;
     memset(base + from, 0, tail - from);
@@ -138,6 +146,7 @@ static int reuse_shm(struct share *s, const char *path, const u8 instance[16],
         clear_old(s->m, bytes);
         s->m->arena_bytes = bytes - ARENA_AT;
         s->m->arena = ARENA_AT;
+        s->m->map_bytes = s->map_bytes;
         return 0;
     }
     share_unmap(s);
@@ -157,6 +166,7 @@ static int begin_shm(struct share *s, const char *fresh, const char *path,
     m->arena_at = ARENA_AT;
     m->arena_bytes = bytes - ARENA_AT;
     m->arena = ARENA_AT;
+    m->map_bytes = s->map_bytes;
     m->tail_at = offsetof(struct share_memory, tail);
     memcpy(m->magic, "lugeshm", 8);
     return s->os->rename(s->os, fresh, path);
@@ -180,18 +190,8 @@ int share_create(struct share *s, const char *path, const u8 instance[16],
     return rc;
 }
 
-int share_join(struct share *s, const char *path, const u8 instance[16])
+static int may_join(const struct share_memory *m, const u8 instance[16])
 {
-    u64 size = 0;
-    int rc = s->os->open(s->os, path, OS_WRITE, &s->shm_file);
-    if (rc) return rc;
-    rc = s->os->size(s->shm_file, &size);
-    if (!rc && size < sizeof(struct share_memory))
-        rc = CORRUPT("shm is %llu bytes, too short for live processes",
-                     (unsigned long long)size);
-    if (!rc) rc = map_shm(s);
-    if (rc) return rc;
-    const struct share_memory *m = s->m;
     if (memcmp(m->magic, "lugeshm", 8) || m->layout != SHARE_LAYOUT ||
         m->bytes != sizeof *m)
         return fail(LUGE_VERSION, "a different build of luge (layout %u, %u "
@@ -199,6 +199,29 @@ int share_join(struct share *s, const char *path, const u8 instance[16])
     if (memcmp(m->instance, instance, 16))
         return CORRUPT("shm belongs to another database");
     return 0;
+}
+
+int share_join(struct share *s, const char *path, const u8 instance[16])
+{
+    u64 size = 0, whole = 0;
+    int rc = s->os->open(s->os, path, OS_WRITE, &s->shm_file);
+    if (rc) return rc;
+    rc = s->os->size(s->shm_file, &size);
+    if (!rc && size < sizeof(struct share_memory))
+        rc = CORRUPT("shm is %llu bytes, too short for live processes",
+                     (unsigned long long)size);
+    if (!rc) rc = map_so_many(s, sizeof *s->m);
+    if (!rc) rc = may_join(s->m, instance);
+    if (rc) return rc;
+    whole = s->m->map_bytes;
+    s->os->unmap(s->os, s->m, s->map_bytes);
+    s->m = NULL;
+    rc = map_so_many(s, whole);
+    return rc == LUGE_NOMEM
+               ? fail(LUGE_LIMIT, "the processes that use this directory map "
+                      "%llu bytes of shm; this one has no room for them in "
+                      "its address space", (unsigned long long)whole)
+               : rc;
 }
 
 static void unseat(struct share *s, u32 i)
@@ -227,7 +250,8 @@ static void bury_predecessor(struct share *s, u32 seat)
     struct share_memory *m = s->m;
     u32 word = atomic_load(&m->turn), leader = seat + 1;
     reap_slots(s, seat);
-    atomic_compare_exchange_strong(&m->leader, &leader, 0);
+    if (atomic_compare_exchange_strong(&m->leader, &leader, 0))
+        atomic_store(&m->in_doubt, 1);          /* as was_in_doubt says */
     while (share_turn_owner(word) == seat + 1) {
         if (!atomic_compare_exchange_strong(&m->turn, &word,
                                             share_turn_freed(word)))

@@ -27,7 +27,7 @@ enum {
     SHARE_SLOTS_MAX = 2048,  /* readers; 64 bytes each: 128 KiB of shm */
     SHARE_PINS_MAX = 2 * SHARE_SLOTS_MAX + 2,
     SHARE_WATCHES_MAX = 256, /* subscribers; 128 bytes each */
-    SHARE_LAYOUT = 11,       /* raise with any change of these structs */
+    SHARE_LAYOUT = 12,       /* raise with any change of these structs */
     SHARE_PREFIX_MAX = 32,   /* bytes of a watch's prefix kept for writers */
     SHARE_NO_SLOT = 0xffffffff,
     SHARE_TAIL_BYTES = 128 << 10, /* about 700 small commits to a write */
@@ -114,7 +114,9 @@ struct share_memory {
     u64 arena_at;                /* offset of the first arena in the file */
     u64 arena_bytes;             /* and its size at first */
     u64 tail_at;                 /* offset of `tail`, whatever the layout */
-    u8 pad0[56];
+    u64 map_bytes;               /* that each process maps: arenas have their
+                                    places in it */
+    u8 pad0[48];
 
     /* --- the turn: who may land --- */
     _Atomic u32 turn;            /* share_turn_owner, a count, SHARE_WAITERS */
@@ -363,8 +365,9 @@ void share_watch_want(struct share_watch *w, u64 seq);
 bool share_watch_ring(struct share *s, struct share_watch *w);
 /* The same for all: durable or shown has risen, or the database has failed. */
 bool share_watch_ring_all(struct share *s);
-/* The same for those of our seat that sleep though there is something. */
-bool share_watch_look(struct share *s);
+/* The same for those of our seat that sleep though there is something, or for
+ * ALL of them. */
+bool share_watch_look(struct share *s, bool all);
 /* Free the slots of a seat whose process is gone. */
 void share_watch_reap(struct share *s, u32 seat);
 

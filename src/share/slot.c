@@ -59,8 +59,11 @@ u32 share_pins(struct share *s, u64 *pins)
             u64 pin = atomic_load(&s->m->slots[i].pin);
             if (pin) pins[n++] = pin;
         }
-    pins[n++] = s->m->checkpoint;
-    if (s->m->checkpoint_next) pins[n++] = s->m->checkpoint_next;
+    /* In this order: the next one becomes the checkpoint, and then it is none
+     * (checkpoint.c), so one of the words has it. */
+    u64 next = atomic_load(&s->m->checkpoint_next);
+    pins[n++] = atomic_load(&s->m->checkpoint);
+    if (next) pins[n++] = next;
     qsort(pins, n, sizeof *pins, ascending);
     for (u32 i = 0; i < n; i++)
         if (!unique || pins[unique - 1] != pins[i]) pins[unique++] = pins[i];

@@ -218,8 +218,10 @@ static void depose(struct share *s)
 {
     u32 word = atomic_load(&s->m->leader);
     if (!word || word == s->seat + 1) return;
-    if (!share_seat_lives(s, word - 1) || share_seat_stopped(s, word - 1))
-        atomic_compare_exchange_strong(&s->m->leader, &word, 0);
+    bool dead = !share_seat_lives(s, word - 1);
+    if (!dead && !share_seat_stopped(s, word - 1)) return;
+    if (atomic_compare_exchange_strong(&s->m->leader, &word, 0) && dead)
+        atomic_store(&s->m->in_doubt, 1);       /* seat.c, was_in_doubt */
 }
 
 /* Sixteen threads that all slept on one bell made 5.4 commits a sync, since

@@ -8,7 +8,9 @@
  * Every new layout goes through it: compaction (the strip of one node and a
  * fresh item), a prefix that a new key does not share (the same), a split
  * (build twice), a join and a balance (the strip of two neighbours).
- *   S1  A built node has the longest prefix its keys allow, and no dead bytes.
+ *   S1  A built node has the longest prefix its keys allow that saves as much
+ *       as the room for it takes, and no dead bytes.  So no leaf becomes larger
+ *       when it is made anew.
  *   S2  Sizes are computed exactly for the prefix a node will have, before
  *       anything is written: a shorter prefix makes every cell longer.
  * Not here: which node to cut or join (tree/tree.c), infixes (tree/infix.c).
@@ -65,13 +67,16 @@ static u32 strip_key_size(const struct node_strip *s, u32 i)
     return (u32)(cell->prefix.size + cell->suffix.size);
 }
 
-/* What the items [from, to) have in common: what the outermost have (N1). */
+/* What the items [from, to) have in common: what the outermost have (N1).  The
+ * last bytes of it may cost eight and save fewer (S1). */
 static u32 strip_prefix(const struct node_strip *s, u32 from, u32 to)
 {
     u8 first[LUGE_KEY_SIZE_MAX], last[LUGE_KEY_SIZE_MAX];
     if (from == to) return 0;
-    return (u32)node_common(strip_key(s, from, first),
-                            strip_key(s, to - 1, last));
+    u32 common = (u32)node_common(strip_key(s, from, first),
+                                  strip_key(s, to - 1, last));
+    u32 tail = common % 8;
+    return (to - from) * tail < 8 ? common - tail : common;
 }
 
 static bool strip_ascends(const struct node_strip *s, u32 i)

@@ -61,16 +61,17 @@ static const struct bell_filter *filter(struct env *e, u32 high)
     return f;
 }
 
-static bool tell_op(struct env *e, u32 high, const struct op *op, u64 seq)
+/* F NULL: without. */
+static bool tell_op(struct env *e, const struct bell_filter *f, u32 high,
+                    const struct op *op, u64 seq)
 {
     bool of_a_key = op->kind == OP_PUT || op->kind == OP_DEL, file = false;
-    const struct bell_filter *f = filter(e, high);
     struct share *s = &e->share;
     struct share_watch_key key;
     share_watch_key_of(&key, op->key);
     for (u32 i = 0; i < high; i++) {
         struct share_watch *w = &s->m->watches[i];
-        if (of_a_key &&
+        if (f && of_a_key &&
             (((f->of[i].tree ^ op->tree) & f->of[i].tree_mask) |
              ((f->of[i].word ^ word_at(&key, f->of[i].at)) & f->of[i].mask)))
             continue;
@@ -119,7 +120,8 @@ void bell_ring(struct env *e)
 
 void bell_look(struct env *e)
 {
-    if (share_watch_look(&e->share)) write_byte(e);
+    if (share_watch_look(&e->share, atomic_load(&e->broken) != 0))
+        write_byte(e);
 }
 
 void bell_commit(struct env *e, const struct ops *ops, u64 seq)
@@ -134,9 +136,14 @@ void bell_commit(struct env *e, const struct ops *ops, u64 seq)
     if (ops->count > BELL_OPS_MAX) {
         file = tell_all(s, high, seq);
     } else {
+        /* The turn is another's by now.  One thread at a time is at the
+         * filter; the others look at each watch. */
+        bool mine = !atomic_exchange(&e->bell_busy, 1);
+        const struct bell_filter *f = mine ? filter(e, high) : NULL;
         ops_walk_from(&walk, ops, NULL);
         while (!ops_next(&walk, &op))
-            file = tell_op(e, high, &op, seq) || file;
+            file = tell_op(e, f, high, &op, seq) || file;
+        if (mine) atomic_store(&e->bell_busy, 0);
     }
     if (file) write_byte(e);
 }

@@ -135,25 +135,40 @@ static void describe(struct env *e, const struct txn_head *h,
     memcpy(s->instance, e->instance, sizeof s->instance);
 }
 
-static int cut_end(struct env *e)
+/* TURN: *pages are enough, if the file is to be cut; else all that there can
+ * be. */
+static int shorter(struct env *e, u64 *pages)
 {
     bool alone = false;
-    u64 size = 0, pages = max_u64(e->arena->work.page_count,
-                                  env_head(e)->space.page_count);
+    u64 size = 0, need = max_u64(e->arena->work.page_count,
+                                 env_head(e)->space.page_count);
     int rc = e->os->size(e->db, &size);
-    if (rc || size <= pages * e->options.page_bytes + SLACK_BYTES) return rc;
+    *pages = UINT64_MAX;
+    if (rc || size <= need * e->options.page_bytes + SLACK_BYTES) return rc;
     rc = share_alone(&e->share, &alone);
-    return rc || !alone ? rc : page_file_cut(&e->pages, pages);
+    if (alone) *pages = need;
+    return rc;
+}
+
+static int cut_end(struct env *e)
+{
+    u64 pages;
+    int rc = shorter(e, &pages);
+    return rc || pages == UINT64_MAX ? rc : page_file_cut(&e->pages, pages);
 }
 
 /* TURN: what lies behind the last page in use goes back to the file system.
  * Nobody can reach it: a page is given back only when no pin needs it (D1).
  * Only with the gate and alone: were we stopped within the call and robbed, we
- * would later cut off what the thief has written. */
+ * would later cut off what the thief has written.  And nobody opens while we
+ * are stopped with the gate, so it is taken only if there is need. */
 static int give_back_end(struct env *e)
 {
+    u64 pages;
     if (e->has_gate) return cut_end(e);
-    int rc = e->os->lock(e->share.lock_file, SHARE_LOCK_GATE, true, 0);
+    int rc = shorter(e, &pages);
+    if (rc || pages == UINT64_MAX) return rc;
+    rc = e->os->lock(e->share.lock_file, SHARE_LOCK_GATE, true, 0);
     if (rc) return rc == LUGE_BUSY ? 0 : rc;
     rc = cut_end(e);
     e->os->unlock(e->share.lock_file, SHARE_LOCK_GATE);
@@ -254,6 +269,7 @@ static int synced(struct env *e, int rc)
     if (!rc) return 0;
     atomic_store(&e->share.m->failed, (u32)-rc);
     share_ring_durable(&e->share);
+    bell_ring(e);
     return rc;
 }
 

@@ -10,7 +10,7 @@
 #include "txn/env.h"
 #include "txn/reads.h"
 
-enum { OPEN_OPS_MAX = 1000, GATHER_ANEW = 64,
+enum { OPEN_OPS_MAX = 1000, GATHER_ANEW = 64, LEAD_FLUSH_MS_MIN = 30000,
        GATHER_SYNC_US_MAX = 5000,
 #ifdef LUGE_HARD
        DENSE_BYTES_MIN = 16 << 10,
@@ -281,9 +281,11 @@ static void gather(struct env *e, bool slept)
     u32 most = atomic_load(&m->sync_took_us);
     if (group <= !slept) return;
     if (atomic_load(&m->syncs) % GATHER_ANEW == 0) us = most;
-    u64 end = atomic_load(&m->sync_ended_ns) + (u64)us * 1000;
+    u64 now = os_monotonic_ns(), length = (u64)us * 1000;
+    /* Another process's clock may be ahead, in a time namespace. */
+    u64 end = min_u64(atomic_load(&m->sync_ended_ns), now) + length;
     u64 from = atomic_load(slept ? &m->committed : &m->durable), came;
-    bool late = os_monotonic_ns() >= end;
+    bool late = now >= end;
     while ((came = atomic_load(&m->committed) - from) < group &&
            os_monotonic_ns() < end)
         os_yield();
@@ -323,7 +325,10 @@ static int lead(struct env *e)
     struct share_memory *m = e->share.m;
     struct txn_head now;
     bool in_doubt;
-    int written = tail_flush(e, UINT64_MAX);
+    /* What it is for has landed: no other answer is worth as much. */
+    int written = tail_flush(e, UINT64_MAX,
+                             (u32)max_u64(e->options.busy_timeout_ms,
+                                          LEAD_FLUSH_MS_MIN));
     head_copy(e, &now);
     share_lead(&e->share, now.written_seq);
     u64 from = atomic_load(&m->synced_segment), start = os_monotonic_ns();

@@ -153,7 +153,7 @@ struct audience {            /* audience.c */
     struct patience patience;
 };
 
-/* What decides about most keys, of all watches closely: bell.c.  TURN */
+/* What decides about most keys, of all watches closely: bell.c. */
 struct bell_filter {
     u32 high, taken;                    /* as they were; 0: never filled */
     struct {
@@ -228,7 +228,8 @@ struct env {
     struct page_work work;              /* lists kept between commits */
     struct publish_list publishing;
     struct audience audience;
-    struct bell_filter bell_filter;
+    struct bell_filter bell_filter;     /* of whoever has set bell_busy */
+    _Atomic u32 bell_busy;
     struct log_segment *held[LOG_OPEN_MAX]; /* large values of a shadow */
     u32 held_count;
 
@@ -539,7 +540,7 @@ int tail_settle(struct env *e);
 /* The turn, and nothing in the tail.  Who is robbed meanwhile begins anew. */
 int tail_take_turn(struct env *e, u32 wait_ms);
 /* Without the turn: the log's file gets all up to SEQ, or all there is. */
-int tail_flush(struct env *e, u64 seq);
+int tail_flush(struct env *e, u64 seq, u32 wait_ms);
 /* First in the directory: the log's file, which ends at END, gets what follows
  * there in the tail of dead processes.  *more: that was something. */
 int tail_recover(struct env *e, const struct log_position *end, bool *more);

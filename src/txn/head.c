@@ -87,11 +87,12 @@ int head_flip(struct env *e, const struct txn_head *next, bool space)
         return fail(LUGE_CONFLICT, "this process was stopped, and another "
                     "took the turn");
     *slot = *next;
+    /* Before the copy: else whoever takes the turn next would not know them. */
+    if (space) space_flipped(&e->space);
     if (space) slot->space = a->work;
     if (!atomic_compare_exchange_strong(&a->current, &now, flipped))
         return fail(LUGE_CONFLICT, "this process was stopped, and another "
                     "took the turn");
-    if (space) space_flipped(&e->space);
     e->flipped = flipped;
     return 0;
 }
@@ -677,9 +678,11 @@ static int take_head(struct env *e, u32 wait_ms, struct head_may *may,
     if (atomic_load(&e->arena->appending) ||
         atomic_load(&e->arena->current) != e->flipped)
         e->end_unsure = true;                              /* tail.c, A5 */
-    may->behind = may->fn && may_stay_behind(e, how) &&
+    /* Another process may map more of the file, and have made it so large. */
+    rc = page_file_fits(&e->pages, env_head(e)->space.page_count);
+    may->behind = !rc && may->fn && may_stay_behind(e, how) &&
                   may->fn(e, may->context);
-    rc = may->behind ? 0 : refresh(e);
+    if (!rc && !may->behind) rc = refresh(e);
     if (!rc) return 0;
     *robbed = !share_turn_mine(&e->share);
     head_release_turn(e);
@@ -797,8 +800,10 @@ static int catch_up_patiently(struct env *e)
 static int settled(struct env *e)
 {
     struct txn_head now;
+    u32 wait_ms = e->options.busy_timeout_ms;
     head_copy(e, &now);
-    return now.written_seq == now.seq ? LUGE_BUSY : tail_flush(e, now.seq);
+    return now.written_seq == now.seq ? LUGE_BUSY
+                                      : tail_flush(e, now.seq, wait_ms);
 }
 
 void head_tend(struct env *e)

@@ -154,7 +154,7 @@ static bool may_always(struct env *e, const void *context)
 }
 
 /* Whoever takes the turn for long does it first: so look again now and then. */
-int tail_flush(struct env *e, u64 seq)
+int tail_flush(struct env *e, u64 seq, u32 wait_ms)
 {
     struct txn_head now;
     u32 waited_ms = 0;
@@ -164,7 +164,7 @@ int tail_flush(struct env *e, u64 seq)
         if (now.written_seq >= min_u64(seq, now.seq)) return 0;
         rc = take_settled(e, FLUSH_LOOK_MS, may_always);
         waited_ms += FLUSH_LOOK_MS;
-        if (rc == LUGE_BUSY && waited_ms > e->options.busy_timeout_ms)
+        if (rc == LUGE_BUSY && waited_ms > wait_ms)
             return rc;
     }
     if (!rc) head_release_turn(e);
