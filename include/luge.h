@@ -286,7 +286,9 @@ LUGE_API int luge_transact(luge_db *db, unsigned flags,
 LUGE_API int luge_savepoint(luge_txn *txn, uint32_t *savepoint);
 
 /* Undo every change made after SAVEPOINT, which stays valid; later ones go.
- * Values returned since are gone.  What was read stays part of validation. */
+ * Values returned since are gone, and so are trees of snapshots, of bases and
+ * of the past that were opened since.  What was read stays part of
+ * validation. */
 LUGE_API int luge_rollback(luge_txn *txn, uint32_t savepoint);
 
 /* -------------------------------------------------------------- trees -- */

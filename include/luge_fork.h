@@ -91,7 +91,8 @@ LUGE_API int luge_snapshot_measure(luge_txn *txn, luge_bytes name,
 
 /* The tree called TREE_NAME as the snapshot NAME has it, to be read with every
  * call that reads a tree; those that change one answer READONLY.  *tree is good
- * until TXN ends or is renewed.  NOTFOUND: no such snapshot, or tree in it. */
+ * until TXN ends, is renewed, or is rolled back to a savepoint before.
+ * NOTFOUND: no such snapshot, or tree in it. */
 LUGE_API int luge_snapshot_open(luge_txn *txn, luge_bytes name,
                                 luge_bytes tree_name, luge_tree *tree);
 

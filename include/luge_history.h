@@ -53,8 +53,9 @@ LUGE_API int luge_time_at(luge_db *db, uint64_t seq, uint64_t *time_ns);
 /* The tree that was called NAME behind commit SEQ, in TXN, which sees another
  * state: to be read with every call that reads a tree, so that luge_diff
  * compares then and now.  Those that change one answer READONLY.  *tree is good
- * until TXN ends or is renewed.  What it holds does not change, so reading it
- * conflicts with nobody.  Several trees of one SEQ cost one replay.
+ * until TXN ends, is renewed, or is rolled back to a savepoint before.  What it
+ * holds does not change, so reading it conflicts with nobody.  Several trees of
+ * one SEQ cost one replay.
  * Memory, blocks and errors: as luge_begin_at; NOTFOUND, too, if there was no
  * such tree. */
 LUGE_API int luge_past_open(luge_txn *txn, uint64_t seq, luge_bytes name,

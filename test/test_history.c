@@ -173,6 +173,13 @@ static void large_values(void **state)
     assert_int_equal(found.size, sizeof value);
     assert_memory_equal(found.data, value, sizeof value);
     luge_abort(past);
+    /* To commit a state of the past changes nothing. */
+    fine(luge_begin_at(r->db, seq, &past));
+    fine(luge_get(past, LUGE_MAIN, luge_str("large"), &found));
+    uint64_t now = seq_now(r);
+    fine(luge_commit(past));
+    assert_int_equal(seq_now(r), now);
+    now_holds(r, LUGE_MAIN, "large", "gone");
 }
 
 static void the_log_has_gone(void **state)

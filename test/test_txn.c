@@ -10,6 +10,8 @@
 #endif
 #include "rig.h"
 
+#include "luge_fork.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -553,6 +555,154 @@ static void savepoints_of_many(void **state)
 
 /* -------------------------------------------------- batches and retries -- */
 
+/* What was opened of a snapshot that is undone is gone with it. */
+static void rollback_forgets_snapshots(void **state)
+{
+    struct rig *r = *state;
+    static const unsigned flags[] = {LUGE_WRITE, LUGE_TURN};
+    commit_put(r, "k", "v");
+    for (int i = 0; i < 2; i++) {
+        luge_txn *txn = begin(r, flags[i]);
+        luge_tree before, after;
+        luge_bytes value;
+        uint32_t point;
+        fine(luge_snapshot(txn, luge_str(""), luge_str("kept")));
+        fine(luge_snapshot_open(txn, luge_str("kept"), luge_str("main"),
+                                &before));
+        fine(luge_savepoint(txn, &point));
+        put(txn, LUGE_MAIN, "k", "w");
+        fine(luge_snapshot(txn, luge_str(""), luge_str("undone")));
+        fine(luge_snapshot_open(txn, luge_str("undone"), luge_str("main"),
+                                &after));
+        holds(txn, after, "k", "w");
+        fine(luge_rollback(txn, point));
+        for (int n = 0; n < 50; n++) put(txn, LUGE_MAIN, "k", "x");
+        answers(LUGE_NOTREE, luge_get(txn, after, luge_str("k"), &value));
+        holds(txn, before, "k", "v");
+        luge_abort(txn);
+    }
+}
+
+static int answer_conflict(luge_txn *txn, void *context)
+{
+    (void)txn;
+    ++*(int *)context;
+    return LUGE_CONFLICT;
+}
+
+/* What the function answers is returned, whatever it is. */
+static void a_function_may_answer_conflict(void **state)
+{
+    struct rig *r = *state;
+    int calls = 0;
+    answers(LUGE_CONFLICT, luge_transact(r->db, 0, answer_conflict, &calls));
+    assert_int_equal(calls, 1);
+    answers(LUGE_CONFLICT, luge_transact(r->db, LUGE_TURN, answer_conflict,
+                                         &calls));
+    assert_int_equal(calls, 2);
+}
+
+/* A cursor of a write transaction stays where it is, as renewing is refused. */
+static void what_cannot_be_renewed_goes_on(void **state)
+{
+    struct rig *r = *state;
+    luge_cursor *cursor;
+    luge_bytes key;
+    commit_put(r, "a", "1");
+    commit_put(r, "b", "2");
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    fine(luge_cursor_open(txn, LUGE_MAIN, &cursor));
+    fine(luge_cursor_next(cursor, &key, NULL));
+    answers(LUGE_INVALID, luge_renew(txn));
+    fine(luge_cursor_next(cursor, &key, NULL));
+    assert_true(is(key, "b"));
+    luge_abort(txn);
+}
+
+/* In T1, which PREPARE begins, something of the tree is read through a snapshot
+ * or base of its own; T2 changes that and is first. */
+static void missed(struct rig *r, int (*read)(luge_txn *, luge_tree),
+                   int (*disturb)(luge_txn *, luge_tree))
+{
+    luge_txn *one = begin(r, LUGE_WRITE), *two;
+    luge_tree songs = tree_make(one, "songs");
+    put(one, songs, "k", "v");
+    fine(luge_commit(one));
+    one = begin(r, LUGE_WRITE);
+    fine(luge_tree_open(one, luge_str("songs"), 0, &songs));
+    fine(read(one, songs));
+    put(one, LUGE_MAIN, "seen", "v");
+    two = begin(r, LUGE_WRITE);
+    fine(disturb(two, songs));
+    fine(luge_commit(two));
+    answers(LUGE_CONFLICT, luge_commit(one));
+    two = begin(r, LUGE_WRITE);
+    fine(luge_tree_drop(two, songs));
+    fine(luge_commit(two));
+}
+
+static int read_snapshot(luge_txn *txn, luge_tree songs)
+{
+    luge_bytes value;
+    luge_tree tree;
+    (void)songs;
+    int rc = luge_snapshot(txn, luge_str("songs"), luge_str("s"));
+    if (!rc)
+        rc = luge_snapshot_open(txn, luge_str("s"), luge_str("songs"), &tree);
+    return rc ? rc : luge_get(txn, tree, luge_str("k"), &value);
+}
+
+static int read_base(luge_txn *txn, luge_tree songs)
+{
+    luge_bytes value;
+    luge_tree fork, base;
+    int rc = luge_fork(txn, luge_str("songs"), luge_str("fork"), NULL);
+    if (!rc) rc = luge_tree_open(txn, luge_str("fork"), 0, &fork);
+    if (!rc) rc = luge_fork_base(txn, songs, fork, &base);
+    return rc ? rc : luge_get(txn, base, luge_str("k"), &value);
+}
+
+static int read_stat(luge_txn *txn, luge_tree songs)
+{
+    struct luge_tree_stats stats;
+    return luge_tree_stat(txn, songs, &stats);
+}
+
+static int read_measure(luge_txn *txn, luge_tree songs)
+{
+    struct luge_snapshot_size size;
+    (void)songs;
+    int rc = luge_snapshot(txn, luge_str("songs"), luge_str("s"));
+    return rc ? rc : luge_snapshot_measure(txn, luge_str("s"), &size);
+}
+
+static int clear_it(luge_txn *txn, luge_tree songs)
+{
+    return luge_tree_clear(txn, songs);
+}
+
+static int change_it(luge_txn *txn, luge_tree songs)
+{
+    return luge_put(txn, songs, luge_str("k"), luge_str("w"));
+}
+
+static int add_to_it(luge_txn *txn, luge_tree songs)
+{
+    return luge_put(txn, songs, luge_str("l"), luge_str("w"));
+}
+
+static void own_snapshots_are_validated(void **state)
+{
+    struct rig *r = *state;
+    missed(r, read_snapshot, clear_it);
+    missed(r, read_snapshot, change_it);
+    missed(r, read_base, change_it);
+    missed(r, read_base, clear_it);
+    missed(r, read_stat, add_to_it);
+    missed(r, read_measure, add_to_it);
+    missed(r, read_measure, clear_it);
+}
+
 static void batches(void **state)
 {
     struct rig *r = *state;
@@ -1019,7 +1169,10 @@ int main(void)
         WITH(what_must_not_conflict), WITH(readers_never_conflict),
         WITH(blind_writes_keep_the_last), WITH(a_conflict_changes_nothing),
         WITH(the_turn_never_conflicts), WITH(others_wait_for_the_turn),
-        WITH(savepoints_nest), WITH(savepoints_of_many), WITH(batches),
+        WITH(savepoints_nest), WITH(savepoints_of_many),
+        WITH(rollback_forgets_snapshots), WITH(a_function_may_answer_conflict),
+        WITH(what_cannot_be_renewed_goes_on),
+        WITH(own_snapshots_are_validated), WITH(batches),
         WITH(retries_lose_nothing), WITH(retries_end), CLOSED(durability),
         CLOSED(the_sync_interval), WITH(full_is_the_default), WITH(ids),
         CLOSED(a_large_transaction), WITH(a_transaction_may_move),

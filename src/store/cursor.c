@@ -183,9 +183,17 @@ static int seek_path(luge_cursor *c, enum luge_seek seek, luge_bytes target)
     return rc;
 }
 
+/* After an error the path leads nowhere: the next step seeks, from the last
+ * pair on. */
+static void lost(luge_cursor *c, int rc)
+{
+    if (rc && rc != LUGE_NOTFOUND) c->changes = UINT64_MAX;
+}
+
 static int no_more(luge_cursor *c, enum state state, int rc)
 {
     if (rc == LUGE_NOTFOUND) c->state = state;
+    else lost(c, rc);
     return base_found(rc);
 }
 
@@ -197,6 +205,7 @@ static int step_forward(luge_cursor *c)
     if (c->state == AT && c->changes == c->txn->changes) {
         int rc = tree_next(&c->path);
         if (!rc) at_path(c);
+        else lost(c, rc);
         return rc;
     }
     if (c->state == AT || c->state == GAP) {                      /* C1 */
@@ -249,6 +258,7 @@ static int step_backward(luge_cursor *c)
     if (c->state == AT && c->changes == c->txn->changes) {
         int rc = tree_prev(&c->path);
         if (!rc) at_path(c);
+        else lost(c, rc);
         return rc;
     }
     if (c->state == AT || c->state == GAP) {                      /* C1 */

@@ -4,6 +4,7 @@
 #include "luge_dump.h"
 #include "store/dump.h"
 #include "txn/keep.h"
+#include "txn/txn.h"
 
 struct dump {
     const struct luge_dump_stream *stream;
@@ -110,6 +111,14 @@ static int put_trees(struct dump *d, luge_txn *txn)
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
 
+/* Numbers that were given are in keys and values, as the models' are. */
+static int put_ids(struct dump *d, luge_txn *txn)
+{
+    u8 next[8];
+    store64(next, atomic_load(&txn->env->share.m->next_id));
+    return put_block(d, DUMP_IDS, next, sizeof next);
+}
+
 int luge_dump(luge_txn *txn, const struct luge_dump_stream *stream,
               struct luge_dump_progress *done)
 {
@@ -117,6 +126,7 @@ int luge_dump(luge_txn *txn, const struct luge_dump_stream *stream,
     struct dump_start start = {"lugedump", DUMP_VERSION, 0};
     u8 end[24];
     int rc = put(&d, &start, sizeof start);
+    if (!rc) rc = put_ids(&d, txn);
     if (!rc) rc = put_trees(&d, txn);
     store64(end, d.done.trees);
     store64(end + 8, d.done.pairs);

@@ -8,6 +8,8 @@
  *   LARGE  value size u64, key         the value comes in the next blocks
  *   PIECE  a part of it
  *   END    trees u64, pairs u64, seq u64
+ *   IDS    next u64                    the first block: no number below it is
+ *                                      given where it is loaded (version 2)
  *
  *   B1  A block's sum is XXH3 of its payload, seeded with XXH3 of its first 8
  *       bytes, which is seeded with the sum of the block before (of the first:
@@ -21,11 +23,12 @@
 #include "base/base.h"
 
 enum dump_kind {
-    DUMP_TREE = 1, DUMP_PAIRS = 2, DUMP_LARGE = 3, DUMP_PIECE = 4, DUMP_END = 5
+    DUMP_TREE = 1, DUMP_PAIRS = 2, DUMP_LARGE = 3, DUMP_PIECE = 4, DUMP_END = 5,
+    DUMP_IDS = 6
 };
 
 enum {
-    DUMP_VERSION = 1,
+    DUMP_VERSION = 2,
     DUMP_BLOCK_BYTES = 256 << 10,   /* a block of pairs is ended behind it */
     DUMP_PAIR_MAX = 64 << 10,       /* a larger one is LARGE */
     DUMP_PAYLOAD_MAX = 1 << 20,

@@ -105,6 +105,8 @@ int luge_tree_stat(luge_txn *txn, luge_tree tree,
     struct view_tree *t;
     struct tree_totals totals = {0};
     int rc = store_tree(txn, tree, &view, &t);
+    if (!rc && txn_validates(txn))
+        rc = reads_range(&txn->reads, tree, luge_bytes_of("", 0), NULL, NULL);
     if (!rc)
         rc = tree_check(view->file, &t->tree, NULL, NULL, &totals);
     if (rc) return rc;

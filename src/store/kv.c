@@ -14,7 +14,7 @@ int store_keep(struct base_buffer *buffer, luge_bytes bytes, luge_bytes *kept)
     return rc;
 }
 
-static int read_existence(luge_txn *txn, luge_tree tree)
+int store_read_existence(luge_txn *txn, luge_tree tree)
 {
     u8 key[9] = {'i'};
     store64_be(key + 1, tree);
@@ -25,7 +25,7 @@ int store_tree(luge_txn *txn, luge_tree tree, struct view **view,
                struct view_tree **found)
 {
     int rc = txn_usable(txn);
-    if (!rc && txn_validates(txn)) rc = read_existence(txn, tree);
+    if (!rc && txn_validates(txn)) rc = store_read_existence(txn, tree);
     if (!rc) rc = txn_view(txn, view);
     return rc ? rc : view_find(*view, tree, found);
 }
@@ -45,7 +45,7 @@ int store_tree_to_write(luge_txn *txn, luge_tree tree)
         return fail(LUGE_READONLY, "a read transaction cannot change a tree");
     rc = store_not_frozen(tree);
     if (rc) return rc;
-    if (txn_validates(txn)) rc = read_existence(txn, tree);
+    if (txn_validates(txn)) rc = store_read_existence(txn, tree);
     return rc ? rc : view_find(&txn->view, tree, &found);
 }
 
@@ -184,8 +184,8 @@ int luge_update(luge_txn *txn, luge_tree tree, luge_bytes key,
     return settle(txn, tree, key, verdict, absent, result);
 }
 
-int luge_combine(luge_txn *txn, luge_tree tree, luge_bytes key,
-                 const char *name, luge_bytes operand, luge_bytes *result)
+static int combine(luge_txn *txn, luge_tree tree, luge_bytes key,
+                   const char *name, luge_bytes operand, luge_bytes *result)
 {
     luge_bytes old, made = {NULL, 0};
     int rc = writable(txn, key);
@@ -201,6 +201,20 @@ int luge_combine(luge_txn *txn, luge_tree tree, luge_bytes key,
     else rc = 0;
     if (!rc) rc = settle(txn, tree, key, verdict, absent, made);
     if (!rc && result) *result = made;
+    return rc;
+}
+
+int luge_combine(luge_txn *txn, luge_tree tree, luge_bytes key,
+                 const char *name, luge_bytes operand, luge_bytes *result)
+{
+    struct base_buffer copy = {0};
+    const u8 *at = operand.data, *made = txn->merged.data;
+    /* The result before may be the operand now. */
+    if (!at || !made || at < made || at >= made + txn->merged.capacity)
+        return combine(txn, tree, key, name, operand, result);
+    int rc = store_keep(&copy, operand, &operand);
+    if (!rc) rc = combine(txn, tree, key, name, operand, result);
+    base_buffer_free(&copy);
     return rc;
 }
 

@@ -55,7 +55,7 @@ static int get_start(struct load *l)
     if (rc) return rc;
     if (memcmp(start.magic, "lugedump", 8) != 0)
         return CORRUPT("this is not a dump of luge");
-    if (start.version != DUMP_VERSION)
+    if (!start.version || start.version > DUMP_VERSION)
         return fail(LUGE_VERSION, "a dump of version %u; this luge knows %d",
                     start.version, DUMP_VERSION);
     return 0;
@@ -132,6 +132,15 @@ static int take_tree(struct load *l)
     return rc;
 }
 
+/* Who loads may give none of them again (IDS_MAX in txn/ids.c is 2^63). */
+static int take_ids(struct load *l)
+{
+    u64 next = l->head.size == 8 ? load64(l->payload) : UINT64_MAX;
+    if (l->done.trees || next > (u64)1 << 62)
+        return CORRUPT("the dump has a malformed count of numbers");
+    return txn_raise_ids(&l->db->store->env, next);
+}
+
 static int take_pairs(struct load *l)
 {
     const u8 *at = l->payload, *end = at + l->head.size;
@@ -198,6 +207,7 @@ static int take_block(struct load *l)
     case DUMP_LARGE: return take_large(l);
     case DUMP_PIECE: return take_piece(l);
     case DUMP_END: return take_end(l);
+    case DUMP_IDS: return take_ids(l);
     default: return CORRUPT("the dump has a block of kind %u", l->head.kind);
     }
 }
@@ -206,6 +216,9 @@ int luge_load(luge_db *db, const struct luge_dump_stream *stream,
               struct luge_dump_progress *done)
 {
     struct load l = {.db = db, .stream = stream};
+    if (done) *done = l.done;
+    if (db->flags & LUGE_READ_ONLY)
+        return fail(LUGE_READONLY, "the database was opened read-only");
     l.payload = base_alloc(DUMP_PAYLOAD_MAX);
     int rc = l.payload ? get_start(&l) : NOMEM();
     while (!rc && !l.ended) {

@@ -34,6 +34,18 @@ int luge_diff(luge_txn *txn, luge_tree a, luge_tree b, luge_diff_fn fn,
     return tree_diff(txn->view.file, before, after, fn, context);
 }
 
+/* If this transaction made one of them a fork of the other, or both of a third
+ * one, the base is that as it is when the transaction lands; and so is a tree's
+ * base with itself. */
+static int own_base(luge_txn *txn, luge_tree a, luge_tree b, luge_tree base)
+{
+    if (a == b && txn->view.work) txn->view.work->epoch++;      /* it stays */
+    if (!txn_validates(txn) ||
+        reads_source(&txn->reads, a) != reads_source(&txn->reads, b))
+        return 0;
+    return reads_alias(&txn->reads, base, a);
+}
+
 int luge_fork_base(luge_txn *txn, luge_tree a, luge_tree b, luge_tree *base)
 {
     struct view *view;
@@ -49,7 +61,8 @@ int luge_fork_base(luge_txn *txn, luge_tree a, luge_tree b, luge_tree *base)
     if (rc == LUGE_NOTFOUND)
         rc = fail(rc, "trees %llu and %llu have no state in common",
                   (unsigned long long)a, (unsigned long long)b);
-    return rc ? rc : view_add_frozen(view, &tree, base);
+    if (!rc) rc = view_add_frozen(view, &tree, base);
+    return rc ? rc : own_base(txn, a, b, *base);
 }
 
 /* --------------------------------------------------------------- merge -- */

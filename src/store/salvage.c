@@ -261,12 +261,11 @@ static int put_strays(struct salvage *s)
 static int skip_ids(struct salvage *s)
 {
     struct env *e = &s->to->store->env;
-    u64 above = 0, id;
+    u64 above = 0;
     for (size_t i = 0; i < s->tree_count; i++)
         if (s->trees[i].number < KEEP_TREE)
             above = max_u64(above, s->trees[i].number);
-    share_raise(&e->share.m->next_id, above + IDS_GAP);
-    return txn_next_ids(e, 1, &id);
+    return txn_raise_ids(e, above + IDS_GAP);
 }
 
 static int find_all(struct salvage *s)

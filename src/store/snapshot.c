@@ -34,7 +34,9 @@ int store_snapshot_alias(luge_txn *txn, const struct snapshot_record *s,
                          u64 number, u64 source)
 {
     if (!txn_validates(txn) || s->seq <= txn->version.seq) return 0;
-    return reads_alias(&txn->reads, number, source);
+    /* Who clears a tree says so of the tree, not of its keys. */
+    int rc = store_read_existence(txn, source);
+    return rc ? rc : reads_alias(&txn->reads, number, source);
 }
 
 int store_snapshot_names(luge_txn *txn, const struct snapshot_record *s,
@@ -142,6 +144,16 @@ int luge_snapshot_after(luge_txn *txn, luge_bytes after,
     return 0;
 }
 
+/* How many records the tree has in a snapshot that this transaction made. */
+static int read_records(luge_txn *txn, const struct snapshot_record *s,
+                        u64 source)
+{
+    if (!txn_validates(txn) || s->seq <= txn->version.seq) return 0;
+    int rc = store_read_existence(txn, source);
+    return rc ? rc : reads_range(&txn->reads, source, luge_bytes_of("", 0),
+                                 NULL, NULL);
+}
+
 int luge_snapshot_measure(luge_txn *txn, luge_bytes name,
                           struct luge_snapshot_size *size)
 {
@@ -168,6 +180,7 @@ int luge_snapshot_measure(luge_txn *txn, luge_bytes name,
         rc = lineage_snapshot_tree(view, &s,
                                    luge_bytes_of(tree_name, name_size), &tree,
                                    &number, NULL);
+        if (!rc) rc = read_records(txn, &s, number);
         if (rc) return rc;
         size->trees++;
         size->records += tree.count;

@@ -72,6 +72,8 @@ int store_policy_set(luge_txn *txn, struct keep_policy *policy);
 int backup_recovered(struct env *e);
 int store_create_main(struct env *e);
 int store_name_ok(luge_bytes name);
+/* The tree was found there: who drops or clears it is in the way. */
+int store_read_existence(luge_txn *txn, luge_tree tree);
 /* The name of a tree will be, or was, looked up. */
 int store_read_name(luge_txn *txn, luge_bytes name);
 /* See to it that the tree NUMBER, called NAME, exists. */

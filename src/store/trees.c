@@ -96,10 +96,15 @@ int luge_tree_drop(luge_txn *txn, luge_tree tree)
 
 int luge_tree_rename(luge_txn *txn, luge_tree tree, luge_bytes name)
 {
+    u8 copy[LUGE_NAME_SIZE_MAX];
     luge_bytes old;
     luge_tree taken;
     int rc = store_name_ok(name);
-    if (!rc) rc = existing(txn, tree, &old);
+    if (rc) return rc;
+    /* It may be in txn->name, where the old one goes. */
+    memcpy(copy, name.data, name.size);
+    name.data = copy;
+    rc = existing(txn, tree, &old);
     if (!rc) rc = store_read_name(txn, name);
     if (rc) return rc;
     rc = view_number_of(&txn->view, name, &taken);

@@ -99,7 +99,7 @@ void luge_abort(luge_txn *txn)
 
 int luge_renew(luge_txn *txn)
 {
-    store_unposition_cursors(txn);
+    if (!txn->writes) store_unposition_cursors(txn);    /* else it says no */
     return txn_renew(txn);
 }
 
@@ -127,14 +127,23 @@ int luge_rollback(luge_txn *txn, uint32_t savepoint)
     return rc ? rc : txn_rollback(txn, savepoint);
 }
 
+/* *again: another transaction was in the way.  FN may answer CONFLICT as well,
+ * and mean something else. */
 static int attempt(luge_db *db, unsigned flags,
-                   int (*fn)(luge_txn *txn, void *context), void *context)
+                   int (*fn)(luge_txn *txn, void *context), void *context,
+                   bool *again)
 {
     luge_txn *txn;
     int rc = begin(db, flags | TXN_BLIND, &txn);
+    *again = rc == LUGE_CONFLICT;
     if (rc) return rc;
     rc = fn(txn, context);
-    if (!rc) return luge_commit(txn);
+    if (!rc) {
+        rc = luge_commit(txn);
+        *again = rc == LUGE_CONFLICT;
+        return rc;
+    }
+    *again = rc == LUGE_CONFLICT && txn_lost(txn);
     luge_abort(txn);
     return rc;
 }
@@ -143,17 +152,18 @@ int luge_transact(luge_db *db, unsigned flags,
                   int (*fn)(luge_txn *txn, void *context), void *context)
 {
     unsigned how = flags & (LUGE_TXN_FULL | LUGE_TXN_ASYNC);
+    bool again;
     int rc = store_flags_ok(flags, how | LUGE_WRITE | LUGE_TURN);
     if (rc) return rc;
     for (u32 i = 0; i < OPTIMISTIC_TRIES && !(flags & LUGE_TURN); i++) {
-        rc = attempt(db, how | LUGE_WRITE, fn, context);
-        if (rc != LUGE_CONFLICT) return rc;
+        rc = attempt(db, how | LUGE_WRITE, fn, context, &again);
+        if (!again) return rc;
         os_sleep_us(BACK_OFF_US << i);
     }
     do {
         /* Even the turn is lost if this process is stopped for long. */
-        rc = attempt(db, how | LUGE_TURN, fn, context);
-    } while (rc == LUGE_CONFLICT);
+        rc = attempt(db, how | LUGE_TURN, fn, context, &again);
+    } while (again);
     return rc;
 }
 

@@ -155,3 +155,12 @@ int txn_next_ids(struct env *e, u32 count, u64 *first)
     }
     return 0;
 }
+
+int txn_raise_ids(struct env *e, u64 least)
+{
+    u64 id;
+    int rc = env_usable(e);
+    if (rc) return rc;
+    share_raise(&e->share.m->next_id, least);
+    return txn_next_ids(e, 1, &id);
+}

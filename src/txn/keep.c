@@ -185,7 +185,7 @@ int keep_needs(struct env *e, u64 oldest, u64 bytes, u64 spare,
     if (rc) return rc;
     u64 keep = policy.keep_bytes;
     *needed = (policy.flags & KEEP_ALL) ||
-              bytes <= keep + min_u64(keep, spare);
+              bytes <= keep || bytes - keep <= min_u64(keep, spare);
     if (*needed || bytes > policy.hold_bytes) return 0;
     *needed = held_by_watch(e, oldest);
     return *needed ? 0 : held_by_record(e, &policy, lowest, oldest, needed);

@@ -114,12 +114,24 @@ static int whole_tree(struct reads *r, u64 tree, size_t *index)
     return LUGE_NOTFOUND;
 }
 
+/* Does a range from LOW on begin within the newest one?  Of a thousand pops
+ * each goes over what those before have read. */
+static bool goes_on(const struct reads *r, u64 tree, luge_bytes low)
+{
+    if (!r->range_count) return false;
+    const struct read_range *last = &r->ranges[r->range_count - 1];
+    return last->tree == tree && bytes_compare(last->low, low) <= 0 &&
+           (last->to_end || bytes_compare(low, last->high) <= 0);
+}
+
 int reads_range(struct reads *r, u64 tree, luge_bytes low,
                 const luge_bytes *high, size_t *index)
 {
     int rc = 0;
     if (unlikely(r->alias_count)) tree = reads_source(r, tree);
     r->content |= tree != 0;
+    if (!index && goes_on(r, tree, low))
+        return reads_extend_high(r, r->range_count - 1, high);
     if (r->range_count >= RANGES_MAX) {
         rc = whole_tree(r, tree, index);
         if (rc != LUGE_NOTFOUND) return rc;

@@ -457,7 +457,7 @@ static int end_unchanged(struct luge_txn *txn)
 /* It has landed: another answer would say that nothing was changed. */
 static int not_durable(struct env *e, int why)
 {
-    if (why == LUGE_BROKEN || why == LUGE_NOSPACE) return why;
+    if (why == LUGE_BROKEN) return why;
     atomic_store(&e->broken, LUGE_BROKEN);
     return fail(LUGE_BROKEN, "this transaction is committed, but the log could "
                 "not be synced (%s): whether it lasts is unknown; close all "
@@ -473,7 +473,8 @@ int txn_commit(struct luge_txn *txn, u64 *seq)
         if (rc != LUGE_FORKED) txn_abort(txn);
         return rc;
     }
-    if (!txn->ops.count) return end_unchanged(txn);
+    /* A state of the past has operations, too: those that led to it. */
+    if (!txn->writes || !txn->ops.count) return end_unchanged(txn);
     bool full = log_flags(txn) & LOG_FULL;
     rc = land(txn, seq);
     if (!rc) bell_commit(e, &txn->ops, *seq);
@@ -603,6 +604,7 @@ int txn_savepoint(struct luge_txn *txn, u32 *savepoint)
     }
     s.ops = ops_mark(&txn->ops);
     s.applied = txn->applied;
+    s.frozen = txn->view.frozen_count;
     *savepoint = txn->savepoint_count;
     txn->savepoints[txn->savepoint_count++] = s;
     return 0;
@@ -645,6 +647,7 @@ int txn_rollback(struct luge_txn *txn, u32 savepoint)
                     "transaction", savepoint);
     const struct txn_savepoint *s = &txn->savepoints[savepoint];
     restore_view(txn, s);
+    view_forget_frozen(&txn->view, s->frozen);
     ops_cut(&txn->ops, &s->ops);
     txn->applied = s->applied;
     txn->changes++;

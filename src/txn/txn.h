@@ -23,7 +23,7 @@ struct txn_savepoint {
     bool private_view;          /* there was one: its roots are below */
     struct tree catalog;
     struct view_tree *trees;
-    u32 tree_count;
+    u32 tree_count, frozen;
     size_t frames, drops;
     struct head_mark head;      /* TURN */
 };
@@ -113,10 +113,18 @@ static inline bool txn_validates(const struct luge_txn *txn)
 {
     return txn->writes && !txn->turn;
 }
+/* It cannot land any more, because of another transaction. */
+static inline bool txn_lost(const struct luge_txn *txn)
+{
+    return txn->failed == LUGE_CONFLICT ||
+           (txn->turn && !share_turn_mine(&txn->env->share));
+}
 /* CODE left the view half changed. */
 int txn_fail(struct luge_txn *txn, int code);
 
 /* A number never given before: ids.c. */
 int txn_next_ids(struct env *e, u32 count, u64 *first);
+/* None below LEAST is given from now on, not even after a crash. */
+int txn_raise_ids(struct env *e, u64 least);
 
 #endif

@@ -159,10 +159,16 @@ int view_add_frozen(struct view *v, const struct tree *tree, u64 *number)
     return 0;
 }
 
+/* Their numbers are not given again: the read set may know them. */
+void view_forget_frozen(struct view *v, u32 from)
+{
+    for (u32 i = from; i < v->frozen_count; i++) v->frozen[i].number = 0;
+}
+
 static int find_frozen(struct view *v, u64 number, struct view_tree **tree)
 {
     u64 at = number & ~VIEW_FROZEN;
-    if (at >= v->frozen_count)
+    if (at >= v->frozen_count || !v->frozen[at].number)
         return fail(LUGE_NOTREE, "a snapshot's tree that this transaction did "
                     "not open");
     *tree = &v->frozen[at];

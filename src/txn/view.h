@@ -82,6 +82,8 @@ struct view {
 void view_begin(struct view *v, struct page_file *f, struct page_work *w,
                 page_ref catalog_root, u64 catalog_count, u64 seq);
 void view_end(struct view *v);
+/* Frozen trees from the FROM-th on are gone: what they stood on is undone. */
+void view_forget_frozen(struct view *v, u32 from);
 
 static inline struct view_tree *view_trees(struct view *v)
 {
