@@ -340,7 +340,8 @@ LUGE_API int luge_branch_merged(luge_txn *txn,
                                 uint64_t merge);
 
 /* What a merge makes of the music since the common ancestor: ours is on the
- * path to INTO's head, theirs on that to FROM's. */
+ * path to INTO's head, theirs on that to FROM's, without what INTO has through
+ * an earlier merge. */
 enum luge_join {
     LUGE_JOIN_OVERLAY = 1,    /* both at once: the new node gets a copy of
                                  theirs, at the times they have */
@@ -355,7 +356,8 @@ enum luge_join {
 /* Merge branch FROM into branch INTO, both active: a node of *say with both
  * heads as parents becomes INTO's head, and FROM is Merged.  say->merged is not
  * looked at; say->events only with MANUAL.
- * Costs what was said since the common ancestor; REPLACE and MANUAL: O(log n).
+ * Costs what was said since the common ancestor; REPLACE and MANUAL: O(log n)
+ * if nothing was merged on either path since.
  * Errors: NOTFOUND (also: they have no common ancestor), EXISTS (INTO has all
  * of FROM already), INVALID, and as luge_say. */
 LUGE_API int luge_branch_merge(luge_txn *txn,

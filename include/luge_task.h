@@ -252,7 +252,8 @@ LUGE_API int luge_worker_open(luge_db *db, const struct luge_tasks *tasks,
 /* Claim the next task; waits TIMEOUT_MS at most (-1: for ever), through the
  * feed, for one to become READY, due, or given up.  While it waits it looks
  * once a second whether the agents of the 64 leases that end first still have a
- * process.
+ * process, and for what was published meanwhile with a delay, which may so be
+ * given out a second late.
  * Memory: of *task WORKER's, until its next call.
  * Errors: TIMEOUT (there was none, or luge_worker_wake was called). */
 LUGE_API int luge_worker_next(luge_worker *worker, unsigned flags,

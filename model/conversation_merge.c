@@ -11,6 +11,7 @@
  */
 #include "conversation.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ------------------------------------------------------------- copying -- */
@@ -98,6 +99,7 @@ struct merge {
     const struct luge_conversation *convo;
     struct convo_change from, into;
     uint64_t point;             /* where the paths to their heads part */
+    uint64_t theirs;            /* the last node on FROM's path that INTO has */
     struct luge_say say;        /* of the new node */
     uint64_t first;             /* its first parent */
     uint64_t further[2];
@@ -107,7 +109,7 @@ struct merge {
 /* OVERLAY: all events on their path go into the new node. */
 static int overlay(struct merge *m)
 {
-    struct convo_span span = {.node = m->from.fixed.tip, .after = m->point,
+    struct convo_span span = {.node = m->from.fixed.tip, .after = m->theirs,
                               .all = true};
     struct luge_node node;
     uint64_t *ids;
@@ -169,8 +171,8 @@ static int interleave(struct merge *m)
 {
     struct convo_span ours = {.node = m->into.fixed.tip, .after = m->point,
                               .all = true};
-    struct convo_span theirs = {.node = m->from.fixed.tip, .after = m->point,
-                                .all = true};
+    struct convo_span theirs = {.node = m->from.fixed.tip,
+                                .after = m->theirs, .all = true};
     uint64_t *left = NULL, *right = NULL;
     size_t lefts = 0, rights = 0;
     int rc = convo_path(m->txn, m->convo, &ours, &left, &lefts);
@@ -184,6 +186,18 @@ static int interleave(struct merge *m)
     model_free(left);
     model_free(right);
     return rc;
+}
+
+/* Nodes are written before the one that *say is of, which may be in their
+ * pages. */
+static int keep_say(struct copies *c, struct luge_say *say)
+{
+    int rc = keep(c, &say->author);
+
+    if (!rc) rc = keep(c, &say->type);
+    if (!rc) rc = keep(c, &say->payload);
+    if (!rc) rc = keep(c, &say->label);
+    return rc ? rc : keep(c, &say->description);
 }
 
 /* The parents of the new node: m->first, and of both heads what is not that. */
@@ -207,6 +221,8 @@ static int merge_say(struct merge *m, int join, uint64_t *node)
     if (join != LUGE_JOIN_MANUAL) {
         m->say.events = NULL;
         m->say.event_count = 0;
+        rc = keep_say(&m->copies, &m->say);
+        if (rc) return rc;
     }
     if (join == LUGE_JOIN_OVERLAY) rc = overlay(m);
     if (join == LUGE_JOIN_INTERLEAVE) rc = interleave(m);
@@ -216,12 +232,69 @@ static int merge_say(struct merge *m, int join, uint64_t *node)
     return rc ? rc : convo_agent_meet(m->txn, m->convo, m->say.author);
 }
 
+/* INTERLEAVE has put copies when the node that they are for is refused. */
+static int merge_or_nothing(struct merge *m, int join, uint64_t *node)
+{
+    uint32_t before;
+    int rc;
+
+    if (join != LUGE_JOIN_INTERLEAVE) return merge_say(m, join, node);
+    rc = luge_savepoint(m->txn, &before);
+    if (rc) return rc;
+    rc = merge_say(m, join, node);
+    int undone = rc ? luge_rollback(m->txn, before) : 0;
+    return undone ? undone : rc;
+}
+
 /* ---------------------------------------------------------------- merge -- */
+
+static int by_id(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* How many of the COUNT nodes IDS, a path down to FROM's head, INTO has not. */
+static int count_own(struct merge *m, const uint64_t *ids, size_t count,
+                     size_t *own)
+{
+    struct luge_walk_options ask = {.kind = LUGE_WALK_ANCESTORS,
+                                    .node = m->from.fixed.tip,
+                                    .without = m->into.fixed.tip};
+    struct luge_node node;
+    luge_walk *walk;
+    int rc = luge_walk_open(m->txn, m->convo, &ask, &walk);
+
+    *own = 0;
+    if (rc) return rc;
+    while (!(rc = luge_walk_next(walk, &node)))
+        *own += bsearch(&node.id, ids, count, sizeof(*ids), by_id) != NULL;
+    luge_walk_close(walk);
+    return rc == LUGE_NOTFOUND ? 0 : rc;
+}
+
+/* What INTO has of FROM's path through an earlier merge is not merged again:
+ * its music is there, or was replaced. */
+static int find_theirs(struct merge *m)
+{
+    struct convo_span span = {.node = m->from.fixed.tip, .after = m->point,
+                              .all = true};
+    uint64_t *ids;
+    size_t count, own;
+    int rc = convo_path(m->txn, m->convo, &span, &ids, &count);
+
+    if (rc) return rc;
+    rc = count_own(m, ids, count, &own);
+    m->theirs = !rc && own < count ? ids[count - own - 1] : m->point;
+    model_free(ids);
+    return rc;
+}
 
 static int merge_ok(struct merge *m)
 {
     uint64_t common;
-    size_t count;
+    size_t count = 0;
     int rc = convo_branch_active(&m->from);
 
     if (!rc) rc = convo_branch_active(&m->into);
@@ -240,7 +313,8 @@ static int merge_ok(struct merge *m)
     if (!rc && !m->point)
         rc = model_fail(LUGE_NOTFOUND, "the paths of the branches have no "
                         "common node");
-    return rc;
+    m->theirs = m->point;
+    return rc || common == m->point ? rc : find_theirs(m);
 }
 
 int luge_branch_merge(luge_txn *txn, const struct luge_conversation *convo,
@@ -258,7 +332,7 @@ int luge_branch_merge(luge_txn *txn, const struct luge_conversation *convo,
     rc = convo_branch_begin(txn, convo, from, &m.from);
     if (!rc) rc = convo_branch_begin(txn, convo, into, &m.into);
     if (!rc) rc = merge_ok(&m);
-    if (!rc) rc = merge_say(&m, join, &id);
+    if (!rc) rc = merge_or_nothing(&m, join, &id);
     if (rc) goto done;
     m.into.fixed.tip = id;
     m.into.fixed.nodes++;

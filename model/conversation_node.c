@@ -166,6 +166,23 @@ static int say_ok(const struct luge_say *say)
     return 0;
 }
 
+/* What is written may move the bytes that a read has given. */
+struct author {
+    char space[LUGE_CONVERSATION_NAME_SIZE_MAX];
+    luge_bytes name;
+};
+
+/* SAY's author, if SAY is right. */
+static int author_keep(struct author *to, const struct luge_say *say)
+{
+    int rc = say_ok(say);
+
+    if (rc) return rc;
+    memcpy(to->space, say->author.data, say->author.size);
+    to->name = luge_bytes_of(to->space, say->author.size);
+    return 0;
+}
+
 /* Each further parent is there, and none is given twice. */
 static int merged_ok(luge_txn *txn, const struct luge_conversation *convo,
                      uint64_t first, const struct luge_say *say)
@@ -185,6 +202,19 @@ static int merged_ok(luge_txn *txn, const struct luge_conversation *convo,
                               "twice", (unsigned long long)say->merged[i]);
     }
     return 0;
+}
+
+/* A directory that lost its count of numbers would give old ones again. */
+static int number_ok(uint64_t id, uint64_t first, const struct luge_say *say)
+{
+    uint64_t most = first;
+
+    for (size_t i = 0; i < say->merged_count; i++)
+        if (say->merged[i] > most) most = say->merged[i];
+    if (id > most) return 0;
+    return model_fail(LUGE_CORRUPT, "the directory gives number %llu, and node "
+                      "%llu is there: was it loaded from text?",
+                      (unsigned long long)id, (unsigned long long)most);
 }
 
 /* ------------------------------------------------------------- writing -- */
@@ -297,6 +327,7 @@ int convo_node_add(luge_txn *txn, const struct luge_conversation *convo,
     }
     if (!rc && first) rc = node_follow(txn, convo, first, &node);
     if (!rc) rc = luge_txn_next_id(txn, id);
+    if (!rc) rc = number_ok(*id, first, say);
     if (rc) return rc;
     node_time(&own, say);
     node.begin_ns = own.begin_ns;
@@ -319,14 +350,16 @@ int luge_say(luge_txn *txn, const struct luge_conversation *convo,
              uint64_t branch, const struct luge_say *say, uint64_t *node)
 {
     struct convo_change change;
+    struct author author;
     uint64_t id;
     int rc = convo_branch_begin(txn, convo, branch, &change);
 
     if (rc) return rc;
     rc = convo_branch_active(&change);
+    if (!rc) rc = author_keep(&author, say);
     if (!rc)
         rc = convo_node_add(txn, convo, branch, change.fixed.tip, say, &id);
-    if (!rc) rc = convo_agent_meet(txn, convo, say->author);
+    if (!rc) rc = convo_agent_meet(txn, convo, author.name);
     if (rc) goto done;
     change.fixed.tip = id;
     change.fixed.nodes++;

@@ -3,8 +3,9 @@
  *
  *     READING --the snapshot's end--> WAITING --the bell--> READING
  *
- *   F1  `at` is the position of the last event that was given out; a snapshot
- *       is read from there on, so none is missed or given twice.
+ *   F1  `at` is the position of the last event that was given out, or looked at
+ *       in a snapshot that was read to its end; the next one is read from there
+ *       on, so none is missed or given twice, and none is looked at twice.
  *   F2  The watch is older than every snapshot that is read: what one does not
  *       show rings.  It skips what waits long, as it only says "look again".
  * Not here: how far a projection has come (event_project.c). */
@@ -96,6 +97,22 @@ int event_follow_more(luge_event_follower *f, struct luge_event *event)
     return 0;
 }
 
+/* The snapshot is read to its end, or had nothing new. */
+static int end_reading(luge_event_follower *f)
+{
+    struct luge_event_place last = {0};
+    int rc = 0;
+
+    if (f->reader && f->query.ask.stream.size)
+        rc = luge_event_last(f->txn, &f->events, f->query.ask.stream, &last);
+    if (!rc && f->reader) {
+        if (f->at < f->seen_position) f->at = f->seen_position;
+        if (f->version < last.version) f->version = last.version;
+    }
+    stop_reading(f);
+    return rc;
+}
+
 /* ------------------------------------------------------------- waiting -- */
 
 int event_follow_until(luge_event_follower *f, uint64_t end_ns,
@@ -105,9 +122,9 @@ int event_follow_until(luge_event_follower *f, uint64_t end_ns,
 
     while (rc == LUGE_NOTFOUND) {
         rc = 0;
-        if (f->txn) {           /* its end is reached */
-            stop_reading(f);
-            rc = model_wait(f->watch, f->seen, end_ns);
+        if (f->txn) {
+            rc = end_reading(f);
+            if (!rc) rc = model_wait(f->watch, f->seen, end_ns);
         }
         if (!rc) rc = start_reading(f);
         if (!rc) rc = event_follow_more(f, event);

@@ -48,6 +48,6 @@ uint64_t midi_tick(const struct midi_clock *clock, uint64_t time_ns)
     unsigned __int128 at = (unsigned __int128)time_ns * clock->den;
 
     if (at <= clock->sum) return clock->tick;
-    return clock->tick +
-           (uint64_t)((at - clock->sum + clock->num / 2) / clock->num);
+    at = clock->tick + (at - clock->sum + clock->num / 2) / clock->num;
+    return at > UINT64_MAX ? UINT64_MAX : (uint64_t)at; /* no file has it */
 }

@@ -34,7 +34,7 @@ struct writer {
     size_t due_count, due_room;
     unsigned char *bytes;
     size_t size, room;
-    bool failed;                /* memory ran out */
+    int failed;                 /* NOMEM, TOOBIG */
 };
 
 /* ---------------------------------------------------------------- time -- */
@@ -100,7 +100,7 @@ static void due_add(struct writer *w, struct due due)
     if (w->due_count == w->due_room) {
         size_t room = w->due_room ? 2 * w->due_room : 256;
         void *larger = model_realloc(w->dues, room * sizeof(due));
-        w->failed |= !larger;
+        if (!larger) w->failed = LUGE_NOMEM;
         if (!larger) return;
         w->dues = larger;
         w->due_room = room;
@@ -160,12 +160,14 @@ static int by_tick(const void *left, const void *right)
 
 static void put(struct writer *w, const void *bytes, size_t size)
 {
+    if (size > LUGE_MIDI_SIZE_MAX - w->size && !w->failed)
+        w->failed = LUGE_TOOBIG;
     if (w->failed || !size) return;
     if (size > w->room - w->size) {
         size_t room = w->room ? 2 * w->room : 1 << 12;
         while (room - w->size < size) room *= 2;
         void *larger = model_realloc(w->bytes, room);
-        w->failed |= !larger;
+        if (!larger) w->failed = LUGE_NOMEM;
         if (!larger) return;
         w->bytes = larger;
         w->room = room;
@@ -192,7 +194,7 @@ static void put_length(struct writer *w, uint32_t value)
     put_byte(w, value & 127);
 }
 
-enum { DELTA_MAX = 0x0fffffff };
+enum { DELTA_MAX = 0x0fffffff, FILLER_BYTES = 7 };
 
 static void put_meta(struct writer *w, unsigned kind, luge_bytes data)
 {
@@ -205,7 +207,9 @@ static void put_meta(struct writer *w, unsigned kind, luge_bytes data)
 /* Longer pauses than a number can hold are cut by texts of no length. */
 static void put_delta(struct writer *w, uint64_t delta)
 {
-    for (; delta > DELTA_MAX; delta -= DELTA_MAX) {
+    if (delta / DELTA_MAX > (LUGE_MIDI_SIZE_MAX - w->size) / FILLER_BYTES)
+        w->failed = w->failed ? w->failed : LUGE_TOOBIG;
+    for (; delta > DELTA_MAX && !w->failed; delta -= DELTA_MAX) {
         put_length(w, DELTA_MAX);
         put_meta(w, META_TEXT_FIRST, luge_bytes_of("", 0));
     }
@@ -347,6 +351,14 @@ static void put_file(struct writer *w, uint16_t division)
         put_track(w, track, &at);
 }
 
+static int too_large(void)
+{
+    return model_fail(LUGE_TOOBIG, "a MIDI file of more than %u bytes",
+                      LUGE_MIDI_SIZE_MAX);
+}
+
+enum { NOTE_BYTES_MIN = 8 };
+
 int luge_midi_write(const struct luge_music_event *events, size_t count,
                     uint16_t division, luge_bytes *file)
 {
@@ -358,16 +370,17 @@ int luge_midi_write(const struct luge_music_event *events, size_t count,
     for (size_t i = 0; !rc && i < count; i++) {
         rc = event_ok(&events[i]);
         bytes += 16 + events[i].what.size + events[i].data.size;
-        if (!rc && bytes > LUGE_MIDI_SIZE_MAX)
-            rc = model_fail(LUGE_TOOBIG, "a MIDI file of more than %u bytes",
-                            LUGE_MIDI_SIZE_MAX);
+        if (events[i].kind == LUGE_MUSIC_CHORD)     /* two messages each */
+            bytes += NOTE_BYTES_MIN * events[i].data.size;
+        if (!rc && bytes > LUGE_MIDI_SIZE_MAX) rc = too_large();
     }
     if (!rc) rc = make_paces(&w, events, count, division);
     for (size_t i = 0; !rc && i < count; i++) due_event(&w, &events[i]);
     if (!rc && w.due_count && !w.failed)
         qsort(w.dues, w.due_count, sizeof(*w.dues), by_tick);
     if (!rc) put_file(&w, division);
-    if (!rc && w.failed) rc = MODEL_NOMEM();
+    if (!rc && w.failed)
+        rc = w.failed == LUGE_TOOBIG ? too_large() : MODEL_NOMEM();
     model_free(w.paces);
     model_free(w.dues);
     if (rc)

@@ -8,22 +8,28 @@
  *       queue, so for all that become READY, whoever made them so.
  *   B2  What becomes READY by time alone rings no bell: a rest ends when the
  *       first task of all is due or loses its lease.
- *   B3  While there are leases a rest is a second at most, and then the
- *       holders' processes are looked for.
+ *   B3  A rest is a second at most.  Then the holders' processes are looked
+ *       for, and what was published meanwhile with a delay, which rings no bell
+ *       either.
+ *   B4  Who is woken answers, though his rest may end in the same moment:
+ *       `woken` is set before the watch is woken.  In that moment one wake may
+ *       be answered twice.
  */
 #include "task.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "wait.h"
 
-enum { GONE_MS = 1000 };        /* between looks for the holders' processes */
+enum { REST_MS = 1000 };        /* at most (B3) */
 
 struct luge_worker {
     luge_db *db;
     struct luge_tasks tasks;
     uint64_t agent, lease_ms;
     luge_watch *watch;
+    _Atomic int woken;          /* B4 */
     struct luge_task task;      /* what was given out last */
     size_t queue_size;
     char queue[LUGE_TASK_NAME_SIZE_MAX];
@@ -88,15 +94,14 @@ static int end_in(luge_txn *txn, void *context)
 static int rest_until(const luge_worker *w, luge_txn *txn, uint64_t *end_ns,
                       uint64_t *gone)
 {
-    uint64_t leases, time_ns, now_ns = model_now_ns(), until;
+    uint64_t time_ns, now_ns = model_now_ns(), until;
     int rc = task_see_gone(txn, &w->tasks, gone);
 
-    if (!rc) rc = luge_tree_count(txn, w->tasks.lease, &leases);
     if (!rc) rc = task_next_time(txn, &w->tasks, &time_ns);
-    if (rc || time_ns == UINT64_MAX) return rc;
+    if (rc) return rc;
     until = time_ns > now_ns ? time_ns - now_ns : 0;
-    if (leases && until > GONE_MS * UINT64_C(1000000))
-        until = GONE_MS * UINT64_C(1000000);
+    if (until > REST_MS * UINT64_C(1000000))
+        until = REST_MS * UINT64_C(1000000);
     until += model_ticks_ns();
     if (until < *end_ns) *end_ns = until;
     return 0;
@@ -120,8 +125,9 @@ static int look(luge_worker *w, unsigned flags, uint64_t end_ns)
     if (rc != LUGE_NOTFOUND) return rc;
     if (gone) return luge_transact(w->db, flags | LUGE_TURN, end_in, w);
     rc = model_wait(w->watch, seen, until);
-    /* B2, B3: not the end of the caller's time, unless somebody woke us. */
-    if (rc == LUGE_TIMEOUT && until < end_ns && model_ticks_ns() >= until)
+    /* B2, B3: not the end of the caller's time, unless we were woken (B4). */
+    if (rc == LUGE_TIMEOUT && !atomic_exchange(&w->woken, 0) &&
+        until < end_ns && model_ticks_ns() >= until)
         rc = 0;
     return rc ? rc : LUGE_NOTFOUND;
 }
@@ -148,6 +154,7 @@ int luge_worker_next(luge_worker *worker, unsigned flags, int timeout_ms,
 
 void luge_worker_wake(luge_worker *worker)
 {
+    atomic_store(&worker->woken, 1);
     luge_watch_wake(worker->watch);
 }
 

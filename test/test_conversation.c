@@ -217,15 +217,29 @@ static uint64_t copy_of(luge_txn *txn, struct twin *t, uint64_t at,
     return last;
 }
 
+/* The path to HEAD behind the last node that OTHER has, in whatever way. */
+static size_t twin_news(struct twin *t, uint64_t head, uint64_t other,
+                        uint64_t *path)
+{
+    bool seen[NODES_MAX] = {0};
+    size_t count = twin_path(t, head, path), from = count;
+    twin_ancestors(t, other, seen);
+    while (from && !seen[twin_at(t, path[from - 1]) - t->nodes]) from--;
+    memmove(path, path + from, (count - from) * sizeof *path);
+    return count - from;
+}
+
 static uint64_t twin_interleave(luge_txn *txn, struct twin *t, uint64_t branch,
                                 uint64_t point, uint64_t a, uint64_t b)
 {
     uint64_t one[NODES_MAX], two[NODES_MAX], head = point;
-    size_t ones = twin_path(t, a, one), twos = twin_path(t, b, two), at = 0;
+    size_t ones = twin_path(t, a, one), at = 0;
+    size_t twos = twin_news(t, b, a, two);
     while (at < ones && one[at] != point) at++;
-    for (size_t i = at + 1; i < ones || i < twos; i++) {
+    ones -= at + 1;
+    for (size_t i = 0; i < ones || i < twos; i++) {
         for (int side = 0; side < 2; side++) {
-            uint64_t *path = side ? two : one;
+            uint64_t *path = side ? two : one + at + 1;
             if (i >= (side ? twos : ones)) continue;
             uint64_t id = copy_of(txn, t, head, path[i]);
             twin_copy(t, id, branch, head, path[i]);
@@ -249,9 +263,8 @@ static void twin_merge(struct rig *r, struct twin *t, struct twin_branch *from,
     for (int i = 0; i < 2; i++)
         if (heads[i] != first) n->parent[n->parents++] = heads[i];
     if (join == LUGE_JOIN_OVERLAY) {
-        size_t count = twin_path(t, heads[1], path), at = 0;
-        while (path[at] != point) at++;
-        for (at++; at < count; at++)
+        size_t count = twin_news(t, heads[1], heads[0], path);
+        for (size_t at = 0; at < count; at++)
             for (unsigned e = 0; e < twin_at(t, path[at])->events; e++)
                 twin_sound(n, twin_at(t, path[at])->event[e]);
     }
@@ -971,8 +984,19 @@ static void load_golden(luge_txn *txn)
     tree_make(txn, "c/contexts");
 }
 
+/* Numbers go on above those that a directory of many openings has. */
+static void skip_numbers(struct rig *r, int openings)
+{
+    for (int i = 0; i < openings; i++) {
+        uint64_t skipped;
+        fine(luge_next_id(r->db, &skipped));
+        rig_reopen(r);
+    }
+}
+
 static void old_conversations_open(void **state)
 {
+    skip_numbers(*state, 4);
     luge_txn *txn = writing(*state);
     struct luge_conversation convo;
     struct luge_conversation_about about;
@@ -1070,6 +1094,112 @@ static uint64_t append_ns(struct scene *s, struct luge_say *say)
     return best;
 }
 
+static uint64_t node_count(luge_txn *txn, const struct luge_conversation *c)
+{
+    uint64_t count;
+    fine(luge_tree_count(txn, c->nodes, &count));
+    return count;
+}
+
+/* What is refused has changed nothing, and the transaction goes on. */
+static void a_refused_merge_leaves_nothing(void **state)
+{
+    struct scene s = scene_begin(*state);
+    struct luge_say say = {.author = luge_str("amy"),
+                           .label = luge_str("taken")};
+    struct luge_branch fork = {.name = luge_str("another")};
+    uint64_t first, id, branch;
+    fine(luge_say(s.txn, &s.convo, s.main, &say, &first));
+    say.label = luge_str("");
+    fine(luge_branch_fork(s.txn, &s.convo, first, &fork, &branch));
+    for (int i = 0; i < 3; i++) {
+        fine(luge_say(s.txn, &s.convo, s.main, &say, &id));
+        fine(luge_say(s.txn, &s.convo, branch, &say, &id));
+    }
+    uint64_t count = node_count(s.txn, &s.convo);
+    say.label = luge_str("taken");
+    for (int join = LUGE_JOIN_OVERLAY; join <= LUGE_JOIN_MANUAL; join++) {
+        answers(LUGE_EXISTS, luge_branch_merge(s.txn, &s.convo, branch, s.main,
+                                               join, &say, &id));
+        assert_int_equal(node_count(s.txn, &s.convo), count);
+    }
+    say.label = luge_str("free");
+    fine(luge_branch_merge(s.txn, &s.convo, branch, s.main,
+                           LUGE_JOIN_INTERLEAVE, &say, &id));
+    assert_int_equal(node_count(s.txn, &s.convo), count + 7);
+    luge_abort(s.txn);
+}
+
+/* A name that a read of the same transaction gave. */
+static void an_author_may_be_one_that_was_read(void **state)
+{
+    struct scene s = scene_begin(*state);
+    struct luge_say say = {.author = luge_str("amy")};
+    char space[LUGE_CONVERSATION_NAME_SIZE_MAX];
+    struct luge_author known;
+    struct luge_node node;
+    uint64_t id;
+    fine(luge_say(s.txn, &s.convo, s.main, &say, &id));
+    for (int i = 0; i < 500; i++) {
+        fine(luge_node_get(s.txn, &s.convo, id, &node));
+        say.author = node.author;
+        fine(luge_say(s.txn, &s.convo, s.main, &say, &id));
+    }
+    fine(luge_node_get(s.txn, &s.convo, id, &node));
+    assert_true(is(node.author, "amy"));
+    fine(luge_author_after(s.txn, &s.convo, luge_str(""), space, &known));
+    assert_true(is(known.name, "amy"));
+    answers(LUGE_NOTFOUND, luge_author_after(s.txn, &s.convo, luge_str("amy"),
+                                             space, &known));
+    luge_abort(s.txn);
+}
+
+/* All pairs of all trees, as a dump as text moves them. */
+static void copy_trees(luge_txn *from, luge_txn *to)
+{
+    char space[LUGE_NAME_SIZE_MAX];
+    luge_bytes name = {"", 0}, key, value;
+    luge_tree tree, made;
+    while (!luge_tree_after(from, name, &name, &tree)) {
+        luge_cursor *cursor;
+        memcpy(space, name.data, name.size);
+        name.data = space;
+        if (is(name, "luge/log")) continue;
+        fine(luge_tree_open(to, name, LUGE_TREE_CREATE, &made));
+        fine(luge_cursor_open(from, tree, &cursor));
+        while (!luge_cursor_next(cursor, &key, &value))
+            fine(luge_put(to, made, key, value));
+        luge_cursor_close(cursor);
+    }
+}
+
+/* Where numbers begin anew none is given that would be in a child's place. */
+static void lost_numbers_are_noticed(void **state)
+{
+    struct rig *r = *state;
+    skip_numbers(r, 3);
+    struct scene s = scene_begin(r);
+    struct luge_say say = {.author = luge_str("amy")};
+    char path[700];
+    luge_db *db;
+    luge_txn *txn, *from;
+    uint64_t id;
+    fine(luge_say(s.txn, &s.convo, s.main, &say, &id));
+    fine(luge_commit(s.txn));
+    snprintf(path, sizeof path, "%s/text", r->base);
+    fine(luge_open(path, NULL, &db));
+    fine(luge_begin(db, LUGE_WRITE, &txn));
+    from = begin(r, LUGE_READ);
+    copy_trees(from, txn);
+    luge_abort(from);
+    struct luge_conversation copy;
+    fine(luge_conversation_open(txn, luge_str("talk"), 0, &copy));
+    answers(LUGE_CORRUPT, luge_say(txn, &copy, s.main, &say, &id));
+    assert_int_equal(node_count(txn, &copy), 2);
+    luge_abort(txn);
+    fine(luge_close(db));
+}
+
 /* O(log n): 100 times as many nodes may make it dearer, but not ten times. */
 static void an_append_costs_the_same_with_many_nodes(void **state)
 {
@@ -1097,7 +1227,8 @@ int main(void)
         T(conversations_are_found_and_dropped), T(bars_and_beats),
         T(emotion_is_that_of_the_node), T(jumps_follow_their_law),
         T(damaged_records_are_corrupt), T(old_conversations_open),
-        T(shorter_and_longer_records),
+        T(shorter_and_longer_records), T(a_refused_merge_leaves_nothing),
+        T(an_author_may_be_one_that_was_read), T(lost_numbers_are_noticed),
         T(an_append_costs_the_same_with_many_nodes),
     };
 #undef T

@@ -593,6 +593,43 @@ static void followers_see_what_is_and_what_comes(void **state)
     answers(LUGE_INVALID, luge_event_follow(r->db, &s, &a, &none));
 }
 
+/* 100 at most. */
+static void append_common(struct rig *r, const struct luge_events *s,
+                          size_t count)
+{
+    struct luge_event list[100];
+    for (size_t i = 0; i < count; i++)
+        list[i] = (struct luge_event){.type = luge_str("common")};
+    fine(luge_event_append_now(r->db, LUGE_TXN_ASYNC, s, luge_str("a"),
+                               LUGE_EVENT_ANY, list, count, NULL));
+}
+
+/* What a follower does not want it looks at once: after each of 200 more events
+ * it looks at that one, and not at the 20 000 before. */
+static void a_follower_passes_over_once(void **state)
+{
+    struct rig *r = *state;
+    struct luge_events s = store(r);
+    struct luge_event_query rare = {.stream = luge_str("a"),
+                                    .type = luge_str("rare")};
+    struct luge_event_query late = {.time_from_ns = UINT64_C(1) << 62};
+    for (int i = 0; i < 200; i++) append_common(r, &s, 100);
+    for (int which = 0; which < 2; which++) {
+        luge_event_follower *f = follow(r, &s, which ? &late : &rare);
+        uint64_t begun = now_ns();
+        is_quiet(f);
+        uint64_t first = now_ns() - begun, others = 0;
+        for (int i = 0; i < 200; i++) {
+            append_common(r, &s, 1);
+            begun = now_ns();
+            is_quiet(f);
+            others += now_ns() - begun;
+        }
+        assert_true(others < 60 * first);
+        luge_event_unfollow(f);
+    }
+}
+
 /* Hundreds of events while nobody looks, more than the watch may go stale. */
 static void a_slow_follower_misses_nothing(void **state)
 {
@@ -835,6 +872,7 @@ int main(void)
         T(times_have_an_order_of_their_own), T(states_are_the_newest_not_newer),
         T(followers_see_what_is_and_what_comes),
         T(followers_that_came_during_a_sync),
+        T(a_follower_passes_over_once),
         T(a_slow_follower_misses_nothing), T(many_processes_make_one_order),
         T(a_projection_sees_each_event_once), T(a_projection_may_begin_late),
         T(a_projection_is_shared),

@@ -361,6 +361,23 @@ static void what_midi_cannot_say_is_refused(void **state)
     luge_midi_file_free(file);
 }
 
+/* However far apart: an answer, and no memory in proportion. */
+static void what_is_too_long_for_midi_is_refused(void **state)
+{
+    struct luge_music_event list[2] = {
+        luge_music_event_of(LUGE_MUSIC_TEMPO, 0),
+        luge_music_event_of(LUGE_MUSIC_NOTE, UINT64_C(1) << 62)};
+    luge_bytes file;
+    (void)state;
+    list[0].number = 1;
+    answers(LUGE_TOOBIG, luge_midi_write(list, 2, 0, &file));
+    answers(LUGE_TOOBIG, luge_midi_write(list, 2, 0x7fff, &file));
+    list[0] = luge_music_event_of(LUGE_MUSIC_CHORD, 0);
+    list[0].data = luge_bytes_of(grab(40 << 20), 40 << 20);
+    answers(LUGE_TOOBIG, luge_midi_write(list, 1, 0, &file));
+    free((void *)(uintptr_t)list[0].data.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +389,7 @@ int main(void)
         cmocka_unit_test(what_is_no_midi_names_the_offset),
         cmocka_unit_test(damaged_files_are_refused_or_music),
         cmocka_unit_test(what_midi_cannot_say_is_refused),
+        cmocka_unit_test(what_is_too_long_for_midi_is_refused),
     };
     return cmocka_run_group_tests_name("music", tests, NULL, NULL);
 }

@@ -498,6 +498,70 @@ static void a_worker_sleeps_until_there_is_work(void **state)
     settle(r, &s);
 }
 
+static void *publish_delayed(void *context)
+{
+    struct publisher *p = context;
+    struct luge_task_new n = {.queue = Q, .payload = luge_str("delayed"),
+                              .delay_ms = 100};
+    nap_us(30000);
+    int rc = luge_task_publish_now(p->r->db, 0, p->s, &n, NULL);
+    if (rc) die("publish gave %d", rc);
+    return NULL;
+}
+
+/* Nobody holds a lease and nothing was due: what is published with a delay
+ * while a worker rests is found all the same (B3). */
+static void a_worker_rests_while_a_delayed_task_comes(void **state)
+{
+    struct rig *r = *state;
+    struct luge_tasks s = store(r);
+    struct luge_task t;
+    luge_worker *w;
+    pthread_t thread;
+    fine(luge_worker_open(r->db, &s, Q, 1, 60000, &w));
+    struct publisher p = {r, &s, w};
+    assert_int_equal(pthread_create(&thread, NULL, publish_delayed, &p), 0);
+    fine(luge_worker_next(w, 0, 20000, &t));
+    assert_true(is(t.payload, "delayed"));
+    pthread_join(thread, NULL);
+    luge_worker_close(w);
+    settle(r, &s);
+}
+
+static void *wake_after(void *context)
+{
+    struct publisher *p = context;
+    nap_us(900);
+    luge_worker_wake(p->w);
+    return NULL;
+}
+
+/* A rest ends about when somebody wakes the worker: he answers (B4). */
+static void no_wake_is_swallowed(void **state)
+{
+    struct rig *r = *state;
+    struct luge_tasks s = store(r);
+    struct luge_task_new n = {.queue = luge_str("another"), .delay_ms = 1};
+    struct luge_task t;
+    luge_worker *w;
+    pthread_t thread;
+    uint64_t id;
+    fine(luge_worker_open(r->db, &s, Q, 1, 60000, &w));
+    struct publisher p = {r, &s, w};
+    for (int i = 0; i < 200; i++) {
+        n.delay_ms = 1 + (uint64_t)i % 3;
+        fine(luge_task_publish_now(r->db, LUGE_TXN_ASYNC, &s, &n, &id));
+        assert_int_equal(pthread_create(&thread, NULL, wake_after, &p), 0);
+        uint64_t begun = now_ns();
+        answers(LUGE_TIMEOUT, luge_worker_next(w, LUGE_TXN_ASYNC, 5000, &t));
+        assert_true(now_ns() - begun < 4000000000u);
+        pthread_join(thread, NULL);
+        fine(luge_task_cancel_now(r->db, LUGE_TXN_ASYNC, &s, id));
+    }
+    luge_worker_close(w);
+    settle(r, &s);
+}
+
 /* What a claim in vain put back stays there: else a worker would find it due
  * for ever, and not rest. */
 static void who_finds_nothing_puts_back_all_the_same(void **state)
@@ -693,6 +757,7 @@ int main(void)
         T(what_is_refused_waits_for_nobody),
         T(bad_tasks_are_refused), T(work_lands_with_its_completion),
         T(a_worker_sleeps_until_there_is_work),
+        T(a_worker_rests_while_a_delayed_task_comes), T(no_wake_is_swallowed),
         T(who_finds_nothing_puts_back_all_the_same), T(agents_are_known),
         T(a_dead_worker_gives_its_task_back), T(sessions_have_a_life),
     };
