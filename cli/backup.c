@@ -97,6 +97,7 @@ static int row_add(struct row *row, const char *directory, const char *name)
     if (snprintf(f->path, sizeof(f->path), "%s/%s", directory, name) >=
         (int)sizeof(f->path))
         return 0;
+    if (output_is_part(name)) return 0;
     /* To open a pipe that lies there would wait for its other end. */
     if (!is_file(f->path) || look(f->path, &f->info)) return 0;
     if (++row->count < ROW_MAX) return 0;
@@ -145,11 +146,24 @@ static const struct row_file *row_newest(const struct row *row, uint64_t seq,
     return best;
 }
 
-static int by_seq(const void *a, const void *b)
+/* The oldest of LIKE's database whose log holds SEQ, or TIME, if the backup it
+ * goes on from does not lie behind that. */
+static const struct row_file *row_holding(const struct row *row,
+                                          const struct luge_backup_info *like,
+                                          uint64_t seq, uint64_t time_ns)
 {
-    const struct row_file *x = *(const struct row_file *const *)a;
-    const struct row_file *y = *(const struct row_file *const *)b;
-    return (x->info.seq > y->info.seq) - (x->info.seq < y->info.seq);
+    const struct row_file *best = NULL;
+    for (size_t i = 0; i < row->count; i++) {
+        const struct luge_backup_info *info = &row->files[i].info;
+        const struct row_file *base = row_find(row, info->base);
+        if (memcmp(info->database, like->database, 16) != 0) continue;
+        if (!info->has_log || !base || info->seq < seq ||
+            info->time_ns < time_ns || (seq && base->info.seq > seq) ||
+            (time_ns && base->info.time_ns > time_ns))
+            continue;
+        if (!best || info->seq < best->info.seq) best = &row->files[i];
+    }
+    return best;
 }
 
 /* The one that goes on from F with its log: it may lead to what is wanted. */
@@ -181,10 +195,16 @@ static int row_chain(const struct row *row, const struct row_file *f,
                 chain[*count - 1]->path, chain[*count - 1]->info.base_seq);
         return EXIT_ERROR;
     }
+    /* The last one came first.  Their numbers do not tell: nothing need have
+     * been committed between two. */
+    for (size_t i = 0; i < *count / 2; i++) {
+        at = chain[i];
+        chain[i] = chain[*count - 1 - i];
+        chain[*count - 1 - i] = at;
+    }
     for (at = row_next(row, f); at && *count < ROW_MAX;
          at = row_next(row, at))
         chain[(*count)++] = at;
-    qsort(chain, *count, sizeof(*chain), by_seq);
     return 0;
 }
 
@@ -235,8 +255,8 @@ static void tell_made(const struct call *c, const struct output *o,
 
     hex_of(made->id, id);
     if (call_has(c, OPTION_JSON) && !out)
-        print_json(json_pack("{s:s, s:s, s:o, s:o, s:o, s:b}", "file",
-                             o->final, "id", id, "seq",
+        print_json(json_pack("{s:o, s:s, s:o, s:o, s:o, s:b}", "file",
+                             json_of_bytes(luge_str(o->final)), "id", id, "seq",
                              json_of_count(made->seq), "since",
                              json_of_count(made->base_seq), "pages",
                              json_of_count(made->pages), "full", (int)full));
@@ -336,6 +356,14 @@ static void directory_of(const char *path, char *directory)
     else snprintf(directory, PATH_BYTES, ".");
 }
 
+/* Does a row that ends with the backup hold what is wished for? */
+static bool reaches(const struct luge_backup_info *last,
+                    const struct luge_restore_options *o)
+{
+    return (o->seq == UINT64_MAX || last->seq >= o->seq) &&
+           last->time_ns >= o->time_ns;
+}
+
 static int restore_row(struct call *c, struct luge_restore_options *o,
                        const char *from)
 {
@@ -361,9 +389,14 @@ static int restore_row(struct call *c, struct luge_restore_options *o,
         code = EXIT_ERROR;
     }
     if (!code) code = row_chain(&row, last, chain, &count);
+    if (!code && !file && !reaches(&chain[count - 1]->info, o)) {
+        const struct row_file *other = row_holding(&row, &last->info, o->seq,
+                                                   o->time_ns);
+        if (other) code = row_chain(&row, other, chain, &count);
+    }
     /* Without a wish it ends with the backup that was named. */
-    if (!o->seq && !o->time_ns)
-        while (count && chain[count - 1]->info.seq > last->info.seq) count--;
+    if (!code && !o->seq && !o->time_ns)
+        while (chain[count - 1] != last) count--;
     if (!code) code = restore_chain(c, o, chain, count);
     free(row.files);
     return code;
@@ -386,9 +419,10 @@ static void say_lost(void *context, const char *sentence)
     const struct call *c = context;
 
     if (call_has(c, OPTION_JSON))
-        print_json(json_pack("{s:s}", "lost", sentence));
+        print_json(json_pack("{s:o}", "lost",
+                             json_of_bytes(luge_str(sentence))));
     else
-        printf("%s\n", sentence);
+        print_bytes(luge_str(sentence)), putchar('\n');
 }
 
 static json_t *salvaged_json(const struct luge_salvaged *s)

@@ -34,8 +34,10 @@ int say_error(int rc)
     const struct luge_error *last = luge_last_error();
     bool known = last->code == rc && last->text[0];
 
-    fprintf(stderr, "luge: %s: %s\n", error_name(rc),
-            known ? last->text : luge_error_text(rc));
+    /* A sentence may quote what was in a file. */
+    fprintf(stderr, "luge: %s: ", error_name(rc));
+    print_bytes_to(stderr, luge_str(known ? last->text : luge_error_text(rc)));
+    fputc('\n', stderr);
     return EXIT_ERROR;
 }
 

@@ -196,7 +196,7 @@ int say_no(int rc);    /* NOTFOUND and NOTREE are the answer "no" */
 /* output.c: where a stream goes, and what the system says of files. */
 struct output {
     FILE *stream;
-    char final[4096], part[4096 + 32]; /* its name; until it is whole */
+    char final[4096], part[4096 + 48]; /* its name; until it is whole */
 };
 int code_of_system(int system_errno);
 int say_system(const char *what, const char *path); /* of errno: an exit code */
@@ -205,6 +205,7 @@ bool is_file(const char *path);         /* or a link to one */
 /* Of zeros: PATH and NAME behind it; NULL or "-": standard output.  An exit
  * code, as of output_close, which gets how the writing went. */
 int output_open(struct output *o, const char *path, const char *name);
+bool output_is_part(const char *name);  /* of a file that is not whole yet */
 int output_write(const struct output *o, const void *data, size_t size);
 int output_close(struct output *o, int code);
 enum { READER_MS = 500 };  /* how long to wait before one asks again: */
@@ -213,6 +214,7 @@ bool output_is_read(void); /* what was printed is out, and standard output has
 
 /* print.c: bytes for people and for programs. */
 void print_bytes(luge_bytes bytes);  /* one line, unprintable bytes escaped */
+void print_bytes_to(FILE *file, luge_bytes bytes);
 /* The first line of BYTES, at most COLUMNS characters. */
 void print_start(luge_bytes bytes, int columns);
 /* A float with as many digits as tell it from others: 0.8, not 0.80000001. */
@@ -227,6 +229,7 @@ void time_text(uint64_t time_ns, char *text, size_t size);
  * the T, and what is left out at the end is 0. */
 bool time_parse(const char *text, uint64_t *time_ns);
 void print_json(json_t *object);     /* one line; the reference is taken */
+void print_json_to(FILE *file, json_t *object);
 /* The same, with RAW, which is JSON, as its last member. */
 void print_json_with(json_t *object, const char *name, luge_bytes raw);
 json_t *json_of_bytes(luge_bytes bytes);

@@ -162,11 +162,15 @@ int convo_merge(luge_txn *txn, void *context)
     static const char *const joins[] = {"overlay", "replace", "interleave",
                                         "manual"};
     struct convo_call *v = context;
-    struct luge_say say = {.author = author_of(v), .type = luge_str("merge")};
+    struct luge_say say = {.author = author_of(v), .type = luge_str("merge"),
+                           .label = option_text(v, OPTION_LABEL)};
+    struct luge_emotion felt;
     const char *how = v->c->options[OPTION_JOIN];
     struct named from, into;
-    int join = 0, rc;
+    int join = 0, rc = call_emotion(v->c, &felt);
 
+    if (rc) return rc;
+    if (call_has(v->c, OPTION_EMOTION)) say.emotion = &felt;
     while (how && join < 4 && strcmp(how, joins[join]) != 0) join++;
     if (join == 4)
         return say_usage(v->c->verb, "there is no way '%s' to merge", how);

@@ -285,9 +285,11 @@ struct merge {
     luge_bytes rest;
     struct side from, into, base;
     bool has_base;
+    FILE *conflicts;            /* in memory: nobody else may commit, and who
+                                   reads standard output may be slow */
 };
 
-/* Print a conflict; the policy settles it. */
+/* Note a conflict; the policy settles it. */
 static int print_conflict(void *context, luge_bytes key,
                           const luge_bytes *base, const luge_bytes *ours,
                           const luge_bytes *theirs, luge_bytes *result)
@@ -302,14 +304,14 @@ static int print_conflict(void *context, luge_bytes key,
         set(object, "base", base);
         set(object, "ours", ours);
         set(object, "theirs", theirs);
-        print_json(object);
+        print_json_to(m->conflicts, object);
         return 3;
     }
-    fputs("conflict\t", stdout);
-    print_bytes(m->rest);
-    fputc('\t', stdout);
-    print_bytes(key);
-    fputc('\n', stdout);
+    fputs("conflict\t", m->conflicts);
+    print_bytes_to(m->conflicts, m->rest);
+    fputc('\t', m->conflicts);
+    print_bytes_to(m->conflicts, key);
+    fputc('\n', m->conflicts);
     return 3;
 }
 
@@ -342,6 +344,11 @@ static int bring_tree(struct merge *m)
     luge_bytes old = {from, m->from.path.size + m->rest.size};
     luge_bytes new = {into, m->into.path.size + m->rest.size};
 
+    if (old.size > LUGE_NAME_SIZE_MAX || new.size > LUGE_NAME_SIZE_MAX)
+        return luge_fail(LUGE_TOOBIG, __FILE__, __LINE__, "a tree's name of "
+                         "%zu bytes; %u are allowed",
+                         old.size > new.size ? old.size : new.size,
+                         LUGE_NAME_SIZE_MAX);
     memcpy(from, m->from.path.data, m->from.path.size);
     memcpy(into, m->into.path.data, m->into.path.size);
     if (m->rest.size) {
@@ -405,9 +412,28 @@ static void print_result(const struct call *c,
                (unsigned long long)r->unsettled);
 }
 
+/* With the turn, so once.  *unsettled: conflicts are, and nothing was done. */
+static int merge_now(struct call *c, struct merge *m, unsigned flags,
+                     bool *unsettled)
+{
+    int rc = luge_begin(c->db, LUGE_TURN | flags, &c->txn);
+
+    if (!rc) rc = merge_all(c, m);
+    if (!rc && (fflush(m->conflicts) || ferror(m->conflicts))) rc = LUGE_NOMEM;
+    *unsettled = !rc && m->total.unsettled;
+    luge_txn *txn = c->txn;
+    c->txn = NULL;
+    if (!rc && !*unsettled) return luge_commit(txn);
+    luge_abort(txn);
+    return rc;
+}
+
 int verb_merge(struct call *c)
 {
     struct merge m = {.call = c};
+    char *text = NULL;
+    size_t size = 0;
+    bool unsettled;
     unsigned flags;
     int rc, code = call_durability(c, &flags);
 
@@ -416,14 +442,13 @@ int verb_merge(struct call *c)
     if (!code) code = parse_policy(c, &m.options);
     if (!code) code = call_open(c, LUGE_MUST_EXIST);
     if (code) return code;
-    /* With the turn it runs once: conflicts are printed as they are met. */
-    rc = luge_begin(c->db, LUGE_TURN | flags, &c->txn);
-    if (!rc) rc = merge_all(c, &m);
+    m.conflicts = open_memstream(&text, &size);
+    if (!m.conflicts) return say_error(LUGE_NOMEM);
+    rc = merge_now(c, &m, flags, &unsettled);
+    (void)fclose(m.conflicts);
+    fwrite(text, 1, size, stdout);
+    free(text);
     if (rc) return say_no(rc);
     print_result(c, &m.total);
-    if (m.total.unsettled) return EXIT_NO;
-    luge_txn *txn = c->txn;
-    c->txn = NULL;
-    rc = luge_commit(txn);
-    return rc ? say_error(rc) : EXIT_DONE;
+    return unsettled ? EXIT_NO : EXIT_DONE;
 }

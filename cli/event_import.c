@@ -24,6 +24,13 @@ struct line {
     luge_bytes json;            /* in the file; size 0: there is none */
 };
 
+#define FILE_BYTES_MAX ((size_t)1 << 32)
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
 static void line_free(struct line *l)
 {
     free(l->stream.made);
@@ -51,7 +58,7 @@ static size_t json_begin(const char *text, size_t size, size_t at, size_t end)
     size_t length = end + 1 - at;
 
     if (length != sizeof(name) - 1 || memcmp(text + at, name, length)) return 0;
-    for (end++; end < size && strchr(" \t\r", text[end]); end++) continue;
+    for (end++; end < size && is_blank(text[end]); end++) continue;
     return end < size && text[end] == ':' ? end + 1 : 0;
 }
 
@@ -81,8 +88,8 @@ static luge_bytes trimmed(luge_bytes json)
 {
     const char *at = json.data, *end = at + json.size;
 
-    while (at < end && strchr(" \t\r", *at)) at++;
-    while (at < end && strchr(" \t\r", end[-1])) end--;
+    while (at < end && is_blank(*at)) at++;
+    while (at < end && is_blank(end[-1])) end--;
     return luge_bytes_of(at, (size_t)(end - at));
 }
 
@@ -187,22 +194,27 @@ static int lines_import(luge_txn *txn, const struct luge_events *events,
     char *text = c->input;
     size_t size = c->arguments[3].size;
     struct luge_error said;
+    bool any = false;
     int rc = 0;
 
     for (size_t at = 0, number = 1; !rc && at < size; number++) {
         char *end = memchr(text + at, '\n', size - at);
         size_t length = end ? (size_t)(end - text) - at : size - at;
         size_t blank = 0;
-        while (blank < length && strchr(" \t\r", text[at + blank])) blank++;
+        while (blank < length && is_blank(text[at + blank])) blank++;
         if (blank < length)
             rc = import_line(txn, events, text + at, length, c);
+        any |= blank < length;
         at += length + 1;
         if (!rc) continue;
         said = *luge_last_error();      /* luge_fail writes it anew */
         luge_fail(rc, __FILE__, __LINE__, "%s, line %zu: %s", call_text(c, 2),
                   number, said.text);
     }
-    return rc;
+    if (rc || any) return rc;
+    /* That is what is left of an export that failed. */
+    return luge_fail(LUGE_CORRUPT, __FILE__, __LINE__, "%s: no event is in it",
+                     call_text(c, 2));
 }
 
 int event_import(luge_txn *txn, void *call)
@@ -216,7 +228,8 @@ int event_import(luge_txn *txn, void *call)
 static int read_file(struct call *c)
 {
     FILE *file = fopen(call_text(c, 2), "rb");
-    int rc = file ? call_input(c, file, SIZE_MAX, &c->arguments[3]) : LUGE_IO;
+    int rc = file ? call_input(c, file, FILE_BYTES_MAX, &c->arguments[3])
+                  : LUGE_IO;
 
     if (rc)
         luge_fail(rc, __FILE__, __LINE__, "%s: %s", call_text(c, 2),

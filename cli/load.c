@@ -21,6 +21,9 @@
 #include "luge_dump.h"
 
 enum { BATCH_BYTES = 8 << 20, TREES_MIN = 64 };
+/* Enough for the largest value as hex digits or base64.  A stream without ends
+ * of lines is told so before it has taken more. */
+#define LINE_BYTES_MAX (2 * LUGE_VALUE_SIZE_MAX + (1 << 16))
 
 struct named_tree {
     luge_tree tree;
@@ -159,19 +162,40 @@ static luge_bytes default_tree(const struct loading *l)
     return luge_str(name ? name : "main");
 }
 
+static int more_room(struct loading *l)
+{
+    size_t room = l->line_room ? 2 * l->line_room : 1 << 12;
+    char *larger = realloc(l->line, room);
+
+    if (!larger) return no_memory();
+    l->line = larger;
+    l->line_room = room;
+    return 0;
+}
+
 /* The next line without its newline.  NOTFOUND at the end. */
 static int next_line(struct loading *l, luge_bytes *line)
 {
+    size_t size = 0;
+    int c = 0, rc = 0;
+
     errno = 0;
-    ssize_t size = getline(&l->line, &l->line_room, l->from);
-    if (size < 0 && (ferror(l->from) || errno))
+    while (!rc && (c = getc_unlocked(l->from)) != EOF && c != '\n') {
+        if (size == l->line_room) rc = more_room(l);
+        if (!rc) l->line[size++] = (char)c;
+        if (!rc && size > LINE_BYTES_MAX)
+            rc = luge_fail(LUGE_TOOBIG, __FILE__, __LINE__, "line %" PRIu64
+                           ": longer than %zu bytes", l->line_number + 1,
+                           LINE_BYTES_MAX);
+    }
+    if (rc) return rc;
+    if (c == EOF && ferror(l->from))
         return luge_fail(LUGE_IO, __FILE__, __LINE__, "cannot read: %s",
                          strerror(errno));
-    if (size < 0) return LUGE_NOTFOUND;
+    if (c == EOF && !size) return LUGE_NOTFOUND;
     l->line_number++;
-    l->done.bytes += (uint64_t)size;
-    if (size && l->line[size - 1] == '\n') size--;
-    *line = luge_bytes_of(l->line, (size_t)size);
+    l->done.bytes += size + (c == '\n');
+    *line = luge_bytes_of(l->line ? l->line : "", size);
     return 0;
 }
 

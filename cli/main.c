@@ -9,8 +9,10 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -441,12 +443,23 @@ static bool wants_help(char **words)
     return false;
 }
 
+/* A file that is opened later must not become one of the standard streams: what
+ * is told of progress would stand in a backup.  Who reads or writes one that is
+ * closed still gets an error. */
+static void hold_standard_streams(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv)
 {
     struct call call = {0};
     char *help[] = {NULL, NULL};
     char **words = argv + 2;
 
+    hold_standard_streams();
     if (argc < 2) {
         help_usage(stderr, NULL);
         return EXIT_USAGE;

@@ -5,6 +5,8 @@
  *       durable: an older one under that name is never half replaced.
  *   U2  A pipe or a device that stands there is written into: a name is given
  *       to files only.  A link is followed.
+ *   U3  What is not whole goes with the process, if a signal ends it; only a
+ *       sudden death leaves it, under a name that output_is_part knows.
  * Not here: what is written (dump.c, backup.c).
  */
 #ifndef _GNU_SOURCE
@@ -13,12 +15,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
+
+#define PART ".part-"
+enum { PARTS_MAX = 100 };
 
 int code_of_system(int system_errno)
 {
@@ -66,6 +72,62 @@ static const char *output_path(const struct output *o)
     return o->part[0] ? o->part : o->final;
 }
 
+/* ---------------------------------------------------------------- parts -- */
+
+/* NAME.part-PID, and a number more. */
+bool output_is_part(const char *name)
+{
+    const char *at = NULL, *found = name;
+
+    while ((found = strstr(found, PART)) != NULL) at = found += strlen(PART);
+    return at && *at && !at[strspn(at, "0123456789-")];
+}
+
+static const int enders[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
+static char doomed[sizeof(((struct output *)0)->part)];   /* "": nothing */
+
+static void end_without(int number)
+{
+    struct sigaction action = {.sa_handler = SIG_DFL};
+
+    unlink(doomed);
+    sigaction(number, &action, NULL);
+    raise(number);
+}
+
+/* U3.  HANDLER instead of OTHER, which somebody may have replaced. */
+static void exchange(void (*other)(int), void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler}, old;
+
+    for (size_t i = 0; i < sizeof(enders) / sizeof(*enders); i++)
+        if (!sigaction(enders[i], NULL, &old) && old.sa_handler == other)
+            sigaction(enders[i], &action, NULL);
+}
+
+/* A process of the same number may have died suddenly: another name, then. */
+static FILE *part_open(struct output *o)
+{
+    FILE *file = NULL;
+
+    for (unsigned n = 0; !file && n < PARTS_MAX; n++) {
+        snprintf(o->part, sizeof(o->part), "%s" PART "%ld-%u", o->final,
+                 (long)getpid(), n);
+        file = fopen(o->part, "wbxe");
+        if (!file && errno != EEXIST) break;
+    }
+    if (!file) return NULL;
+    memcpy(doomed, o->part, sizeof(doomed));
+    exchange(SIG_DFL, end_without);
+    return file;
+}
+
+static void part_end(void)
+{
+    exchange(end_without, SIG_DFL);
+    doomed[0] = 0;
+}
+
 int output_open(struct output *o, const char *path, const char *name)
 {
     struct stat link;
@@ -82,10 +144,7 @@ int output_open(struct output *o, const char *path, const char *name)
         errno = ENAMETOOLONG;
         return say_system("cannot create", path);
     }
-    if (!is_special(o->final))
-        snprintf(o->part, sizeof(o->part), "%s.part-%ld", o->final,
-                 (long)getpid());
-    o->stream = fopen(output_path(o), o->part[0] ? "wbxe" : "wbe");
+    o->stream = is_special(o->final) ? fopen(o->final, "wbe") : part_open(o);
     return o->stream ? 0 : say_system("cannot create", output_path(o));
 }
 
@@ -137,5 +196,6 @@ int output_close(struct output *o, int code)
         code = say_system("cannot make", o->final);
     if (code) remove(o->part);
     else sync_directory(o->final);
+    part_end();
     return code;
 }

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "convo.h"
 #include "luge_feed.h"
@@ -238,6 +239,7 @@ static int late_note(struct player *p, uint64_t committed_ns)
 
     if (p->nodes >= p->late_room) {
         size_t room = p->late_room ? 2 * p->late_room : 1024;
+        while (room <= p->nodes) room *= 2;     /* the past was not counted */
         void *larger = realloc(p->late_us, room * sizeof(*p->late_us));
         if (!larger) return LUGE_NOMEM;
         p->late_us = larger;
@@ -331,15 +333,15 @@ static void figures(struct player *p, uint64_t past)
 
 /* --------------------------------------------------------------- a file -- */
 
+/* An exit code. */
 static int write_file(const char *name, luge_bytes bytes)
 {
-    FILE *file = fopen(name, "wb");
-    bool whole = file && fwrite(bytes.data, 1, bytes.size, file) == bytes.size;
+    struct output o = {.stream = NULL};
+    int code = output_open(&o, name, "");
 
-    if (file && fclose(file)) whole = false;
-    if (whole) return 0;
-    return luge_fail(LUGE_IO, __FILE__, __LINE__, "%s: %s", name,
-                     strerror(errno));
+    if (code) return code;
+    int rc = output_write(&o, bytes.data, bytes.size);
+    return output_close(&o, rc ? say_error(rc) : EXIT_DONE);
 }
 
 /* Events point into the snapshot, which stays until the file is written. */
@@ -366,7 +368,9 @@ static int gather(struct player *p, uint64_t head,
     return rc == LUGE_NOTFOUND ? 0 : rc ? rc : LUGE_NOMEM;
 }
 
-static int write_midi(struct player *p, uint64_t head, const char *name)
+/* *code: what the verb ends with. */
+static int write_midi(struct player *p, uint64_t head, const char *name,
+                      int *code)
 {
     struct luge_conversation_about about;
     struct luge_music_event *events = NULL;
@@ -377,7 +381,7 @@ static int write_midi(struct player *p, uint64_t head, const char *name)
     if (!rc && head) rc = gather(p, head, &events, &count);
     if (!rc) rc = luge_midi_write(events, count, about.division, &file);
     if (!rc) {
-        rc = write_file(name, file);
+        *code = write_file(name, file);
         luge_midi_file_free(file);
     }
     free(events);
@@ -449,15 +453,18 @@ int verb_play(struct call *c)
     uint64_t head;
     int rc, code = call_number(c, OPTION_LIMIT, UINT64_MAX, &p.left);
 
+    if (!code && out && !strcmp(out, "-") && isatty(STDOUT_FILENO))
+        code = say_usage(c->verb, "a MIDI file is no text; name a FILE");
     if (!code) code = speed_of(c, &p.speed);
     if (!code) code = call_read(c, &tree);
     if (code) return code;
     p.txn = c->txn;
     rc = luge_conversation_open(p.txn, c->arguments[1], 0, &p.convo);
     if (!rc) rc = find_branch(&p, once, &head);
-    if (!rc) rc = out ? write_midi(&p, head, out) : play(&p, head, once);
+    if (!rc && out) rc = write_midi(&p, head, out, &code);
+    else if (!rc) rc = play(&p, head, once);
     free(p.dues);
     free(p.lines);
     free(p.late_us);
-    return rc ? say_no(rc) : EXIT_DONE;
+    return rc ? say_no(rc) : code;
 }

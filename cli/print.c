@@ -52,7 +52,7 @@ static size_t escape(const unsigned char *p, size_t size, char *to)
     return size;
 }
 
-void print_bytes(luge_bytes bytes)
+void print_bytes_to(FILE *file, luge_bytes bytes)
 {
     const unsigned char *p = bytes.data, *end = p + bytes.size;
     char text[1024];
@@ -63,9 +63,14 @@ void print_bytes(luge_bytes bytes)
         made += escape(p, size, text + made);
         p += size + !size;
         if (made + 4 <= sizeof(text) && p < end) continue;
-        fwrite(text, 1, made, stdout);
+        fwrite(text, 1, made, file);
         made = 0;
     }
+}
+
+void print_bytes(luge_bytes bytes)
+{
+    print_bytes_to(stdout, bytes);
 }
 
 void print_start(luge_bytes bytes, int columns)
@@ -229,16 +234,22 @@ json_t *json_of_count(uint64_t number)
 }
 
 /* NULL means that memory ran out while it was made. */
-void print_json(json_t *object)
+void print_json_to(FILE *file, json_t *object)
 {
-    if (!object || json_dumpf(object, stdout,
+    if (!object || json_dumpf(object, file,
                               JSON_COMPACT | JSON_REAL_PRECISION(15))) {
-        if (ferror(stdout)) exit(say_system("cannot write", "standard output"));
+        if (object && file == stdout && ferror(file))
+            exit(say_system("cannot write", "standard output"));
         fputs("luge: NOMEM: no memory for a line of JSON\n", stderr);
         exit(EXIT_ERROR);
     }
-    fputc('\n', stdout);
+    fputc('\n', file);
     json_decref(object);
+}
+
+void print_json(json_t *object)
+{
+    print_json_to(stdout, object);
 }
 
 void print_json_with(json_t *object, const char *name, luge_bytes raw)

@@ -22,6 +22,8 @@
 
 #include "task.h"
 
+enum { WAIT_MS_MAX = 1000 };
+
 struct work {
     struct call *c;
     struct luge_tasks tasks;
@@ -45,9 +47,23 @@ static uint64_t ticks_ms(void)
 
 /* ----------------------------------------------------------- the command -- */
 
+static const int enders[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+static volatile sig_atomic_t running;       /* its group; 0: none */
+
+static sigset_t ender_set(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof(enders) / sizeof(*enders); i++)
+        sigaddset(&set, enders[i]);
+    return set;
+}
+
 static void become(const char *command, const int in[2], const int out[2])
 {
     signal(SIGPIPE, SIG_DFL);
+    setpgid(0, 0);
     if (dup2(in[0], STDIN_FILENO) >= 0 && dup2(out[1], STDOUT_FILENO) >= 0)
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
     _exit(127);
@@ -66,8 +82,16 @@ static int start(struct work *w)
         close(in[1]);
         return LUGE_IO;
     }
+    sigset_t set = ender_set(), before;
+    sigprocmask(SIG_BLOCK, &set, &before);
     w->child = fork();
-    if (!w->child) become(call_text(w->c, 3), in, out);
+    if (!w->child) {
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        become(call_text(w->c, 3), in, out);
+    }
+    if (w->child > 0) setpgid(w->child, w->child);  /* whoever comes first */
+    if (w->child > 0) running = w->child;
+    sigprocmask(SIG_SETMASK, &before, NULL);
     close(in[0]);
     close(out[1]);
     w->to = in[1];
@@ -106,14 +130,32 @@ static void take(struct work *w)
         close_once(&w->from);
 }
 
-/* Keep the lease.  Whoever has lost it stops the command. */
+/* Who ends luge ends what it has started; nobody would keep the lease. */
+static void end_both(int number)
+{
+    if (running) kill(-(pid_t)running, SIGKILL);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void mind_signals(void)
+{
+    struct sigaction action = {.sa_handler = end_both}, old;
+
+    for (size_t i = 0; i < sizeof(enders) / sizeof(*enders); i++)
+        if (!sigaction(enders[i], NULL, &old) && old.sa_handler == SIG_DFL)
+            sigaction(enders[i], &action, NULL);
+}
+
+/* Keep the lease.  Whoever has lost it stops the command and all that it has
+ * started. */
 static void renew(struct work *w)
 {
     if (w->rc || ticks_ms() < w->renew_at_ms) return;
     w->rc = luge_task_heartbeat_now(w->c->db, 0, &w->tasks, w->task->id,
                                     w->task->lease, w->lease_ms, NULL);
     w->renew_at_ms = ticks_ms() + w->lease_ms / 3;
-    if (w->rc) kill(w->child, SIGKILL);
+    if (w->rc && kill(-w->child, SIGKILL)) kill(w->child, SIGKILL);
 }
 
 /* Until it has ended; *status as of waitpid. */
@@ -121,15 +163,19 @@ static void attend(struct work *w, int *status)
 {
     struct pollfd fds[2];
 
-    while (w->from >= 0) {
+    int wait_ms = w->lease_ms / 3 < WAIT_MS_MAX ? (int)(w->lease_ms / 3) + 1
+                                                : WAIT_MS_MAX;
+
+    while (w->from >= 0 && !w->rc) {
         fds[0] = (struct pollfd){w->from, POLLIN, 0};
         fds[1] = (struct pollfd){w->to, POLLOUT, 0};
-        int ready = poll(fds, 2, (int)(w->lease_ms / 3 % 1000 + 1));
+        int ready = poll(fds, 2, wait_ms);
         if (ready > 0 && fds[0].revents) take(w);
         if (ready > 0 && fds[1].revents) give(w);
         renew(w);
     }
     close_once(&w->to);
+    close_once(&w->from);
     while (waitpid(w->child, status, WNOHANG) == 0) {
         nanosleep(&(struct timespec){0, 5000000}, NULL);
         renew(w);
@@ -171,6 +217,7 @@ static int work_on(struct work *w)
         return luge_fail(rc, __FILE__, __LINE__, "the command cannot be "
                          "started: %s", strerror(errno));
     attend(w, &status);
+    running = 0;
     rc = settle(w, status);
     if (rc == LUGE_MISMATCH) {
         fprintf(stderr, "luge: the lease of task %llu was lost\n",
@@ -232,6 +279,7 @@ int task_work(struct call *c)
         rc = luge_agent_register_now(c->db, 0, &w.tasks, &agent, &c->made[0]);
     if (rc) return rc;
     signal(SIGPIPE, SIG_IGN);
+    mind_signals();
     w.result = malloc(LUGE_TASK_PAYLOAD_SIZE_MAX + 1);
     rc = w.result ? luge_worker_open(c->db, &w.tasks, c->arguments[2],
                                      c->made[0], w.lease_ms, &worker)

@@ -34,6 +34,34 @@ code "restore of what is not there" 3 luge restore nothing other
 code "backup of what is not there" 3 luge backup nothing full2
 is "and leaves no file" "$(ls full2* 2>&1 | grep -c part)" "0"
 
+# nothing is committed between two of a row, and one was killed half-way
+mkdir still
+luge backup db still 2>/dev/null
+luge backup db still --since still 2>/dev/null
+head -c 5000 still/*.full >still/backup.part-7-0
+code "a row of one transaction" 0 luge restore still still-copy
+is "is whole" "$(luge checksum still-copy)" "$sum"
+code "the same by its last backup" 0 luge restore still/*.since still-named
+is "is whole, too" "$(luge checksum still-named)" "$sum"
+
+# two with logs that both go on from the first: one of them holds what is wanted
+luge put apart k 0
+mkdir fan
+luge backup apart fan 2>/dev/null
+first=$(ls fan/*)
+luge put apart k 1
+luge backup apart fan --since "$first" --with-log 2>/dev/null
+wanted=$(luge put apart k 2 --json | tr -dc 0-9)
+luge put apart k 3
+luge backup apart fan --since "$first" --with-log 2>/dev/null
+code "between two that go on from one" 0 luge restore fan fan-copy \
+    --at "$wanted"
+is "is that state" "$(luge get fan-copy k)" "2"
+
+"$LUGE" backup db unseen 2>&-
+luge restore unseen unseen-copy 2>/dev/null
+is "a backup that nobody sees" "$(luge checksum unseen-copy)" "$sum"
+
 luge backup db - 2>/dev/null | luge restore - piped 2>/dev/null
 is "through a pipe" "$(luge checksum piped)" "$sum"
 mkfifo fifo

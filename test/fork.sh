@@ -55,6 +55,9 @@ run "$LUGE" get db k3 --tree notes/day
 is "what they removed is gone" "$code" 1
 run "$LUGE" merge db try notes --policy best
 is "a policy that is none" "$code" 2
+run "$LUGE" merge db try "$(printf '%05000d' 0)"
+is "a name that no tree can have" "$code" 3
+like "is told" "$err" '^luge: TOOBIG: a tree.s name of [0-9]+ bytes'
 
 # -------------------------------------------------------------- snapshots --
 

@@ -257,6 +257,10 @@ bad "a zero in an id" '{"id":"1\\u0000",'"$m"'}\n' '1: id is neither'
 bad "a day that is none" '{"id":"1","time":"2026-02-30T00:00:00Z",'"$m"'}\n' \
     '1: time is neither'
 bad "depth without end" "$(printf '[%.0s' $(seq 5000))" '1: '
+printf '{"id":"a","parent_id":"\\u001b[2J","author":"b","text":"c"}\n' \
+    >bad.jsonl
+code "what would steer the terminal" 3 luge import jsonl talk.db bad.jsonl
+is "is shown, not sent" "$(printf '%s' "$err" | tr -dc '\033' | wc -c)" "0"
 code "an empty file" 3 luge import jsonl talk.db /dev/null --path x
 code "no file" 3 luge import jsonl talk.db nowhere
 code "standard input without a name" 2 luge import jsonl talk.db -

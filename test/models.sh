@@ -119,6 +119,12 @@ wrong "payload and json" '{"stream":"s","type":"t","json":1,"payload":"x"}' \
     '1: both'
 wrong "base64 that is none" '{"stream":"s","type":"t","payload":'\
 '{"base64":"%%"}}' '1: payload is no bytes'
+for empty in '' '\n \n' ; do
+    printf "$empty" >wrong.jsonl
+    code "a file of no events" 3 event import wrong.jsonl
+    like "says so" "$err" 'no event is in it'
+done
+wrong "zeros behind the events" "$fine"'\0\0\0\n' '2: '
 code "a file that is not there" 3 event import none.jsonl
 luge checksum db >after
 same "and nothing has changed" after before
@@ -246,6 +252,19 @@ task work slow 'sleep 1.2; echo slept' --once --lease 0.3
 is "a lease is renewed while the command runs" \
     "$(task show $long --json | member lease)$(task show $long --json |
         member result)" "1slept\\n"
+
+gone=$(task publish gone gone)
+"$LUGE" task db work gone 'sleep 60; true' --once --lease 0.3 &
+worker=$!
+children=$worker
+for i in $(seq 100); do
+    task list leased | grep -q "^$gone" && break
+    sleep 0.05
+done
+task cancel "$gone"
+code "who has lost the lease stops all that the command began" 0 \
+    timeout 20 tail --pid="$worker" -f /dev/null
+children=
 
 lost=$(task publish killed lost)
 "$LUGE" task db work killed 'echo $$ >pid; exec sleep 60' --lease 600 &
