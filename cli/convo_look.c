@@ -46,17 +46,18 @@ static int list_one(struct convo_call *v, luge_bytes path)
     return 0;
 }
 
-static int list_all(struct convo_call *v)
+static int list_all(struct convo_call *v, uint64_t limit)
 {
     char last[LUGE_NAME_SIZE_MAX];
     luge_bytes path = {last, 0};
-    int rc;
+    int rc = 0;
 
-    while ((rc = luge_conversation_after(v->c->txn, path, &path)) == 0) {
+    for (; !rc && limit; limit--) {
+        rc = luge_conversation_after(v->c->txn, path, &path);
+        if (rc) break;
         memcpy(last, path.data, path.size);
         path.data = last;
         rc = list_one(v, path);
-        if (rc) break;
     }
     return rc == LUGE_NOTFOUND ? 0 : rc;
 }
@@ -135,7 +136,7 @@ int convo_list(struct convo_call *v)
     int rc = convo_limit(v, &limit);
 
     if (rc) return rc;
-    if (!v->path.size) return list_all(v);
+    if (!v->path.size) return list_all(v, limit);
     for (; !rc && limit; limit--) {
         rc = luge_branch_after(v->c->txn, &v->convo, b.id, &b);
         if (!rc) rc = list_branch(v, &b);
@@ -147,9 +148,11 @@ int convo_agents(struct convo_call *v)
 {
     char space[2][LUGE_CONVERSATION_NAME_SIZE_MAX];
     struct luge_author a = {.name = {"", 0}};
-    int rc;
+    uint64_t limit;
+    int rc = convo_limit(v, &limit);
 
-    for (unsigned i = 0;; i++) {
+    if (rc) return rc;
+    for (unsigned i = 0; i < limit; i++) {
         rc = luge_author_after(v->c->txn, &v->convo, a.name, space[i % 2], &a);
         if (rc) return rc == LUGE_NOTFOUND ? 0 : rc;
         if (v->json) {
@@ -167,6 +170,7 @@ int convo_agents(struct convo_call *v)
         print_bytes(a.metadata);
         putchar('\n');
     }
+    return 0;
 }
 
 /* ------------------------------------------------------------------ log -- */

@@ -263,6 +263,8 @@ code "what would steer the terminal" 3 luge import jsonl talk.db bad.jsonl
 is "is shown, not sent" "$(printf '%s' "$err" | tr -dc '\033' | wc -c)" "0"
 code "an empty file" 3 luge import jsonl talk.db /dev/null --path x
 code "no file" 3 luge import jsonl talk.db nowhere
+code "an author where each line has one" 2 \
+    luge import jsonl talk.db talk.jsonl --author amy
 code "standard input without a name" 2 luge import jsonl talk.db -
 like "wants one" "$err" 'standard input has no name'
 luge checksum talk.db >after
