@@ -258,8 +258,8 @@ int verb_import(struct call *c)
         return say_usage(c->verb, "there is no kind '%s'",
                          (const char *)c->arguments[0].data);
     if (call_has(c, OPTION_AUTHOR) && kind != &import_midi)
-        return say_usage(c->verb, "--author is for midi: what %s has, tells who "
-                         "said it", kind->name);
+        return say_usage(c->verb, "--author is for midi: what %s has, tells "
+                         "who said it", kind->name);
     if (c->count > 3 && !kind->several)
         return say_usage(c->verb, "one file at a time");
     for (int i = 2; i < c->count; i++)
