@@ -418,11 +418,13 @@ static void say_lost(void *context, const char *sentence)
 {
     const struct call *c = context;
 
-    if (call_has(c, OPTION_JSON))
+    if (call_has(c, OPTION_JSON)) {
         print_json(json_pack("{s:o}", "lost",
                              json_of_bytes(luge_str(sentence))));
-    else
-        print_bytes(luge_str(sentence)), putchar('\n');
+        return;
+    }
+    print_bytes(luge_str(sentence));
+    putchar('\n');
 }
 
 static json_t *salvaged_json(const struct luge_salvaged *s)

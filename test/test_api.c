@@ -1135,9 +1135,20 @@ static void put_bytes(luge_txn *txn, const char *key, size_t bytes)
     fine(luge_put(txn, LUGE_MAIN, luge_str(key), luge_bytes_of(value, size)));
 }
 
-static void drop(luge_txn *txn, const char *key)
+struct step { const char *key; size_t bytes; };
+enum { GONE = 9999 };           /* instead of bytes: delete it */
+
+static void leaf_of(struct rig *r, const struct step *steps, size_t count)
 {
-    fine(luge_del(txn, LUGE_MAIN, luge_str(key)));
+    luge_txn *txn = begin(r, LUGE_WRITE);
+    for (size_t i = 0; i < count; i++) {
+        if (steps[i].bytes == GONE)
+            fine(luge_del(txn, LUGE_MAIN, luge_str(steps[i].key)));
+        else
+            put_bytes(txn, steps[i].key, steps[i].bytes);
+    }
+    fine(luge_commit(txn));
+    fine(luge_check(r->db, NULL, NULL));
 }
 
 /* A leaf whose keys begin alike, but that was made when they did not, is as
@@ -1145,35 +1156,18 @@ static void drop(luge_txn *txn, const char *key)
  * three. */
 static void a_full_leaf_is_cut(void **state)
 {
-    struct rig *r = *state;
-    luge_txn *txn = begin(r, LUGE_WRITE);
-    put_bytes(txn, "b1", 1016);
-    put_bytes(txn, "b2", 1016);
-    put_bytes(txn, "b4", 1016);
-    put_bytes(txn, "a", 0);
-    drop(txn, "a");
-    put_bytes(txn, "b5", 1016);
-    put_bytes(txn, "b3", 2028);
-    fine(luge_commit(txn));
-    fine(luge_check(r->db, NULL, NULL));
+    static const struct step steps[] = {
+        {"b1", 1016}, {"b2", 1016}, {"b4", 1016}, {"a", 0}, {"a", GONE},
+        {"b5", 1016}, {"b3", 2028}};
+    leaf_of(*state, steps, sizeof steps / sizeof *steps);
 }
 
 static void a_full_leaf_shares(void **state)
 {
-    struct rig *r = *state;
-    luge_txn *txn = begin(r, LUGE_WRITE);
-    put_bytes(txn, "A1", 1600);
-    put_bytes(txn, "A2", 1600);
-    put_bytes(txn, "a", 900);
-    put_bytes(txn, "b1", 1354);
-    put_bytes(txn, "b2", 1354);
-    drop(txn, "a");
-    put_bytes(txn, "a", 500);
-    drop(txn, "a");
-    put_bytes(txn, "b3", 1354);
-    put_bytes(txn, "b0", 0);
-    fine(luge_commit(txn));
-    fine(luge_check(r->db, NULL, NULL));
+    static const struct step steps[] = {
+        {"A1", 1600}, {"A2", 1600}, {"a", 900}, {"b1", 1354}, {"b2", 1354},
+        {"a", GONE}, {"a", 500}, {"a", GONE}, {"b3", 1354}, {"b0", 0}};
+    leaf_of(*state, steps, sizeof steps / sizeof *steps);
 }
 
 /* Few and large, of all kinds: no put is refused. */

@@ -439,12 +439,18 @@ static void work_lands_with_its_completion(void **state)
 
 /* --------------------------------------------------------------- workers -- */
 
-struct publisher { struct rig *r; struct luge_tasks *s; luge_worker *w; };
+struct publisher {
+    struct rig *r;
+    struct luge_tasks *s;
+    luge_worker *w;
+    uint64_t delay_ms;
+};
 
 static void *publish_soon(void *context)
 {
     struct publisher *p = context;
-    struct luge_task_new n = {.queue = Q, .payload = luge_str("late")};
+    struct luge_task_new n = {.queue = Q, .payload = luge_str("late"),
+                              .delay_ms = p->delay_ms};
     nap_us(30000);
     int rc = luge_task_publish_now(p->r->db, 0, p->s, &n, NULL);
     if (rc) die("publish gave %d", rc);
@@ -471,7 +477,7 @@ static void a_worker_sleeps_until_there_is_work(void **state)
     fine(luge_worker_open(r->db, &s, Q, 1, 60000, &w));
     answers(LUGE_TIMEOUT, luge_worker_next(w, 0, 0, &t));
     answers(LUGE_TIMEOUT, luge_worker_next(w, 0, 10, &t));
-    struct publisher p = {r, &s, w};
+    struct publisher p = {.r = r, .s = &s, .w = w};
     assert_int_equal(pthread_create(&thread, NULL, publish_soon, &p), 0);
     fine(luge_worker_next(w, 0, 20000, &t));
     assert_true(is(t.payload, "late"));
@@ -498,17 +504,6 @@ static void a_worker_sleeps_until_there_is_work(void **state)
     settle(r, &s);
 }
 
-static void *publish_delayed(void *context)
-{
-    struct publisher *p = context;
-    struct luge_task_new n = {.queue = Q, .payload = luge_str("delayed"),
-                              .delay_ms = 100};
-    nap_us(30000);
-    int rc = luge_task_publish_now(p->r->db, 0, p->s, &n, NULL);
-    if (rc) die("publish gave %d", rc);
-    return NULL;
-}
-
 /* Nobody holds a lease and nothing was due: what is published with a delay
  * while a worker rests is found all the same (B3). */
 static void a_worker_rests_while_a_delayed_task_comes(void **state)
@@ -519,10 +514,10 @@ static void a_worker_rests_while_a_delayed_task_comes(void **state)
     luge_worker *w;
     pthread_t thread;
     fine(luge_worker_open(r->db, &s, Q, 1, 60000, &w));
-    struct publisher p = {r, &s, w};
-    assert_int_equal(pthread_create(&thread, NULL, publish_delayed, &p), 0);
+    struct publisher p = {r, &s, w, 100};
+    assert_int_equal(pthread_create(&thread, NULL, publish_soon, &p), 0);
     fine(luge_worker_next(w, 0, 20000, &t));
-    assert_true(is(t.payload, "delayed"));
+    assert_true(is(t.payload, "late"));
     pthread_join(thread, NULL);
     luge_worker_close(w);
     settle(r, &s);
@@ -547,7 +542,7 @@ static void no_wake_is_swallowed(void **state)
     pthread_t thread;
     uint64_t id;
     fine(luge_worker_open(r->db, &s, Q, 1, 60000, &w));
-    struct publisher p = {r, &s, w};
+    struct publisher p = {.r = r, .s = &s, .w = w};
     for (int i = 0; i < 200; i++) {
         n.delay_ms = 1 + (uint64_t)i % 3;
         fine(luge_task_publish_now(r->db, LUGE_TXN_ASYNC, &s, &n, &id));

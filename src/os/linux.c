@@ -444,27 +444,33 @@ static int allocate_by_writing(struct linux_file *f, u64 offset, u64 end)
     return 0;
 }
 
-/* In steps: fallocate undoes its work when a signal comes, and under a
- * profiler's timer one large call might never end. */
+int linux_allocate_to(int fd, u64 *at, u64 end)
+{
+    u64 step = ALLOCATE_STEP_MAX;
+    while (*at < end) {
+        u64 piece = min_u64(end - *at, step);
+        if (!fallocate(fd, 0, (off_t)*at, (off_t)piece))
+            *at += piece;
+        else if (errno == EINTR)
+            step = max_u64(step / 2, ALLOCATE_STEP_MIN);
+        else
+            return errno;
+    }
+    return 0;
+}
+
 static int linux_allocate(struct os_file *file, u64 offset, u64 size)
 {
     struct linux_file *f = linux_of(file);
     if (!in_file_range(offset, size)) return out_of_range(f, offset, size);
     int rc = check_growth(f, offset + size);
     if (rc) return rc;
-    u64 end = offset + size, step = ALLOCATE_STEP_MAX;
-    while (offset < end) {
-        u64 piece = min_u64(end - offset, step);
-        if (!fallocate(f->descriptor, 0, (off_t)offset, (off_t)piece))
-            offset += piece;
-        else if (errno == EINTR)
-            step = max_u64(step / 2, ALLOCATE_STEP_MIN);
-        else if (errno == EOPNOTSUPP || errno == ENOSYS)
-            return allocate_by_writing(f, offset, end);
-        else
-            return transfer_failed(f, "fallocate", errno, offset, piece);
-    }
-    return 0;
+    u64 end = offset + size;
+    int error = linux_allocate_to(f->descriptor, &offset, end);
+    if (!error) return 0;
+    if (error == EOPNOTSUPP || error == ENOSYS)
+        return allocate_by_writing(f, offset, end);
+    return transfer_failed(f, "fallocate", error, offset, end - offset);
 }
 
 /* ----------------------------------------------------------------- maps -- */

@@ -31,6 +31,11 @@ struct linux_file {
 /* L1: FD, or another descriptor of the same if it is 0, 1 or 2; -1: errno. */
 int linux_high_descriptor(int fd);
 
+/* Blocks for [*AT, END) of FD; *at: up to where there are.  In steps: fallocate
+ * undoes its work when a signal comes, and under a profiler's timer one large
+ * call might never end.  0 or an errno. */
+int linux_allocate_to(int fd, u64 *at, u64 end);
+
 /* Take FILE out of that list if it is there.  linux_process.c */
 void linux_forget_in_child(struct linux_file *file);
 

@@ -19,7 +19,6 @@
 #include "os/linux.h"
 
 #define SPILL_STEP MIB(16)
-#define SPILL_STEP_MIN MIB(1)
 
 struct os_spill {
     int descriptor;
@@ -68,35 +67,13 @@ u8 *os_spill_base(const struct os_spill *s)
     return s->base;
 }
 
-/* Beyond its limit the system would send SIGXFSZ (L4 of linux.c). */
-static int spill_allowed(u64 bytes)
+/* Beyond it the system would send SIGXFSZ (L4 of linux.c). */
+static u64 size_limit(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur == RLIM_INFINITY ||
-        bytes <= limit.rlim_cur)
-        return 0;
-    return fail(LUGE_NOSPACE, "%llu bytes to spill to; this process may write "
-                "files of %llu (RLIMIT_FSIZE)", (unsigned long long)bytes,
-                (unsigned long long)limit.rlim_cur);
-}
-
-/* In steps, as linux_allocate: a signal undoes what one call has done. */
-static int allocate_to(struct os_spill *s, u64 end)
-{
-    u64 step = end - s->grown;
-    while (s->grown < end) {
-        u64 piece = min_u64(step, end - s->grown);
-        int err = posix_fallocate(s->descriptor, (off_t)s->grown,
-                                  (off_t)piece);
-        if (!err)
-            s->grown += piece;
-        else if (err == EINTR)
-            step = max_u64(step / 2, SPILL_STEP_MIN);
-        else
-            return fail_errno(base_code_of(err), err, "%llu bytes to spill to",
-                              (unsigned long long)end);
-    }
-    return 0;
+    if (getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur == RLIM_INFINITY)
+        return UINT64_MAX;
+    return limit.rlim_cur;
 }
 
 int os_spill_grow(struct os_spill *s, u64 bytes)
@@ -106,10 +83,21 @@ int os_spill_grow(struct os_spill *s, u64 bytes)
         return fail(LUGE_NOMEM, "a transaction needs more than %llu bytes",
                     (unsigned long long)s->bytes);
     u64 whole = min_u64(round_up(bytes, SPILL_STEP), s->bytes);
-    if (!spill_allowed(whole)) return allocate_to(s, whole);
-    whole = round_up(bytes, 4096);
-    int rc = spill_allowed(whole);
-    return rc ? rc : allocate_to(s, whole);
+    u64 most = size_limit();
+    if (whole > most) whole = round_up(bytes, 4096);
+    if (whole > most)
+        return fail(LUGE_NOSPACE, "%llu bytes to spill to; this process may "
+                    "write files of %llu (RLIMIT_FSIZE)",
+                    (unsigned long long)whole, (unsigned long long)most);
+    int err = linux_allocate_to(s->descriptor, &s->grown, whole);
+    if (err == EOPNOTSUPP || err == ENOSYS) {   /* libc writes, then */
+        err = posix_fallocate(s->descriptor, (off_t)s->grown,
+                              (off_t)(whole - s->grown));
+        if (!err) s->grown = whole;
+    }
+    if (!err) return 0;
+    return fail_errno(base_code_of(err), err, "%llu bytes to spill to",
+                      (unsigned long long)whole);
 }
 
 void os_spill_empty(struct os_spill *s)

@@ -365,9 +365,8 @@ void share_watch_want(struct share_watch *w, u64 seq);
 bool share_watch_ring(struct share *s, struct share_watch *w);
 /* The same for all: durable or shown has risen, or the database has failed. */
 bool share_watch_ring_all(struct share *s);
-/* The same for those of our seat that sleep though there is something, or for
- * ALL of them. */
-bool share_watch_look(struct share *s, bool all);
+/* The same for those of our seat that sleep though there is something. */
+bool share_watch_look(struct share *s);
 /* Free the slots of a seat whose process is gone. */
 void share_watch_reap(struct share *s, u32 seat);
 

@@ -162,15 +162,15 @@ bool share_watch_ring_all(struct share *s)
 
 /* Who cleared `asleep` may have died before he wrote to `notify`: a watch with
  * a descriptor that has not looked since is rung again. */
-bool share_watch_look(struct share *s, bool all)
+bool share_watch_look(struct share *s)
 {
     u32 high = atomic_load(&s->m->watches_high);
     bool file = false;
     for (u32 i = 0; i < high && i < SHARE_WATCHES_MAX; i++) {
         struct share_watch *w = &s->m->watches[i];
         if (atomic_load(&w->owner) != s->seat + 1) continue;
-        if (!all && !s->m->failed &&
-            atomic_load(&w->seq) >= share_watch_limit(s, w->when))
+        if (atomic_load(&w->seq) >= share_watch_limit(s, w->when) &&
+            !s->m->failed)
             continue;
         (void)raise_bell(w);
         if (atomic_load(&w->file)) file = true;

@@ -127,9 +127,11 @@ static void *caretaker(void *context)
     u64 reaped_ns = os_monotonic_ns();
     while (!atomic_load(&e->care_stop)) {
         nap(e);
-        bool stop = atomic_load(&e->care_stop);
-        if (!stop && env_usable(e)) bell_look(e);   /* they are to learn it */
-        if (stop || env_usable(e)) break;
+        if (atomic_load(&e->care_stop)) break;
+        if (env_usable(e)) {
+            bell_ring(e);               /* who waits is to learn it */
+            break;
+        }
         look_at_file(e);
         (void)care_now(e); /* it fails again for whoever commits, and tells */
         bell_look(e);
