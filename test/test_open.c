@@ -1644,6 +1644,35 @@ static int fill_the_limit(struct rig *r)
     return 0;
 }
 
+/* SIGXFSZ does as it does by itself: it would end the child. */
+static int spill_over_the_limit(struct rig *r)
+{
+    static const char value[100000];
+    struct rlimit limit = {4 << 20, RLIM_INFINITY};
+    struct luge_options o = {.cache_bytes = 1 << 20};
+    struct luge_op op = {LUGE_OP_PUT, LUGE_MAIN, luge_str("k"), luge_str("v")};
+    luge_db *db;
+    luge_txn *txn;
+    int rc = 0;
+    CHILD_ANSWERS(0, luge_open(r->path, &o, &db));
+    CHILD_ANSWERS(0, luge_begin(db, LUGE_WRITE, &txn));
+    CHILD_MUST(!setrlimit(RLIMIT_FSIZE, &limit));
+    for (int i = 0; i < 200 && !rc; i++)
+        rc = luge_put(txn, LUGE_MAIN, luge_bytes_of(&i, sizeof i),
+                      luge_bytes_of(value, sizeof value));
+    CHILD_MUST(rc == LUGE_NOSPACE);
+    luge_abort(txn);
+    CHILD_ANSWERS(0, luge_apply(db, LUGE_TXN_ASYNC, &op, 1));
+    (void)luge_close(db);
+    return 0;
+}
+
+static void a_spill_meets_the_limit(void **state)
+{
+    CHILD_WITH_THREADS();
+    assert_int_equal(in_child(spill_over_the_limit, *state), 0);
+}
+
 static void no_space(void **state)
 {
     CHILD_WITH_THREADS();
@@ -1841,6 +1870,7 @@ int main(void)
         CLOSED(the_parent_dies_first), CLOSED(no_permission),
         CLOSED(planted_links), CLOSED(low_descriptors),
         CLOSED(no_descriptor_is_inherited), CLOSED(no_space),
+        CLOSED(a_spill_meets_the_limit),
         CLOSED(a_full_tmpfs), CLOSED(too_few_descriptors),
         CLOSED(who_read_first_cares), CLOSED(a_reader_syncs_for_the_dead),
     };
